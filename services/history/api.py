@@ -1,0 +1,84 @@
+"""The published contract of history: what may be asked, what is answered, which errors there are.
+
+History owns no business data: its lines come from the events of the other rooms. What they mean is
+documented with those rooms' own event schemas, not here.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from marshmallow import fields, validate
+
+from services.chassis.context import Call
+from services.chassis.fields import AnswerSchema, Cursor, Id, Limit, RequestSchema, Text
+
+CONTEXTS = ("company", "user", "device")
+PERIODS = ("day", "week", "month", "year", "all")
+
+ERRORS: dict[str, str] = {
+    "history.id_needed": "The context asks about one object and no `id` was given; name the device in `id`.",
+    "history.device_not_found": "None of your lines is about this device; check the id, it is the one of `/devices`.",
+    "history.user_not_found": "None of your company's lines is about this user; check the id in the user list.",
+    "history.company_not_found": "This is not a company you may read; leave `id` out to read your own.",
+    "history.project_not_found": "This is not a project you may read; check the id in the project list.",
+    "history.admin_needed": "Only an admin of the company reads what other users did; ask one of them.",
+    "history.cursor_invalid": "This cursor was not made by this list; start again without one.",
+}
+
+
+class ListHistoryRequest(RequestSchema):
+    """Ask for lines, newest first; every filter given must hold.
+
+    `period` counts back from now; `from` (inclusive) and `to` (exclusive) narrow it further. `id` defaults
+    to oneself for `user`, to the own company for `company`, and is needed for `device`: the company's record
+    (`device_id`) or the hardware id as the trade writes it.
+    """
+
+    context = fields.String(load_default="company", validate=validate.OneOf(CONTEXTS))
+    id = Text(min=1, max=64, load_default=None, allow_none=True)
+    project = Id(load_default=None, allow_none=True)
+    period = fields.String(load_default="all", validate=validate.OneOf(PERIODS))
+    from_ = fields.AwareDateTime(data_key="from", load_default=None, allow_none=True)
+    to = fields.AwareDateTime(load_default=None, allow_none=True)
+    action = Text(min=1, max=64, load_default=None, allow_none=True)
+    limit = Limit()
+    cursor = Cursor()
+
+
+class HistoryActor(AnswerSchema):
+    """The person behind a line: the id is in the line for ever, the name is looked up at reading."""
+
+    id = fields.String()
+    name = fields.String(allow_none=True)
+
+
+class HistoryLine(AnswerSchema):
+    """One action on one object, as its source told it; `id` is the event's id."""
+
+    id = fields.String()
+    at = fields.String()
+    action = fields.String()
+    actor = fields.Nested(HistoryActor, allow_none=True)
+    company_id = fields.String(allow_none=True)
+    project_id = fields.String(allow_none=True)
+    device_id = fields.String(allow_none=True)
+    hardware_id = fields.String(allow_none=True)
+    subject = fields.String()
+    data = fields.Dict()
+    request_id = fields.String(allow_none=True)
+
+
+class ListHistoryAnswer(AnswerSchema):
+    """A page of lines and the cursor of the next one, null on the last page."""
+
+    items = fields.List(fields.Nested(HistoryLine))
+    next = fields.String(allow_none=True)
+
+
+class HistoryClient(Protocol):
+    """What the gateway calls."""
+
+    def list_history(self, call: Call, **request: Any) -> dict[str, Any]:
+        """Answer one page of history lines, newest first."""
+        ...
