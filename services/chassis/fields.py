@@ -1,0 +1,117 @@
+"""marshmallow building blocks of the published contracts: strict, bounded, unknown fields refused."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from marshmallow import EXCLUDE, RAISE, Schema, fields, validate
+
+MAX_QUANTITY = 1_000_000
+# Control characters, surrogates and the like have no place in names and comments.
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
+
+
+class RequestSchema(Schema):
+    """A request: unknown fields are refused (rule S18)."""
+
+    class Meta:
+        unknown = RAISE
+        ordered = True
+
+
+class AnswerSchema(Schema):
+    """An answer or an event: unknown fields are ignored by who reads it."""
+
+    class Meta:
+        unknown = EXCLUDE
+        ordered = True
+
+
+class Text(fields.String):
+    """Text without control characters, stripped of outer blanks, of bounded length in characters."""
+
+    def __init__(self, minimum: int = 0, maximum: int = 500, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.metadata.setdefault("minLength", minimum)
+        self.metadata.setdefault("maxLength", maximum)
+        self._minimum, self._maximum = minimum, maximum
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        text = str(super()._deserialize(value, attr, data, **kwargs)).strip()
+        if len(text) < self._minimum:
+            raise self.make_error_text("empty" if not text else "short")
+        if len(text) > self._maximum:
+            raise self.make_error_text("long")
+        if _UNPRINTABLE.search(text):
+            raise self.make_error_text("unprintable")
+        return text
+
+    def make_error_text(self, reason: str) -> validate.ValidationError:
+        """Return the validation error for one reason, with the bounds in its text."""
+        texts = {
+            "empty": "Must not be empty.",
+            "short": f"Must have at least {self._minimum} characters.",
+            "long": f"Must have at most {self._maximum} characters.",
+            "unprintable": "Must not contain control characters.",
+        }
+        return validate.ValidationError(texts[reason])
+
+
+class Id(fields.String):
+    """An opaque id: a UUID in canonical lower-case text."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(validate=validate.Regexp(_ID, error="Must be an id as this interface gives it out."), **kwargs)
+        self.metadata.setdefault("format", "uuid")
+
+
+class Quantity(fields.Integer):
+    """A number of licenses, 1 to 1,000,000; booleans, fractions and numbers in quotes are refused."""
+
+    def __init__(self, maximum: int = MAX_QUANTITY, **kwargs: Any) -> None:
+        super().__init__(strict=True, validate=validate.Range(1, maximum), **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        if isinstance(value, bool | str):
+            raise self.make_error("invalid")
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
+class Flag(fields.Boolean):
+    """A true JSON boolean; words and numbers that mean one are refused."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return value
+
+
+class Limit(fields.Integer):
+    """Page size of a list, 1 to 200, 50 when absent."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(strict=True, load_default=50, validate=validate.Range(1, 200), **kwargs)
+
+
+class Cursor(fields.String):
+    """Opaque position in a list, as the answer's `next` gave it."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(load_default=None, allow_none=True, validate=validate.Length(max=512), **kwargs)
+
+
+class ListRequest(RequestSchema):
+    """The paging fields of every list."""
+
+    limit = Limit()
+    cursor = Cursor()
+
+
+class EmptyRequest(RequestSchema):
+    """A request without fields."""
+
+
+class EmptyAnswer(AnswerSchema):
+    """An answer without fields."""

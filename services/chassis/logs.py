@@ -1,0 +1,60 @@
+"""Structured logs: one JSON object a line, UTC, the request id on each, secrets never (rule S21)."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+import structlog
+
+_SECRET_NAMES = ("password", "token", "secret", "passphrase", "otp", "authorization", "activation_key")
+
+
+def _hide_secrets(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+    for name in event:
+        if any(word in name.lower() for word in _SECRET_NAMES):
+            event[name] = "***"
+    return event
+
+
+def configure(service: str, level: str = "INFO") -> None:
+    """Send the logs of this process to standard error as JSON lines.
+
+    Args:
+        service: name that stands on each line.
+        level: standard level name; unknown names mean INFO.
+    """
+    number = logging.getLevelName(level)
+    number = number if isinstance(number, int) else logging.INFO
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _hide_secrets,
+    ]
+    structlog.configure(
+        processors=[
+            *shared,
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(sort_keys=True),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.bind_contextvars(service=service)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                structlog.processors.JSONRenderer(sort_keys=True),
+            ],
+            foreign_pre_chain=shared,
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(max(number, logging.WARNING))

@@ -1,0 +1,123 @@
+"""Settings: one typed record, read once from the environment, checked before anything starts, passed and never imported."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+EMBEDDED_BROKER = "embedded://"
+
+
+class SettingsError(ValueError):
+    """A setting has a value that cannot work; the text names it, the value and what is expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings of a Tessera process; names and defaults are those of the published contract."""
+
+    data_dir: Path
+    http: tuple[str, int]
+    admin_http: tuple[str, int]
+    portal: tuple[str, int]
+    public_url: str
+    allowed_hosts: frozenset[str]
+    trusted_proxies: frozenset[str]
+    amqp_uri: str
+    database_uri: str
+    migration_uri: str
+    key_dir: Path
+    key_passphrase_file: Path
+    smtp_uri: str | None
+    legacy_uri: str | None
+    demo: bool
+    log_level: str
+    fail_points: str
+    without: frozenset[str]
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
+        """Read the settings.
+
+        Args:
+            environment: names and values; the process environment when absent.
+
+        Raises:
+            SettingsError: a value cannot work.
+        """
+        env = os.environ if environment is None else environment
+        data_dir = Path(env.get("TESSERA_DATA_DIR", ".data")).absolute()
+        portal = _address(env, "TESSERA_PORTAL", "127.0.0.1:8080")
+        key_dir = Path(env.get("TESSERA_KEY_DIR", str(data_dir / "keys"))).absolute()
+        database_uri = env.get("TESSERA_DATABASE_URI", f"sqlite:///{data_dir}/{{service}}.sqlite3")
+        if not database_uri.startswith(("sqlite:", "postgresql")):
+            raise SettingsError(
+                f"TESSERA_DATABASE_URI is {_masked(database_uri)!r}: expected a postgresql:// or sqlite:// address."
+            )
+        amqp_uri = env.get("TESSERA_AMQP_URI", EMBEDDED_BROKER)
+        if not amqp_uri.startswith(("amqp://", "amqps://", "embedded://")):
+            raise SettingsError(f"TESSERA_AMQP_URI is {_masked(amqp_uri)!r}: expected amqp://user:password@host:port/vhost.")
+        return cls(
+            data_dir=data_dir,
+            http=_address(env, "TESSERA_HTTP", "127.0.0.1:8000"),
+            admin_http=_address(env, "TESSERA_ADMIN_HTTP", "127.0.0.1:8001"),
+            portal=portal,
+            public_url=env.get("TESSERA_PUBLIC_URL", f"http://{portal[0]}:{portal[1]}").rstrip("/"),
+            allowed_hosts=_names(env.get("TESSERA_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")),
+            trusted_proxies=_names(env.get("TESSERA_TRUSTED_PROXIES", "")),
+            amqp_uri=amqp_uri,
+            database_uri=database_uri,
+            migration_uri=env.get("TESSERA_MIGRATION_URI", database_uri),
+            key_dir=key_dir,
+            key_passphrase_file=Path(env.get("TESSERA_KEY_PASSPHRASE_FILE", str(key_dir / "passphrase"))).absolute(),
+            smtp_uri=env.get("TESSERA_SMTP_URI") or None,
+            legacy_uri=env.get("TESSERA_LEGACY_URI") or None,
+            demo=_switch(env, "TESSERA_DEMO", default=True),
+            log_level=env.get("TESSERA_LOG_LEVEL", "INFO").upper(),
+            fail_points=env.get("TESSERA_FAIL_POINTS", ""),
+            without=_names(env.get("TESSERA_WITHOUT", "")),
+        )
+
+    @property
+    def is_embedded(self) -> bool:
+        """Tell whether all services share this process and its in-process broker."""
+        return self.amqp_uri.startswith("embedded:")
+
+    def service_database_uri(self, service: str) -> str:
+        """Return the address of one service's database."""
+        return self.database_uri.replace("{service}", service)
+
+    def service_migration_uri(self, service: str) -> str:
+        """Return the address of one service's database with the login that owns the tables."""
+        return self.migration_uri.replace("{service}", service)
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(part.strip().lower() for part in text.split(",") if part.strip())
+
+
+def _switch(env: Mapping[str, str], name: str, *, default: bool) -> bool:
+    value = env.get(name, "").strip().lower()
+    if value == "":
+        return default
+    if value in {"1", "true", "yes", "on"}:
+        return True
+    if value in {"0", "false", "no", "off"}:
+        return False
+    raise SettingsError(f"{name} is {value!r}: expected 1 or 0.")
+
+
+def _address(env: Mapping[str, str], name: str, default: str) -> tuple[str, int]:
+    value = env.get(name, default)
+    host, _, port = value.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or not 0 <= int(port) <= 65535:
+        raise SettingsError(f"{name} is {value!r}: expected host:port, for example {default}.")
+    return host.strip("[]"), int(port)
+
+
+def _masked(uri: str) -> str:
+    # A URI may hold a password, and an error text may end up in a log.
+    scheme, separator, _ = uri.partition("://")
+    return f"{scheme}{separator}…" if separator else "…"
