@@ -1,0 +1,121 @@
+"""Who asks: the verified claims of an access token as a value. No database and no decision about single objects here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+from services.chassis.context import Call
+from services.chassis.errors import forbidden, unauthenticated
+
+MOVE_LICENSES: Final = "MOVE_LICENSES"
+REQUEST_CERTIFICATE: Final = "REQUEST_CERTIFICATE"
+ACCOUNT_RIGHTS: Final = (MOVE_LICENSES, REQUEST_CERTIFICATE)
+
+ADMIN: Final = "admin"
+MEMBER: Final = "member"
+ROLES: Final = (ADMIN, MEMBER)
+
+SCOPE_READ: Final = "read"
+SCOPE_WRITE: Final = "write"
+SCOPE_DEVICE: Final = "device"
+SCOPE_EVENTS: Final = "events"
+TOKEN_SCOPES: Final = (SCOPE_READ, SCOPE_WRITE, SCOPE_DEVICE, SCOPE_EVENTS)
+"""The scopes that an API token can be given."""
+SCOPE_ACCOUNT: Final = "account"
+"""The scope of an interactive login alone: password, second factor, tokens and sessions are not for API tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """One logged-in person (or an API token of theirs) as accounts signed it at most 900 s ago."""
+
+    user_id: str
+    session_id: str
+    company_id: str | None
+    company_ids: tuple[str, ...]
+    role: str | None
+    rights: frozenset[str]
+    staff: bool
+    scopes: frozenset[str]
+    project_id: str | None
+    language: str
+
+    @classmethod
+    def of(cls, call: Call) -> Self:
+        """Return the actor of a call.
+
+        Raises: accounts.login_needed when the call carries no verified claims.
+        """
+        if not call.claims:
+            raise unauthenticated("accounts.login_needed", "This request needs a login: send an access token.")
+        return cls.from_claims(call.claims)
+
+    @classmethod
+    def from_claims(cls, claims: Mapping[str, Any]) -> Self:
+        """Return the actor that verified access-token claims describe."""
+        return cls(
+            user_id=str(claims["sub"]),
+            session_id=str(claims["sid"]),
+            company_id=claims.get("company"),
+            company_ids=tuple(claims.get("companies") or ()),
+            role=claims.get("role"),
+            rights=frozenset(claims.get("rights") or ()),
+            staff=bool(claims.get("staff")),
+            scopes=frozenset(claims.get("scopes") or ()),
+            project_id=claims.get("project"),
+            language=str(claims.get("lang") or "en"),
+        )
+
+    @property
+    def admin(self) -> bool:
+        """Whether the actor administrates the company that the token is for."""
+        return self.company_id is not None and self.role == ADMIN
+
+    def owns(self, company_id: str | None) -> bool:
+        """Return whether the id is the actor's company or one that it absorbed (ACC-6: aliases live for ever)."""
+        return company_id is not None and company_id in self.company_ids
+
+    def require_company(self) -> str:
+        """Return the id of the actor's company.
+
+        Raises: accounts.company_needed.
+        """
+        if self.company_id is None:
+            raise forbidden("accounts.company_needed", "You belong to no company yet: create one or be added to one.")
+        return self.company_id
+
+    def require_admin(self) -> str:
+        """Return the id of the company that the actor administrates.
+
+        Raises: accounts.company_needed, accounts.admin_needed.
+        """
+        company_id = self.require_company()
+        if self.role != ADMIN:
+            raise forbidden("accounts.admin_needed", "Only an administrator of the company may do this.")
+        return company_id
+
+    def require_staff(self) -> None:
+        """Refuse anyone but staff of the vendor.
+
+        Raises: accounts.staff_needed.
+        """
+        if not self.staff:
+            raise forbidden("accounts.staff_needed", "Only staff of the vendor may do this.")
+
+    def require_right(self, name: str) -> None:
+        """Refuse an actor without the account right (ACC-9).
+
+        Raises: accounts.right_needed.
+        """
+        if name not in self.rights:
+            raise forbidden(
+                "accounts.right_needed", f"Your account needs the right {name}: ask the vendor for it.", right=name
+            )
+
+    def require_scope(self, name: str) -> None:
+        """Refuse a token without the scope (ACC-11).
+
+        Raises: accounts.scope_needed.
+        """
+        if name not in self.scopes:
+            raise forbidden("accounts.scope_needed", f"The token lacks the scope {name}.", scope=name)

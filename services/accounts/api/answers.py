@@ -1,0 +1,224 @@
+"""What accounts answers: one schema per shape, for the OpenAPI document and the contract tests."""
+
+from marshmallow import fields
+
+from services.chassis.fields import AnswerSchema
+
+
+class CompanyRef(AnswerSchema):
+    """A company and the caller's role in it."""
+
+    id = fields.String(required=True)
+    name = fields.String(required=True)
+    role = fields.String(required=True, metadata={"enum": ["admin", "member"]})
+
+
+class UserRef(AnswerSchema):
+    """The person who logged in."""
+
+    id = fields.String(required=True)
+    email = fields.String(required=True)
+    forename = fields.String(required=True)
+    surname = fields.String(required=True)
+    language = fields.String(required=True)
+
+
+class Session(AnswerSchema):
+    """Tokens of a session, and where it is."""
+
+    access_token = fields.String(required=True)
+    refresh_token = fields.String(required=True)
+    expires_in = fields.Integer(required=True, metadata={"description": "seconds until the access token expires"})
+    user = fields.Nested(UserRef, required=True)
+    company = fields.Nested(CompanyRef, required=True, allow_none=True)
+    companies = fields.List(fields.Nested(CompanyRef), required=True)
+
+
+class AccessToken(AnswerSchema):
+    """A short access token alone."""
+
+    access_token = fields.String(required=True)
+    expires_in = fields.Integer(required=True)
+
+
+class SessionItem(AnswerSchema):
+    """A session in the list of one's own."""
+
+    id = fields.String(required=True)
+    current = fields.Boolean(required=True)
+    created_at = fields.String(required=True)
+    last_used_at = fields.String(required=True)
+    expires_at = fields.String(required=True)
+    user_agent = fields.String(required=True, allow_none=True)
+    company = fields.String(required=True, allow_none=True)
+
+
+class SessionList(AnswerSchema):
+    """One's own sessions that live."""
+
+    items = fields.List(fields.Nested(SessionItem), required=True)
+    next = fields.String(required=True, allow_none=True)
+
+
+class Me(UserRef):
+    """The caller's own account."""
+
+    vendor_customer_number = fields.String(required=True, allow_none=True)
+    account_rights = fields.List(fields.String(), required=True)
+    staff = fields.Boolean(required=True)
+    otp_enabled = fields.Boolean(required=True)
+    pending_email = fields.String(required=True, allow_none=True)
+    company = fields.Nested(CompanyRef, required=True, allow_none=True)
+    companies = fields.List(fields.Nested(CompanyRef), required=True)
+    version = fields.Integer(required=True)
+
+
+class Company(AnswerSchema):
+    """The caller's company."""
+
+    id = fields.String(required=True)
+    name = fields.String(required=True)
+    vendor_customer_number = fields.String(required=True, allow_none=True)
+    role = fields.String(required=True, allow_none=True)
+    created_at = fields.String(required=True)
+    version = fields.Integer(required=True)
+
+
+class CompanyUser(AnswerSchema):
+    """A user of the company, or an open invitation (then without names)."""
+
+    id = fields.String(required=True)
+    email = fields.String(required=True)
+    forename = fields.String(required=True, allow_none=True)
+    surname = fields.String(required=True, allow_none=True)
+    role = fields.String(required=True)
+    locked = fields.Boolean(required=True)
+    state = fields.String(required=True, metadata={"enum": ["member", "invited"]})
+
+
+class CompanyUserList(AnswerSchema):
+    """A page of the company's users."""
+
+    items = fields.List(fields.Nested(CompanyUser), required=True)
+    next = fields.String(required=True, allow_none=True)
+
+
+class AddedUser(AnswerSchema):
+    """What became of an added address."""
+
+    id = fields.String(required=True)
+    email = fields.String(required=True)
+    state = fields.String(required=True, metadata={"enum": ["member", "invited"]})
+
+
+class StaffUser(AnswerSchema):
+    """A user as staff see them."""
+
+    id = fields.String(required=True)
+    email = fields.String(required=True)
+    forename = fields.String(required=True)
+    surname = fields.String(required=True)
+    active = fields.Boolean(required=True)
+    locked = fields.Boolean(required=True)
+    staff = fields.Boolean(required=True)
+    account_rights = fields.List(fields.String(), required=True)
+    companies = fields.List(fields.Nested(CompanyRef), required=True)
+
+
+class StaffUserList(AnswerSchema):
+    """A page of users."""
+
+    items = fields.List(fields.Nested(StaffUser), required=True)
+    next = fields.String(required=True, allow_none=True)
+
+
+class StaffCompany(AnswerSchema):
+    """A company as staff see it."""
+
+    id = fields.String(required=True)
+    name = fields.String(required=True)
+    vendor_customer_number = fields.String(required=True, allow_none=True)
+    users = fields.Integer(required=True)
+    created_at = fields.String(required=True)
+
+
+class StaffCompanyList(AnswerSchema):
+    """A page of companies."""
+
+    items = fields.List(fields.Nested(StaffCompany), required=True)
+    next = fields.String(required=True, allow_none=True)
+
+
+class ApiToken(AnswerSchema):
+    """An API token without its secret."""
+
+    id = fields.String(required=True)
+    name = fields.String(required=True)
+    scopes = fields.List(fields.String(), required=True)
+    project_id = fields.String(required=True, allow_none=True)
+    company_id = fields.String(required=True, allow_none=True)
+    created_at = fields.String(required=True)
+    expires_at = fields.String(required=True, allow_none=True)
+    last_used_at = fields.String(required=True, allow_none=True)
+
+
+class ApiTokenList(AnswerSchema):
+    """One's own API tokens."""
+
+    items = fields.List(fields.Nested(ApiToken), required=True)
+    next = fields.String(required=True, allow_none=True)
+
+
+class NewApiToken(AnswerSchema):
+    """A new API token; the secret is shown this once."""
+
+    id = fields.String(required=True)
+    token = fields.String(required=True)
+
+
+class OtpStart(AnswerSchema):
+    """The secret of a second factor that still has to be confirmed."""
+
+    secret = fields.String(required=True)
+    uri = fields.String(required=True)
+
+
+class RecoveryCodes(AnswerSchema):
+    """Codes for the day on which the telephone is lost; each works once."""
+
+    recovery_codes = fields.List(fields.String(), required=True)
+
+
+class CompanyName(AnswerSchema):
+    """A company found by the address of a user."""
+
+    id = fields.String(required=True)
+    name = fields.String(required=True)
+
+
+class FoundCompanies(AnswerSchema):
+    """The companies of a user; empty when the address is unknown or has none."""
+
+    companies = fields.List(fields.Nested(CompanyName), required=True)
+
+
+class Names(AnswerSchema):
+    """Names by id; unknown ids are left out."""
+
+    users = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
+    companies = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
+
+
+class Revocation(AnswerSchema):
+    """Something whose tokens must not be believed any more."""
+
+    kind = fields.String(required=True, metadata={"enum": ["session", "membership", "user"]})
+    id = fields.String(required=True)
+    company_id = fields.String(required=True, allow_none=True)
+    at = fields.String(required=True)
+
+
+class RevocationList(AnswerSchema):
+    """The revocations of the last 16 minutes; older tokens have expired by themselves."""
+
+    items = fields.List(fields.Nested(Revocation), required=True)

@@ -1,0 +1,102 @@
+"""The events of accounts: `data` by type. Persons appear by id only, never by name or address (mission HIS-2)."""
+
+from typing import Final
+
+from marshmallow import Schema, fields
+
+
+class _Data(Schema):
+    """Base of the event data."""
+
+
+class UserData(_Data):
+    """A user as a whole; subject is the user's id."""
+
+    user_id = fields.String(required=True)
+
+
+class UserChanged(UserData):
+    """Something that tokens carry, or personal data, changed."""
+
+    what = fields.List(fields.String(), required=True, metadata={"description": "names of the changed fields"})
+    account_rights = fields.List(fields.String())
+    staff = fields.Boolean()
+
+
+class SessionData(UserData):
+    """A session; subject is the user's id."""
+
+    session_id = fields.String(required=True)
+    reason = fields.String(metadata={"description": "logout, revoked, refresh_reused, password, lock, removed"})
+
+
+class LoginFailed(_Data):
+    """A refused login; the address is not told, the user's id only when there is one."""
+
+    user_id = fields.String(required=True, allow_none=True)
+    reason = fields.String(required=True)
+
+
+class CompanyData(_Data):
+    """A company; subject is its id."""
+
+    name = fields.String(required=True)
+
+
+class CompanyChanged(CompanyData):
+    """The company's data changed."""
+
+    what = fields.List(fields.String(), required=True)
+
+
+class MembershipData(UserData):
+    """A user in a company; subject is the user's id."""
+
+    role = fields.String(required=True)
+    locked = fields.Boolean(required=True)
+
+
+class MembershipChanged(MembershipData):
+    """Role or lock changed."""
+
+    what = fields.List(fields.String(), required=True)
+
+
+class InvitationData(_Data):
+    """An invitation; subject is its id."""
+
+    invitation_id = fields.String(required=True)
+
+
+class ApiTokenData(UserData):
+    """An API token; subject is the user's id."""
+
+    token_id = fields.String(required=True)
+    name = fields.String(required=True)
+    scopes = fields.List(fields.String())
+
+
+EVENTS: Final[dict[str, type[Schema]]] = {
+    "user_registered": UserData,
+    "user_activated": UserData,
+    "user_changed": UserChanged,
+    "user_locked": UserData,
+    "user_unlocked": UserData,
+    "user_erased": UserData,
+    "password_changed": UserData,
+    "email_changed": UserData,
+    "otp_enabled": UserData,
+    "otp_disabled": UserData,
+    "session_created": SessionData,
+    "session_revoked": SessionData,
+    "login_failed": LoginFailed,
+    "api_token_created": ApiTokenData,
+    "api_token_revoked": ApiTokenData,
+    "company_created": CompanyData,
+    "company_changed": CompanyChanged,
+    "company_user_added": MembershipData,
+    "company_user_invited": InvitationData,
+    "company_user_changed": MembershipChanged,
+    "company_user_removed": MembershipData,
+}
+"""Event type -> schema of its data."""

@@ -1,0 +1,241 @@
+"""What accounts accepts: one schema per RPC. The request is the HTTP body, path and query together (DESIGN principle).
+
+`client_address` and `user_agent` are filled by the gateway alone (GATEWAY_FIELDS): a body that carries them is refused there.
+"""
+
+from typing import Any, Final
+
+from marshmallow import fields, validate
+
+from services.accounts.api.actor import ACCOUNT_RIGHTS, ROLES, TOKEN_SCOPES
+from services.chassis.fields import Flag, Id, ListRequest, RequestSchema, Text
+
+LANGUAGES: Final = ("en", "de")
+GATEWAY_FIELDS: Final = ("client_address", "user_agent")
+PASSWORD_LENGTHS: Final = (8, 128)
+"""Shortest and longest password in characters (S1); nothing is cut off."""
+
+
+class EmailAddress(fields.Email):
+    """An e-mail address of at most 254 characters; outer blanks are taken off."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        """Build the field; `kwargs` are those of a marshmallow field."""
+        super().__init__(validate=validate.Length(max=254), **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        text = super()._deserialize(value.strip() if isinstance(value, str) else value, attr, data, **kwargs)
+        return str(text)
+
+
+class Password(fields.String):
+    """A password to be set: 8 to 128 characters, taken as they are."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        """Build the field; `kwargs` are those of a marshmallow field."""
+        super().__init__(validate=validate.Length(*PASSWORD_LENGTHS), **kwargs)
+
+
+def _secret() -> fields.String:
+    """Return a field for a secret that is compared, never stored: a password to log in, a link or a refresh token."""
+    return fields.String(required=True, validate=validate.Length(1, 512))
+
+
+def _otp() -> fields.String:
+    """Return a field for a six-digit code or a recovery code."""
+    return fields.String(load_default=None, allow_none=True, validate=validate.Length(6, 32))
+
+
+class PublicRequest(RequestSchema):
+    """A request without a login; the gateway tells where it came from for the throttles (S3)."""
+
+    client_address = fields.String(load_default=None, allow_none=True, validate=validate.Length(max=64))
+    user_agent = fields.String(load_default=None, allow_none=True, validate=validate.Length(max=300))
+
+
+class RegisterRequest(PublicRequest):
+    """Data of a new account (ACC-1)."""
+
+    email = EmailAddress(required=True)
+    password = Password(required=True)
+    forename = Text(1, 64, required=True)
+    surname = Text(1, 64, required=True)
+    language = fields.String(required=True, validate=validate.OneOf(LANGUAGES))
+    vendor_customer_number = Text(1, 32, load_default=None, allow_none=True)
+    accept_terms = Flag(required=True)
+
+
+class ConfirmRequest(PublicRequest):
+    """The token of a mail link."""
+
+    token = _secret()
+
+
+class EmailRequest(PublicRequest):
+    """An e-mail address to which a mail is sent if an account is there."""
+
+    email = EmailAddress(required=True)
+
+
+class ConfirmPasswordResetRequest(ConfirmRequest):
+    """The token of a reset mail and the new password."""
+
+    password = Password(required=True)
+
+
+class CreateSessionRequest(PublicRequest):
+    """A login."""
+
+    email = EmailAddress(required=True)
+    password = _secret()
+    otp = _otp()
+    company_id = Id(load_default=None, allow_none=True)
+
+
+class RefreshSessionRequest(PublicRequest):
+    """A refresh token, and the company to switch to."""
+
+    refresh_token = _secret()
+    company_id = Id(load_default=None, allow_none=True)
+
+
+class CreateDeviceSessionRequest(PublicRequest):
+    """HTTP Basic of the device door: account and password, or an API token of scope `device` as password (LIC-7)."""
+
+    login = fields.String(required=True, validate=validate.Length(1, 254))
+    password = _secret()
+
+
+class ExchangeTokenRequest(PublicRequest):
+    """An API token that the gateway turns into a short access token (S5)."""
+
+    token = _secret()
+
+
+class SessionRequest(RequestSchema):
+    """One of the caller's sessions, `current` being the one in use."""
+
+    session_id = fields.String(required=True, validate=validate.Length(1, 64))
+
+
+class UpdateMeRequest(RequestSchema):
+    """New personal data; what is absent stays."""
+
+    forename = Text(1, 64)
+    surname = Text(1, 64)
+    language = fields.String(validate=validate.OneOf(LANGUAGES))
+    vendor_customer_number = Text(1, 32, allow_none=True)
+    if_version = fields.Integer(load_default=None, allow_none=True, strict=True)
+
+
+class ChangePasswordRequest(RequestSchema):
+    """Old and new password."""
+
+    old_password = _secret()
+    password = Password(required=True)
+
+
+class ChangeEmailRequest(RequestSchema):
+    """New e-mail address, with the password once more (S19)."""
+
+    email = EmailAddress(required=True)
+    password = _secret()
+
+
+class CreateApiTokenRequest(RequestSchema):
+    """A personal API token (ACC-11)."""
+
+    name = Text(1, 64, required=True)
+    scopes = fields.List(
+        fields.String(validate=validate.OneOf(TOKEN_SCOPES)), required=True, validate=validate.Length(1, 4)
+    )
+    project_id = Id(load_default=None, allow_none=True)
+    expires_at = fields.AwareDateTime(load_default=None, allow_none=True, format="iso")
+
+
+class TokenIdRequest(RequestSchema):
+    """One of the caller's API tokens."""
+
+    token_id = Id(required=True)
+
+
+class OtpRequest(RequestSchema):
+    """A code of the authenticator app."""
+
+    otp = fields.String(required=True, validate=validate.Length(6, 32))
+
+
+class PasswordRequest(RequestSchema):
+    """The password once more, for an act that needs it."""
+
+    password = _secret()
+
+
+class CreateCompanyRequest(RequestSchema):
+    """A new company (ACC-3)."""
+
+    name = Text(1, 128, required=True)
+    vendor_customer_number = Text(1, 32, load_default=None, allow_none=True)
+
+
+class UpdateCompanyRequest(RequestSchema):
+    """New data of the company; what is absent stays."""
+
+    name = Text(1, 128)
+    vendor_customer_number = Text(1, 32, allow_none=True)
+    if_version = fields.Integer(load_default=None, allow_none=True, strict=True)
+
+
+class SearchRequest(ListRequest):
+    """A page of a list that holds a text."""
+
+    q = fields.String(load_default=None, allow_none=True, validate=validate.Length(max=254))
+
+
+class AddCompanyUserRequest(RequestSchema):
+    """The address of a user to add or to invite."""
+
+    email = EmailAddress(required=True)
+
+
+class CompanyUserRequest(RequestSchema):
+    """A user of the caller's company."""
+
+    user_id = Id(required=True)
+
+
+class UpdateCompanyUserRequest(CompanyUserRequest):
+    """New role or lock; what is absent stays."""
+
+    role = fields.String(validate=validate.OneOf(ROLES))
+    locked = Flag()
+
+
+class AcceptInvitationRequest(RequestSchema):
+    """The token of an invitation mail."""
+
+    token = _secret()
+
+
+class UpdateUserStaffRequest(RequestSchema):
+    """What staff change at a user (ACC-9, ACC-10); what is absent stays."""
+
+    user_id = Id(required=True)
+    locked = Flag()
+    staff = Flag()
+    account_rights = fields.List(
+        fields.String(validate=validate.OneOf(ACCOUNT_RIGHTS)), validate=validate.Length(max=len(ACCOUNT_RIGHTS))
+    )
+
+
+class FindCompaniesRequest(RequestSchema):
+    """The address of a user whose companies are looked for (PRJ-3)."""
+
+    email = EmailAddress(required=True)
+
+
+class GetNamesRequest(RequestSchema):
+    """Ids whose names are wanted, at most 200 of each kind."""
+
+    user_ids = fields.List(Id(), load_default=list, validate=validate.Length(max=200))
+    company_ids = fields.List(Id(), load_default=list, validate=validate.Length(max=200))

@@ -1,0 +1,253 @@
+"""The published contract of projects: all that other rooms may import. How projects decides does not belong here."""
+
+from typing import Any, Final, Protocol
+
+from marshmallow import Schema, fields
+
+from services.chassis.context import Call
+from services.chassis.fields import AnswerSchema, Flag, Id, ListRequest, RequestSchema, Text
+from services.projects.domain import (
+    ADD,
+    ARCHIVED,
+    CLOSED,
+    CORRECT,
+    DRAW,
+    FILES,
+    GUEST,
+    MANAGE,
+    MANAGE_DEVICES,
+    MOVE_LICENSES,
+    NAME_MAXIMUM,
+    OPEN,
+    OWN,
+    POWERS,
+    REQUEST_CERTIFICATE,
+    SEE,
+    STAFF,
+    Power,
+    powers_of,
+)
+
+__all__ = [
+    "ADD",
+    "ARCHIVED",
+    "CLOSED",
+    "CORRECT",
+    "DRAW",
+    "ERRORS",
+    "EVENTS",
+    "FILES",
+    "GUEST",
+    "MANAGE",
+    "MANAGE_DEVICES",
+    "MOVE_LICENSES",
+    "OPEN",
+    "OWN",
+    "POWERS",
+    "REQUEST_CERTIFICATE",
+    "SEE",
+    "STAFF",
+    "Access",
+    "AddRightRequest",
+    "CreateProjectRequest",
+    "ListRightsRequest",
+    "Power",
+    "Project",
+    "ProjectList",
+    "ProjectRequest",
+    "ProjectsClient",
+    "RemoveRightRequest",
+    "Right",
+    "RightList",
+    "SelectProjectRequest",
+    "SelectedProject",
+    "UpdateProjectRequest",
+    "powers_of",
+]
+
+ERRORS: Final[dict[str, str]] = {
+    "projects.not_found": "There is no such project among yours; list the projects to see their ids.",
+    "projects.power_needed": "You may see this project but not do this in it; `power` names what is missing.",
+    "projects.name_taken": "Another project of the company has this name; choose another.",
+    "projects.archived": "The project is archived and read-only; take it out of the archive first.",
+    "projects.closed": "The project is being deleted; use another one.",
+    "projects.not_empty": "The project is not empty; `blockers` says what is in the way and how many.",
+    "projects.stale": "The project was changed since it was read; read it again and repeat the change.",
+    "projects.user_without_company": "No user with a company has this e-mail address; ask for the right address.",
+    "projects.own_company": "The e-mail address belongs to your own company, which has every right already.",
+    "projects.company_ambiguous": "The user belongs to several companies; name one of `companies` as `company_id`.",
+    "projects.right_not_found": "This company has no right in the project; list the rights to see who has.",
+}
+
+
+class CreateProjectRequest(RequestSchema):
+    """A new project (PRJ-1)."""
+
+    name = Text(1, NAME_MAXIMUM, required=True)
+    description = Text(0, 2000, load_default="")
+
+
+class ProjectRequest(RequestSchema):
+    """A project that the caller sees."""
+
+    project_id = Id(required=True)
+
+
+class UpdateProjectRequest(ProjectRequest):
+    """New data of a project; what is absent stays. `if_version` refuses a change of what was not read (412)."""
+
+    name = Text(1, NAME_MAXIMUM)
+    description = Text(0, 2000)
+    archived = Flag()
+    if_version = fields.Integer(load_default=None, allow_none=True, strict=True)
+
+
+class SelectProjectRequest(RequestSchema):
+    """The project chosen for all pages, null for all own projects (PRJ-2)."""
+
+    project_id = Id(required=True, allow_none=True)
+
+
+class AddRightRequest(ProjectRequest):
+    """The e-mail of a user whose company may work in the project (PRJ-3)."""
+
+    email = fields.Email(required=True)
+    company_id = Id(load_default=None, allow_none=True)
+
+
+class ListRightsRequest(ListRequest):
+    """A page of the companies that may work in a project."""
+
+    project_id = Id(required=True)
+
+
+class RemoveRightRequest(ProjectRequest):
+    """The company whose right ends."""
+
+    company_id = Id(required=True)
+
+
+class CompanyName(AnswerSchema):
+    """A company by id and name."""
+
+    id = fields.String(required=True)
+    name = fields.String(required=True)
+
+
+class Project(AnswerSchema):
+    """A project as the caller sees it; `company` is its owner."""
+
+    id = fields.String(required=True)
+    name = fields.String(required=True)
+    description = fields.String(required=True)
+    foreign = fields.Boolean(required=True)
+    state = fields.String(required=True, metadata={"enum": [OPEN, ARCHIVED, CLOSED]})
+    powers = fields.List(fields.String(), required=True)
+    company = fields.Nested(CompanyName, required=True, allow_none=True)
+    created_at = fields.String(required=True)
+    version = fields.Integer(required=True)
+
+
+class ProjectList(AnswerSchema):
+    """A page of projects, own ones first; `selected` is the one chosen for all pages, null for all own ones."""
+
+    items = fields.List(fields.Nested(Project), required=True)
+    next = fields.String(required=True, allow_none=True)
+    selected = fields.String(required=True, allow_none=True)
+
+
+class SelectedProject(AnswerSchema):
+    """The project chosen for all pages."""
+
+    project_id = fields.String(required=True, allow_none=True)
+
+
+class Access(AnswerSchema):
+    """What the caller is to a project and may do in it."""
+
+    project_id = fields.String(required=True)
+    company_id = fields.String(required=True)
+    name = fields.String(required=True)
+    state = fields.String(required=True, metadata={"enum": [OPEN, ARCHIVED, CLOSED]})
+    access = fields.String(required=True, metadata={"enum": [OWN, GUEST, STAFF]})
+    powers = fields.List(fields.String(), required=True)
+
+
+class Right(AnswerSchema):
+    """A company that may work in a project."""
+
+    company_id = fields.String(required=True)
+    company_name = fields.String(required=True, allow_none=True)
+    created_at = fields.String(required=True)
+
+
+class RightList(AnswerSchema):
+    """A page of rights."""
+
+    items = fields.List(fields.Nested(Right), required=True)
+    next = fields.String(required=True, allow_none=True)
+
+
+class ProjectData(Schema):
+    """Event data: a project as it is now; subject is its id, companyid its owner."""
+
+    project_id = fields.String(required=True)
+    name = fields.String(required=True)
+    state = fields.String(required=True)
+
+
+class ProjectChanged(ProjectData):
+    """Event data: what was changed."""
+
+    what = fields.List(fields.String(), required=True)
+    old_name = fields.String()
+
+
+class RightData(Schema):
+    """Event data: a right in a project; one event for the owner and one for the guest company."""
+
+    project_id = fields.String(required=True)
+    name = fields.String(required=True)
+    owner_company_id = fields.String(required=True)
+    guest_company_id = fields.String(required=True)
+
+
+EVENTS: Final[dict[str, type[Schema]]] = {
+    "project_created": ProjectData,
+    "project_changed": ProjectChanged,
+    "project_deleted": ProjectData,
+    "project_right_granted": RightData,
+    "project_right_removed": RightData,
+}
+"""Event type -> schema of its data."""
+
+
+class ProjectsClient(Protocol):
+    """The calls that devices, licensing and the gateway make; `services.projects.fake` implements them in memory."""
+
+    def get_access(self, call: Call, *, project_id: str) -> dict[str, Any]:
+        """Return an `Access`.
+
+        Raises: projects.not_found for strangers and unknown ids alike.
+        """
+        ...
+
+    def ensure_default(self, call: Call) -> dict[str, Any]:
+        """Return the first project of the caller's company, making `DEFAULT` when there is none."""
+        ...
+
+    def list_projects(self, call: Call, *, limit: int = 50, cursor: str | None = None) -> dict[str, Any]:
+        """Return a `ProjectList`."""
+        ...
+
+    def close_project(self, call: Call, *, project_id: str) -> dict[str, Any]:
+        """Close an own project for deletion and return `{"rights": n}`; with n > 0 it stays open."""
+        ...
+
+    def reopen_project(self, call: Call, *, project_id: str) -> dict[str, Any]:
+        """Open a closed project again, because another room refused its deletion."""
+        ...
+
+    def delete_closed_project(self, call: Call, *, project_id: str) -> dict[str, Any]:
+        """Delete a closed project for good; a repetition answers the same."""
+        ...
