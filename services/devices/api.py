@@ -1,0 +1,357 @@
+"""The published contract of devices: schemas, error codes, events, and the client other rooms use.
+
+All that another room may import from here. Words of this contract: `device_id` is one company's record of a device;
+the thing itself is its `hardware_id`, answered in one spelling and accepted in all of DEV-3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
+
+from marshmallow import ValidationError, fields, validate, validates_schema
+
+from services.chassis.context import Call
+from services.chassis.fields import AnswerSchema, EmptyAnswer, Flag, Id, ListRequest, RequestSchema, Text
+from services.devices.domain.hardware_ids import (
+    MAXIMUM_AT_ONCE,
+    MalformedIdError,
+    MalformedOrderNumberError,
+    canonical_hardware_id,
+    canonical_order_number,
+)
+
+__all__ = [
+    "ERRORS",
+    "EVENTS",
+    "MAXIMUM_AT_ONCE",
+    "DevicesClient",
+    "MalformedIdError",
+    "MalformedOrderNumberError",
+    "canonical_hardware_id",
+    "canonical_order_number",
+]
+
+ERRORS: Final[dict[str, str]] = {
+    "devices.already_in_company": "The company has this device already; delete it from its project first, or move it.",
+    "devices.already_imported": "The old license manager's data of this device was imported before; it is final.",
+    "devices.not_found": "The device is not in the vendor's production data; contact your administrator.",
+    "devices.in_other_company": "Another company has this device too; it may be added, which needs an explicit yes "
+    "and gives access to all its current licenses.",
+    "devices.several_users": "The device has old licenses of several users; do not import it unless you own it.",
+    "devices.malformed_id": "The text is no hardware id; write a MAC address or an IPEI as on the label.",
+    "devices.repeated_in_request": "The device stands earlier in the same request; this line is not needed.",
+    "devices.too_many": "More devices were given than one request may hold; `count` and `limit` tell; split them.",
+    "devices.range_invalid": "The two addresses make no range; give the first and the last MAC address of it.",
+    "devices.order_not_found": "No devices are known under this order number; compare it with the shipping papers.",
+    "devices.malformed_order_number": "The text cannot be an order number; write it as on the shipping papers.",
+    "devices.device_not_found": "There is no such device in your company's projects.",
+    "devices.project_not_found": "There is no such project.",
+    "devices.project_closed": "The project is archived or being deleted and takes no devices; choose another one.",
+    "devices.power_needed": "Your rights in this project do not include this action; ask a user of the company it "
+    "belongs to.",
+    "devices.changed_meanwhile": "The device was changed since it was read; read it again and repeat the change.",
+    "devices.throttled": "Too many devices of others were looked up in the last hour; wait as long as said.",
+    "devices.order_changed": "The order is registered with other devices; correct the number or the list.",
+    "devices.in_other_order": "A device is registered under another order; correct the list.",
+}
+
+EVENTS: Final[dict[str, str]] = {
+    "device_added": "A device was added to a project; one to the company that has it now.",
+    "device_added_elsewhere": "Another company added a device that this company has too; never says who.",
+    "device_moved": "A device went to another project of the same company.",
+    "device_changed": "A comment of a device was changed.",
+    "device_deleted": "A device was taken out of the company; its licenses stay with it.",
+    "device_marked_rma": "Staff set the RMA mark: no new licenses and no files any more.",
+    "device_unmarked_rma": "Staff took the RMA mark off.",
+    "warranty_checked": "A user looked up the warranty of a device.",
+    "warranty_checked_elsewhere": "Somebody looked up the warranty of a device this company has; never says who.",
+    "production_registered": "Staff registered a built device under an order.",
+}
+
+WARNINGS: Final = ("devices.in_other_company", "devices.several_users")
+SORTS: Final = ("hardware_id", "-hardware_id", "type", "-type", "added_at", "-added_at", "comment", "-comment")
+MAXIMUM_ORDER_DEVICES: Final = 1000
+
+
+class Warranty(AnswerSchema):
+    """Warranty of a device: dates are days; `state` is running, ended or unknown (not shipped yet)."""
+
+    starts_on = fields.Date(allow_none=True)
+    ends_on = fields.Date(allow_none=True)
+    state = fields.String(validate=validate.OneOf(["running", "ended", "unknown"]))
+    extension_months = fields.Integer()
+
+
+class DeviceAction(AnswerSchema):
+    """One thing the caller could do with a device, and why not where it is not allowed."""
+
+    name = fields.String()
+    allowed = fields.Boolean()
+    reason = fields.String()
+
+
+class Device(AnswerSchema):
+    """A company's record of a device."""
+
+    id = Id()
+    hardware_id = fields.String()
+    type = fields.String()
+    project_id = Id()
+    company_id = Id()
+    foreign = fields.Boolean()
+    comment = fields.String()
+    license_comment = fields.String()
+    order_number = fields.String(allow_none=True)
+    rma = fields.Boolean()
+    warranty = fields.Nested(Warranty)
+    ssa_ends_on = fields.Date(allow_none=True)
+    added_at = fields.DateTime(format="iso")
+    revision = fields.Integer()
+
+
+class DeviceWithActions(Device):
+    """A device with what the caller may do with it."""
+
+    actions = fields.List(fields.Nested(DeviceAction))
+
+
+class DeviceList(AnswerSchema):
+    """A page of devices."""
+
+    items = fields.List(fields.Nested(Device))
+    next = fields.String(allow_none=True)
+
+
+class DeviceFacts(AnswerSchema):
+    """What licensing needs to know about a device before it works on its licenses."""
+
+    device_id = Id()
+    hardware_id = fields.String()
+    type = fields.String()
+    company_id = Id()
+    project_id = Id()
+    rma = fields.Boolean()
+    held_by_others = fields.Boolean()
+    access = fields.String(validate=validate.OneOf(["own", "guest", "staff"]))
+    powers = fields.List(fields.String())
+    comment = fields.String()
+    license_comment = fields.String()
+
+
+class HardwareRange(RequestSchema):
+    """A range of MAC addresses, both ends included."""
+
+    first = fields.String(required=True)
+    last = fields.String(required=True)
+
+
+class AcceptedWarning(RequestSchema):
+    """The explicit yes to one warning about one device."""
+
+    hardware_id = fields.String(required=True)
+    code = fields.String(required=True, validate=validate.OneOf(WARNINGS))
+
+
+class AddDevicesRequest(RequestSchema):
+    """Devices to add, given in exactly one of four ways."""
+
+    project_id = Id(required=True)
+    hardware_ids = fields.List(fields.String())
+    range = fields.Nested(HardwareRange)
+    text = fields.String()
+    order_number = fields.String()
+    accept_warnings = fields.List(
+        fields.Nested(AcceptedWarning),
+        load_default=list,
+        validate=validate.Length(max=MAXIMUM_ORDER_DEVICES),
+    )
+    dry_run = Flag(load_default=False)
+
+    @validates_schema
+    def _one_source(self, data: Mapping[str, Any], **_: Any) -> None:
+        given = [name for name in ("hardware_ids", "range", "text", "order_number") if name in data]
+        if len(given) != 1:
+            raise ValidationError("Give exactly one of hardware_ids, range, text and order_number.")
+        if not data[given[0]] or (given[0] == "text" and not data["text"].strip()):
+            raise ValidationError("Must hold at least one device.", given[0])
+
+
+class AddedLine(AnswerSchema):
+    """The result for one line of the input."""
+
+    input = fields.String()
+    hardware_id = fields.String(allow_none=True)
+    type = fields.String(allow_none=True)
+    result = fields.String(validate=validate.OneOf(["ok", "warning", "error", "added", "refused"]))
+    code = fields.String(allow_none=True)
+    detail = fields.String(allow_none=True)
+    device_id = Id(allow_none=True)
+
+
+class AddDevicesAnswer(AnswerSchema):
+    """Counts by result, and the result of every line in the order of the input."""
+
+    summary = fields.Dict(keys=fields.String(), values=fields.Integer())
+    items = fields.List(fields.Nested(AddedLine))
+
+
+class ListDevicesRequest(ListRequest):
+    """Filter, order and page of a device list; without a project all own projects."""
+
+    project = Id(load_default=None, allow_none=True)
+    filter = Text(0, 100, load_default="")
+    type = Text(0, 40, load_default="")
+    sort = fields.String(load_default="hardware_id", validate=validate.OneOf(SORTS))
+
+
+class DeviceRequest(RequestSchema):
+    """One device record. Anything that is no id of this company answers alike: not found."""
+
+    device_id = Text(1, 64, required=True)
+
+
+class UpdateDeviceRequest(DeviceRequest):
+    """New comments; what is absent stays. `revision` is that of the device as it was read, when it matters."""
+
+    comment = Text(0, 500)
+    license_comment = Text(0, 500)
+    revision = fields.Integer(strict=True, load_default=None, allow_none=True)
+
+
+class MoveDevicesRequest(RequestSchema):
+    """Devices to take to another project of the same company."""
+
+    device_ids = fields.List(
+        Text(1, 64), required=True, validate=validate.Length(min=1, max=MAXIMUM_AT_ONCE)
+    )
+    project_id = Id(required=True)
+    dry_run = Flag(load_default=False)
+
+
+class MovedLine(AnswerSchema):
+    """The result for one device of a move."""
+
+    device_id = fields.String()
+    hardware_id = fields.String(allow_none=True)
+    result = fields.String(validate=validate.OneOf(["ok", "error", "moved", "refused"]))
+    code = fields.String(allow_none=True)
+    detail = fields.String(allow_none=True)
+
+
+class MoveDevicesAnswer(AnswerSchema):
+    """Counts by result, and the result of every device in the order of the input."""
+
+    summary = fields.Dict(keys=fields.String(), values=fields.Integer())
+    items = fields.List(fields.Nested(MovedLine))
+
+
+class HardwareRequest(RequestSchema):
+    """One device by its hardware id, in any spelling."""
+
+    hardware_id = fields.String(required=True)
+
+
+class WarrantyAnswer(AnswerSchema):
+    """The fixed minimum that anybody may learn about a device (DEV-7, S9): never who has it."""
+
+    hardware_id = fields.String()
+    type = fields.String()
+    warranty = fields.Nested(Warranty)
+    ssa_ends_on = fields.Date(allow_none=True)
+    rma = fields.Boolean()
+
+
+class ListOrderDevicesRequest(RequestSchema):
+    """An order number; to know it is to be allowed to see its devices."""
+
+    number = fields.String(required=True)
+
+
+class OrderDevice(AnswerSchema):
+    """A device of an order."""
+
+    hardware_id = fields.String()
+    type = fields.String()
+    shipped_on = fields.Date(allow_none=True)
+
+
+class OrderDevices(AnswerSchema):
+    """All devices of an order."""
+
+    number = fields.String()
+    items = fields.List(fields.Nested(OrderDevice))
+
+
+class ProducedDevice(RequestSchema):
+    """A built device as the vendor's order names it."""
+
+    hardware_id = fields.String(required=True)
+    type = Text(1, 40, required=True)
+    shipped_on = fields.Date(required=True)
+    warranty_months = fields.Integer(strict=True, validate=validate.Range(0, 120))
+
+
+class RegisterProductionRequest(RequestSchema):
+    """The devices of one order, entered by staff through licensing."""
+
+    order_number = fields.String(required=True)
+    devices = fields.List(
+        fields.Nested(ProducedDevice), required=True, validate=validate.Length(max=MAXIMUM_ORDER_DEVICES)
+    )
+    dry_run = Flag(load_default=False)
+
+
+class UpdateProductionStaffRequest(HardwareRequest):
+    """Set the RMA mark of a device or take it off."""
+
+    rma = Flag(required=True)
+
+
+class ProductionDevice(AnswerSchema):
+    """What staff sees of a built device."""
+
+    hardware_id = fields.String()
+    type = fields.String()
+    order_number = fields.String()
+    shipped_on = fields.Date()
+    rma = fields.Boolean()
+    warranty = fields.Nested(Warranty)
+
+
+class FindDevicesAnswer(AnswerSchema):
+    """All records of a device that the caller may see."""
+
+    items = fields.List(fields.Nested(DeviceFacts))
+
+
+class DevicesClient(Protocol):
+    """What other rooms can ask of devices; every answer is the dictionary of the schema named."""
+
+    def add_devices(self, call: Call, **request: Any) -> dict[str, Any]:
+        """Add devices to a project: `AddDevicesRequest` to `AddDevicesAnswer`."""
+
+    def list_devices(self, call: Call, **request: Any) -> dict[str, Any]:
+        """List devices: `ListDevicesRequest` to `DeviceList`."""
+
+    def get_device(self, call: Call, *, device_id: str) -> dict[str, Any]:
+        """Show a device: `DeviceRequest` to `DeviceWithActions`."""
+
+    def get_device_facts(self, call: Call, *, device_id: str) -> dict[str, Any]:
+        """Tell what licensing needs to know: `DeviceRequest` to `DeviceFacts`; 404 `devices.device_not_found`."""
+
+    def find_device(self, call: Call, *, hardware_id: str) -> dict[str, Any]:
+        """Find the caller's company's record of a device: `HardwareRequest` to `DeviceFacts`; 404 without one."""
+
+    def find_devices(self, call: Call, *, hardware_id: str) -> dict[str, Any]:
+        """Find all records of a device that the caller may see: `HardwareRequest` to `FindDevicesAnswer`."""
+
+    def register_production(self, call: Call, **request: Any) -> dict[str, Any]:
+        """Register the devices of an order (staff): `RegisterProductionRequest` to `OrderDevices`."""
+
+    def check_warranty(self, call: Call, *, hardware_id: str) -> dict[str, Any]:
+        """Tell type, warranty and RMA mark of any device: `HardwareRequest` to `WarrantyAnswer`."""
+
+
+# Requests without a schema of their own, named so that a route can refer to them.
+DeleteDeviceAnswer = EmptyAnswer
