@@ -36,12 +36,12 @@ class ListHistoryRequest(RequestSchema):
     """
 
     context = fields.String(load_default="company", validate=validate.OneOf(CONTEXTS))
-    id = Text(min=1, max=64, load_default=None, allow_none=True)
+    id = Text(1, 64, load_default=None, allow_none=True)
     project = Id(load_default=None, allow_none=True)
     period = fields.String(load_default="all", validate=validate.OneOf(PERIODS))
     from_ = fields.AwareDateTime(data_key="from", load_default=None, allow_none=True)
     to = fields.AwareDateTime(load_default=None, allow_none=True)
-    action = Text(min=1, max=64, load_default=None, allow_none=True)
+    action = Text(1, 64, load_default=None, allow_none=True)
     limit = Limit()
     cursor = Cursor()
 

@@ -1,0 +1,174 @@
+"""The reads of history: who may see which lines, and the page that results.
+
+What a reader may see is decided from the verified token and from the lines themselves; another company's
+object and one that does not exist get the same answer.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, or_
+
+from services.accounts.api import Actor
+from services.chassis.context import Call
+from services.chassis.db import Database
+from services.chassis.errors import forbidden, invalid, not_found
+from services.devices.api import canonical_hardware_id
+from services.history import store
+from services.history.api import ERRORS
+from services.history.domain import canonical_json, canonical_time, period_start
+from services.history.store import Place, PlacedLine
+
+
+def list_history(database: Database, call: Call, request: Mapping[str, Any], *, now: datetime) -> dict[str, Any]:
+    """Answer one page of history lines, newest first.
+
+    Args:
+        database: history's own.
+        call: tells who asks.
+        request: a loaded `ListHistoryRequest`.
+        now: the end of the period.
+
+    Raises:
+        accounts.company_needed: the company context without a company.
+        history.*: see `ERRORS`.
+    """
+    actor = Actor.of(call)
+    actor.require_scope("read")
+    before = _read_cursor(request["cursor"])
+    limit = int(request["limit"])
+
+    def read(connection: Connection) -> list[PlacedLine]:
+        condition = _Reader(connection, actor).condition(request)
+        start = period_start(request["period"], now)
+        since = max((at for at in (start, request["from_"]) if at is not None), default=None)
+        condition = and_(condition, store.between(since, request["to"]))
+        if request["action"]:
+            condition = and_(condition, store.of_action(request["action"]))
+        return store.page(connection, condition, before, limit + 1)
+
+    found = database.read(read)
+    more = found[limit - 1].place if len(found) > limit else None
+    return {"items": [_item(entry) for entry in found[:limit]], "next": _write_cursor(more)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """One reader within one read transaction; turns a request into the condition that lines must fulfill."""
+
+    connection: Connection
+    actor: Actor
+
+    def condition(self, request: Mapping[str, Any]) -> ColumnElement[bool]:
+        project_id = self._project(request["project"])
+        match request["context"]:
+            case "company":
+                condition = self._company(request["id"], project_id)
+            case "user":
+                condition = self._user(request["id"])
+            case _:
+                condition = self._device(request["id"])
+        return condition if project_id is None else and_(condition, store.of_project(project_id))
+
+    def _project(self, asked: str | None) -> str | None:
+        # A token that is bound to a project reads that project only, and does not learn of others.
+        bound = self.actor.project_id
+        if asked and bound and asked != bound:
+            raise not_found("history.project_not_found", ERRORS["history.project_not_found"])
+        project_id = asked or bound
+        if project_id is None or self.actor.staff:
+            return project_id
+        owner = store.project_owner(self.connection, project_id)
+        if owner is None or not (self.actor.owns(owner) or project_id in self._guest_projects()):
+            raise not_found("history.project_not_found", ERRORS["history.project_not_found"])
+        return project_id
+
+    def _company(self, company_id: str | None, project_id: str | None) -> ColumnElement[bool]:
+        if self.actor.staff and (company_id or not self.actor.company_ids):
+            return store.of_companies([company_id]) if company_id else store.everything()
+        if company_id is not None:
+            if not self.actor.owns(company_id):
+                raise not_found("history.company_not_found", ERRORS["history.company_not_found"])
+            return store.of_companies([company_id])
+        self.actor.require_company()
+        own = store.of_companies(self.actor.company_ids)
+        return own if project_id is None else or_(own, self._as_guest())
+
+    def _user(self, asked: str | None) -> ColumnElement[bool]:
+        user_id = asked or self.actor.user_id
+        lines = store.of_user(user_id)
+        if self.actor.staff:
+            return lines
+        own = store.of_companies(self.actor.company_ids)
+        if user_id == self.actor.user_id:
+            return and_(lines, or_(own, store.of_no_company()))
+        if not store.exists(self.connection, and_(lines, own)):
+            raise not_found("history.user_not_found", ERRORS["history.user_not_found"])
+        if self.actor.role != "admin":
+            raise forbidden("history.admin_needed", ERRORS["history.admin_needed"])
+        return and_(lines, own)
+
+    def _device(self, device_id: str | None) -> ColumnElement[bool]:
+        if device_id is None:
+            raise invalid("history.id_needed", ERRORS["history.id_needed"])
+        lines = store.of_device(device_id, canonical_hardware_id(device_id))
+        if not self.actor.staff:
+            lines = and_(lines, or_(store.of_companies(self.actor.company_ids), self._as_guest()))
+        if not store.exists(self.connection, lines):
+            raise not_found("history.device_not_found", ERRORS["history.device_not_found"])
+        return lines
+
+    def _guest_projects(self) -> dict[str, str]:
+        return store.guest_projects(self.connection, self.actor.company_ids)
+
+    def _as_guest(self) -> ColumnElement[bool]:
+        """Let lines through that the owner of a foreign project has in it (mission, table of powers)."""
+        parts = [
+            and_(store.of_project(project_id), store.of_companies([owner]))
+            for project_id, owner in self._guest_projects().items()
+        ]
+        return or_(store.nothing(), *parts)
+
+
+def _item(entry: PlacedLine) -> dict[str, Any]:
+    line = entry.line
+    return {
+        "id": line.event_id,
+        "at": canonical_time(line.at),
+        "action": line.action,
+        "actor": {"id": line.actor_id, "name": None} if line.actor_id else None,
+        "company_id": line.company_id,
+        "project_id": line.project_id,
+        "device_id": line.device_id,
+        "hardware_id": line.hardware_id,
+        "subject": line.subject,
+        "data": json.loads(line.data),
+        "request_id": line.request_id,
+    }
+
+
+def _write_cursor(place: Place | None) -> str | None:
+    if place is None:
+        return None
+    text = canonical_json([canonical_time(place.at), place.position])
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def _read_cursor(cursor: str | None) -> Place | None:
+    if cursor is None:
+        return None
+    try:
+        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        at, position = json.loads(text)
+        if type(position) is not int or not 0 < position < 2**63:
+            raise ValueError(position)
+        return Place(datetime.fromisoformat(at).astimezone(UTC), position)
+    except (binascii.Error, TypeError, ValueError, OverflowError):
+        raise invalid("history.cursor_invalid", ERRORS["history.cursor_invalid"]) from None
