@@ -1,0 +1,265 @@
+"""The published contract of license files, returns and device certificates (mission LIC-5, 7, 8, 10, 11).
+
+What a request means to the ledger belongs to the ledger's own contract; the byte formats are in
+`docs/reference/license-files.md`. Answers with `content` are bodies: the gateway sends `content` with
+`content_type` instead of JSON (`content_base64` when the body is not text).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from marshmallow import fields, validate
+
+from services.chassis.context import Call
+from services.chassis.fields import AnswerSchema, EmptyRequest, Flag, Id, RequestSchema, Text
+
+# Largest uploads in characters: a return names one file and carries one certificate, a request carries one key.
+MAX_RETURN = 65_536
+MAX_REQUEST = 16_384
+FIRST_SIGNED_VERSION = 8
+
+ERRORS: dict[str, str] = {
+    "licensing.no_certificate": "The device has no certificate, so nothing can be encrypted for it: request one for"
+    " the device (POST /v1/devices/{id}/certificates), or download unencrypted with `confirm_no_return`.",
+    "licensing.confirmation_needed": "An unencrypted download ends the right to return the licenses that are on the"
+    " device now; send `confirm_no_return: true` if that is wanted.",
+    "licensing.version_needed": "The device has licenses of both families; name the `version` of the file.",
+    "licensing.never_encrypted": "Files of version 5 to 7 are never encrypted; ask for `encrypted: false`.",
+    "licensing.nothing_to_issue": "There is no license on the device that belongs into this file; assign one first.",
+    "licensing.file_not_found": "You have no license file with this serial number; check it in the device's licenses.",
+    "licensing.device_rma": "The device is marked RMA and gets no files; ask the vendor to take the mark off.",
+    "licensing.file_busy": "The file is being signed by another request; ask again in a moment.",
+    "licensing.return_malformed": "The upload is not a return as a device makes it; upload the file unchanged.",
+    "licensing.return_other_device": "The return was made by another device than the one it is sent for.",
+    "licensing.return_untrusted": "The certificate in the return was not issued by this device authority.",
+    "licensing.return_certificate_revoked": "The certificate that signed the return was revoked; request a new one.",
+    "licensing.return_bad_signature": "The return was changed after the device signed it; make it again on the device.",
+    "licensing.return_file_unknown": "No license file with the serial number in the return was issued for this device.",
+    "licensing.return_not_encrypted": "The file was issued unencrypted; its licenses can never be returned.",
+    "licensing.return_newer_file": "A newer file was issued for the device; let the device install it, then return.",
+    "licensing.return_file_void": "The file was made void, so it can not be returned.",
+    "licensing.already_returned": "This file was returned before; a file can be returned once.",
+    "licensing.not_returnable": "Nothing in this file can go back: `kept` tells for each license why.",
+    "licensing.request_malformed": "The upload is not a PEM certificate request (PKCS#10).",
+    "licensing.request_bad_signature": "The request is not signed by the key in it, so possession is not proven.",
+    "licensing.request_wrong_key": "The key of a device certificate must be on the curve P-256.",
+    "licensing.request_key_known": "This key already has a certificate for another device; make a new key.",
+    "licensing.held_by_others": "Another company holds this device too; renew with the old key, or ask the vendor.",
+    "licensing.proof_needed": "The device has had a certificate: add the old key's proof, or ask the vendor.",
+    "licensing.proof_invalid": "The proof is not signed by the device's present key for this request.",
+    "licensing.certificate_not_found": "There is no certificate with this serial number.",
+}
+
+
+class IssueLicenseFileRequest(RequestSchema):
+    """Ask for the current license file of a device.
+
+    `version` picks the family (5 to 7 text, from 8 on signed XML); needed only when the device has both.
+    """
+
+    device_id = Id(required=True)
+    encrypted = Flag(required=True)
+    version = fields.Integer(strict=True, load_default=None, allow_none=True, validate=validate.Range(5, 99))
+    confirm_no_return = Flag(load_default=False)
+
+
+class GetLicenseFileRequest(RequestSchema):
+    """Ask for a file again by its serial number."""
+
+    serial = Id(required=True)
+
+
+class LicenseFile(AnswerSchema):
+    """One license file as a body; `created` is false when nothing had changed and the same bytes are given."""
+
+    serial = fields.String(required=True)
+    device_id = fields.String(required=True)
+    hardware_id = fields.String(required=True)
+    form = fields.String(validate=validate.OneOf(("text", "plain", "encrypted")))
+    counter = fields.Integer()
+    issued_at = fields.String()
+    filename = fields.String()
+    content_type = fields.String(required=True)
+    content = fields.String(required=True)
+    created = fields.Boolean()
+
+
+class FetchDeviceFileRequest(RequestSchema):
+    """A device asks for its file; `etag` is what it has (the value of If-None-Match)."""
+
+    hardware_id = Text(1, 32, required=True)
+    etag = fields.String(load_default=None, allow_none=True, validate=validate.Length(max=200))
+
+
+class DeviceFile(AnswerSchema):
+    """Answer to a device: `state` is `file` (200), `current` (304) or `nothing` (204)."""
+
+    state = fields.String(required=True, validate=validate.OneOf(("file", "current", "nothing")))
+    etag = fields.String(allow_none=True)
+    serial = fields.String(allow_none=True)
+    content_type = fields.String(allow_none=True)
+    content = fields.String(allow_none=True)
+
+
+class ReturnLicensesRequest(RequestSchema):
+    """A return as the device made it, uploaded by hand."""
+
+    xml = fields.String(required=True, validate=validate.Length(1, MAX_RETURN))
+
+
+class ReturnDeviceLicensesRequest(ReturnLicensesRequest):
+    """A return that the device itself delivers."""
+
+    hardware_id = Text(1, 32, required=True)
+
+
+class ReturnedLine(AnswerSchema):
+    """What went back, and to which project."""
+
+    license_type = fields.String()
+    name = fields.String()
+    quantity = fields.Integer()
+    project_id = fields.String()
+
+
+class KeptLine(AnswerSchema):
+    """What stays on the device, and why (`gateway`, `warranty`, `downloaded_unencrypted`, `not_on_device`)."""
+
+    license_type = fields.String()
+    name = fields.String()
+    quantity = fields.Integer()
+    reason = fields.String()
+
+
+class ReturnReceipt(AnswerSchema):
+    """The outcome of a return; `receipt` is its id for ever."""
+
+    returned = fields.List(fields.Nested(ReturnedLine))
+    kept = fields.List(fields.Nested(KeptLine))
+    receipt = fields.String(required=True)
+    hardware_id = fields.String()
+    serial = fields.String()
+
+
+class RequestCertificateRequest(RequestSchema):
+    """A certificate request in PEM; a renewal adds the proof, here or as a second PEM block behind the request."""
+
+    device_id = Id(required=True)
+    pem = fields.String(required=True, validate=validate.Length(1, MAX_REQUEST))
+    proof = fields.String(load_default=None, allow_none=True, validate=validate.Length(1, MAX_REQUEST))
+
+
+class RequestDeviceCertificateRequest(RequestSchema):
+    """A certificate request that the device itself delivers."""
+
+    hardware_id = Text(1, 32, required=True)
+    pem = fields.String(required=True, validate=validate.Length(1, MAX_REQUEST))
+
+
+class Certificate(AnswerSchema):
+    """A certificate's facts; serial numbers are hexadecimal."""
+
+    serial = fields.String(required=True)
+    device_id = fields.String()
+    hardware_id = fields.String()
+    state = fields.String(validate=validate.OneOf(("current", "superseded", "revoked")))
+    issued_at = fields.String()
+    expires_at = fields.String()
+    revoked_at = fields.String(allow_none=True)
+
+
+class IssuedCertificate(Certificate):
+    """A new certificate: the chain in PEM, the device's first, the root last."""
+
+    content_type = fields.String(required=True)
+    content = fields.String(required=True)
+
+
+class ListCertificatesRequest(RequestSchema):
+    """Ask for all certificates that a device ever had."""
+
+    device_id = Id(required=True)
+
+
+class Certificates(AnswerSchema):
+    """Certificates of a device, newest first."""
+
+    items = fields.List(fields.Nested(Certificate))
+
+
+class RevokeCertificateRequest(RequestSchema):
+    """Revoke a certificate (staff)."""
+
+    serial = Text(1, 64, required=True)
+    reason = Text(0, 200, load_default="")
+
+
+class VerificationKeys(AnswerSchema):
+    """JWK set (RFC 7517) of the keys that license files are verified with."""
+
+    keys = fields.List(fields.Dict())
+
+
+class Document(AnswerSchema):
+    """A public document: text in `content`, or bytes in `content_base64`."""
+
+    content_type = fields.String(required=True)
+    content = fields.String()
+    content_base64 = fields.String()
+
+
+class LicenseFilesClient(Protocol):
+    """What callers may ask about files, returns and certificates."""
+
+    def issue_license_file(self, call: Call, **request: Any) -> dict[str, Any]:
+        """Issue the current file of a device (`IssueLicenseFileRequest` -> `LicenseFile`)."""
+
+    def get_license_file(self, call: Call, **request: Any) -> dict[str, Any]:
+        """Give a file again (`GetLicenseFileRequest` -> `LicenseFile`)."""
+
+    def return_licenses(self, call: Call, **request: Any) -> dict[str, Any]:
+        """Take a return (`ReturnLicensesRequest` -> `ReturnReceipt`)."""
+
+    def request_certificate(self, call: Call, **request: Any) -> dict[str, Any]:
+        """Certify a device's key (`RequestCertificateRequest` -> `IssuedCertificate`)."""
+
+    def list_certificates(self, call: Call, **request: Any) -> dict[str, Any]:
+        """List a device's certificates (`ListCertificatesRequest` -> `Certificates`)."""
+
+    def revoke_certificate(self, call: Call, **request: Any) -> dict[str, Any]:
+        """Revoke a certificate (`RevokeCertificateRequest` -> `Certificate`)."""
+
+    def fetch_device_file(self, call: Call, **request: Any) -> dict[str, Any]:
+        """Give a device its file (`FetchDeviceFileRequest` -> `DeviceFile`)."""
+
+    def return_device_licenses(self, call: Call, **request: Any) -> dict[str, Any]:
+        """Take a device's return (`ReturnDeviceLicensesRequest` -> `ReturnReceipt`)."""
+
+    def request_device_certificate(self, call: Call, **request: Any) -> dict[str, Any]:
+        """Certify a device's key on its own request (`RequestDeviceCertificateRequest` -> `IssuedCertificate`)."""
+
+    def signing_keys(self, call: Call) -> dict[str, Any]:
+        """Publish the verification keys (`EmptyRequest` -> `VerificationKeys`)."""
+
+    def device_ca(self, call: Call) -> dict[str, Any]:
+        """Publish the device authority's certificates (`EmptyRequest` -> `Document`, PEM)."""
+
+    def device_crl(self, call: Call) -> dict[str, Any]:
+        """Publish the revocation list (`EmptyRequest` -> `Document`, DER in `content_base64`)."""
+
+
+REQUESTS: dict[str, type[RequestSchema]] = {
+    "issue_license_file": IssueLicenseFileRequest,
+    "get_license_file": GetLicenseFileRequest,
+    "return_licenses": ReturnLicensesRequest,
+    "request_certificate": RequestCertificateRequest,
+    "list_certificates": ListCertificatesRequest,
+    "revoke_certificate": RevokeCertificateRequest,
+    "fetch_device_file": FetchDeviceFileRequest,
+    "return_device_licenses": ReturnDeviceLicensesRequest,
+    "request_device_certificate": RequestDeviceCertificateRequest,
+    "signing_keys": EmptyRequest,
+    "device_ca": EmptyRequest,
+    "device_crl": EmptyRequest,
+}
