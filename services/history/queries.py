@@ -20,7 +20,7 @@ from services.accounts.api import Actor
 from services.chassis.context import Call
 from services.chassis.db import Database
 from services.chassis.errors import forbidden, invalid, not_found
-from services.devices.api import canonical_hardware_id
+from services.devices.api import MalformedIdError, canonical_hardware_id
 from services.history import store
 from services.history.api import ERRORS
 from services.history.domain import canonical_json, canonical_time, period_start
@@ -118,7 +118,7 @@ class _Reader:
     def _device(self, device_id: str | None) -> ColumnElement[bool]:
         if device_id is None:
             raise invalid("history.id_needed", ERRORS["history.id_needed"])
-        lines = store.of_device(device_id, canonical_hardware_id(device_id))
+        lines = store.of_device(device_id, _hardware_id(device_id))
         if not self.actor.staff:
             lines = and_(lines, or_(store.of_companies(self.actor.company_ids), self._as_guest()))
         if not store.exists(self.connection, lines):
@@ -135,6 +135,13 @@ class _Reader:
             for project_id, owner in self._guest_projects().items()
         ]
         return or_(store.nothing(), *parts)
+
+
+def _hardware_id(text: str) -> str | None:
+    try:
+        return canonical_hardware_id(text)
+    except MalformedIdError:
+        return None
 
 
 def _item(entry: PlacedLine) -> dict[str, Any]:

@@ -1,0 +1,148 @@
+"""Signed heads: hourly proof, kept outside the database, of how long each chain was and what it ended in (L15).
+
+A chain alone does not show that its tail was cut or that all of it was rewritten. The documents in here do, as
+long as whoever changes the database cannot also sign with the key of the heads.
+"""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import jwt
+import structlog
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from services.chassis.keystore import KeyStore
+from services.chassis.settings import Settings
+from services.history.domain import HEADS_TAG, START, Head, heads_to_sign, read_heads
+
+PURPOSE = "history-heads"
+INTERVAL = timedelta(hours=1)
+_log = structlog.get_logger(__name__)
+
+
+class HeadsError(ValueError):
+    """The file of signed heads is not what was written; the text names the file, the line and what is wrong."""
+
+
+@dataclass(slots=True)
+class Signed:
+    """What the documents say: per chain which number had which hash, and how the last document can be continued."""
+
+    documents: int = 0
+    last_at: datetime | None = None
+    digest: str = START
+    chains: dict[str, dict[int, str]] = field(default_factory=dict)
+
+    def moved(self, heads: Sequence[Head]) -> list[Head]:
+        """Pick the heads that no document has yet."""
+        return [head for head in heads if head.count and self.chains.get(head.chain, {}).get(head.count) != head.hash]
+
+
+class SignedHeads:
+    """The documents of signed heads: one JSON line each, appended and never rewritten.
+
+    Args:
+        path: the file; its folder is made when missing.
+        keys: history's key store; the heads have a key of their own in it.
+    """
+
+    def __init__(self, path: Path, keys: KeyStore) -> None:
+        self._path = path
+        self._keys = keys
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> SignedHeads:
+        """Use the file in the data folder, beside the databases and not in one."""
+        return cls(settings.data_dir / "heads" / "history.jsonl", KeyStore.from_settings(settings, "history"))
+
+    def sign_if_due(self, heads: Sequence[Head], now: datetime, *, interval: timedelta = INTERVAL) -> bool:
+        """Append a document when the last one is older than the interval and a chain moved; tell whether it was.
+
+        Several processes of history may ask at once: the file lock lets one of them write.
+
+        Raises:
+            HeadsError: the documents that are there are not good; nothing is signed on top of them.
+        """
+        with self._locked():
+            signed = self.read()
+            if signed.last_at is not None and now - signed.last_at < interval:
+                return False
+            moved = signed.moved(heads)
+            if not moved:
+                return False
+            payload = heads_to_sign(signed.digest, now, moved)
+            kid, signature = self._keys.sign(PURPOSE, "Ed25519", HEADS_TAG + payload)
+            envelope = {
+                "payload": payload.decode(),
+                "kid": kid,
+                "signature": base64.b64encode(signature).decode(),
+            }
+            self._append(json.dumps(envelope, sort_keys=True, ensure_ascii=False).encode() + b"\n")
+        _log.info("heads_signed", chains=len(moved), kid=kid)
+        return True
+
+    def read(self) -> Signed:
+        """Read and check all documents: signatures, links, times.
+
+        Raises:
+            HeadsError: a document was changed, taken out, or cannot be read.
+        """
+        signed = Signed()
+        if not self._path.exists():
+            return signed
+        keys = self._public_keys()
+        for number, line in enumerate(self._path.read_bytes().splitlines(), start=1):
+            try:
+                self._take(signed, line, keys)
+            except (ValueError, KeyError, TypeError, InvalidSignature) as error:
+                reason = "the signature is not good" if isinstance(error, InvalidSignature) else str(error)
+                raise HeadsError(f"{self._path}, line {number}: {reason}") from None
+        return signed
+
+    def _take(self, signed: Signed, line: bytes, keys: Mapping[str, Ed25519PublicKey]) -> None:
+        envelope = json.loads(line)
+        payload = str(envelope["payload"]).encode()
+        if envelope["kid"] not in keys:
+            raise ValueError(f"signed with the key {envelope['kid']!r}, which is not one of history's")
+        keys[envelope["kid"]].verify(base64.b64decode(envelope["signature"]), HEADS_TAG + payload)
+        previous, at, heads = read_heads(payload)
+        if previous != signed.digest:
+            raise ValueError("it does not follow the document before it")
+        for head in heads:
+            signed.chains.setdefault(head.chain, {})[head.count] = head.hash
+        signed.documents += 1
+        signed.last_at = at
+        signed.digest = hashlib.sha256(payload).hexdigest()
+
+    def _public_keys(self) -> dict[str, Ed25519PublicKey]:
+        keys = {}
+        for jwk in self._keys.public_jwks(PURPOSE, "Ed25519"):
+            key = jwt.PyJWK.from_dict(jwk).key
+            if isinstance(key, Ed25519PublicKey):
+                keys[str(jwk["kid"])] = key
+        return keys
+
+    def _append(self, line: bytes) -> None:
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with open(self._path.with_suffix(".lock"), "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
