@@ -102,7 +102,7 @@ class SignedHeads:
         if not self._path.exists():
             return signed
         keys = self._public_keys()
-        for number, line in enumerate(self._path.read_bytes().splitlines(), start=1):
+        for number, line in enumerate(_whole_lines(self._path.read_bytes()).splitlines(), start=1):
             try:
                 self._take(signed, line, keys)
             except (ValueError, KeyError, TypeError, InvalidSignature) as error:
@@ -134,8 +134,10 @@ class SignedHeads:
         return keys
 
     def _append(self, line: bytes) -> None:
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        with os.fdopen(descriptor, "r+b") as file:
+            file.seek(len(_whole_lines(file.read())))
+            file.truncate()
             file.write(line)
             file.flush()
             os.fsync(file.fileno())
@@ -146,3 +148,8 @@ class SignedHeads:
         with open(self._path.with_suffix(".lock"), "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def _whole_lines(content: bytes) -> bytes:
+    # A kill in the middle of a write leaves a piece without a line end; it was never a document.
+    return content[: content.rfind(b"\n") + 1]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, CheckConstraint, Index, Integer, String, Text, UniqueConstraint
+from sqlalchemy import BigInteger, CheckConstraint, Index, Integer, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from services.chassis.db import UtcDateTime, service_metadata
@@ -28,7 +28,6 @@ class Line(Base):
     __tablename__ = "lines"
     __table_args__ = (
         UniqueConstraint("event_id"),
-        UniqueConstraint("source", "source_sequence"),
         UniqueConstraint("chain", "number"),
         CheckConstraint("number >= 1", name="number_positive"),
         Index("ix_lines_company_at", "company_id", "at", "position"),
@@ -38,6 +37,15 @@ class Line(Base):
         Index("ix_lines_project_at", "project_id", "at", "position"),
         Index("ix_lines_subject", "subject", "at", "position"),
         Index("ix_lines_at", "at", "position"),
+        # Events of a source without an outbox (a fault run only) have no sequence.
+        Index(
+            "uq_lines_source_sequence",
+            "source",
+            "source_sequence",
+            unique=True,
+            postgresql_where=text("source_sequence > 0"),
+            sqlite_where=text("source_sequence > 0"),
+        ),
     )
 
     position: Mapped[int] = mapped_column(Position, primary_key=True, autoincrement=True)

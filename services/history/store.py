@@ -55,7 +55,7 @@ def lock_chains(connection: Connection, chains: Iterable[str]) -> dict[str, Head
         .order_by(ChainRow.chain)
         .with_for_update()
     )
-    return {row.chain: Head(row.chain, row.count, row.hash) for row in rows}
+    return {row.chain: Head(*row) for row in rows.all()}
 
 
 def add_lines(connection: Connection, entries: Sequence[ChainedLine]) -> None:
@@ -74,7 +74,7 @@ def move_heads(connection: Connection, heads: Iterable[Head]) -> None:
 def heads(connection: Connection) -> list[Head]:
     """Tell where every chain stands, in the order of their names."""
     rows = connection.execute(select(ChainRow.chain, ChainRow.count, ChainRow.hash).order_by(ChainRow.chain))
-    return [Head(row.chain, row.count, row.hash) for row in rows]
+    return [Head(*row) for row in rows]
 
 
 def chain_lines(connection: Connection, chain: str) -> Iterator[ChainedLine]:
@@ -160,10 +160,8 @@ def guest_projects(connection: Connection, company_ids: Sequence[str]) -> dict[s
         .order_by(LineRow.position)
     )
     for project_id, action in rows:
-        if action == RIGHT_GRANTED:
-            open_now.add(project_id)
-        else:
-            open_now.discard(project_id)
+        if project_id is not None:
+            (open_now.add if action == RIGHT_GRANTED else open_now.discard)(project_id)
     owners = {project_id: project_owner(connection, project_id) for project_id in sorted(open_now)}
     return {
         project_id: owner for project_id, owner in owners.items() if owner is not None and owner not in company_ids
