@@ -1,0 +1,152 @@
+"""What the rooms' audits have in common: the shape of a report, and the digest by which two rooms compare a log.
+
+Each room audits its own tables with an independent re-calculation; `deploy.audit` puts the reports together and compares
+digests, so that nobody reads another room's tables (rule L14). What a room checks does not belong here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from services.chassis.outbox import MAX_PAGE, Event, read_events
+from services.chassis.tables import outbox, outbox_head, retry_events
+
+MAX_FLAWS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was checked: over how many objects, and what was found wrong (at most `MAX_FLAWS` are told)."""
+
+    name: str
+    checked: int
+    flaws: tuple[str, ...] = ()
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """A stretch of a source's events: who has the same digest over the same stretch has the same events."""
+
+    source: str
+    first: int
+    last: int
+    count: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All checks of one room; `log` is its own outbox."""
+
+    room: str
+    checks: tuple[Check, ...]
+    log: Log | None = None
+
+    @property
+    def clean(self) -> bool:
+        """Tell whether nothing was found wrong."""
+        return not any(check.flaws for check in self.checks)
+
+
+@dataclass(slots=True)
+class Flaws:
+    """Collects what is wrong; beyond `MAX_FLAWS` only the number grows."""
+
+    texts: list[str] = field(default_factory=list)
+    more: int = 0
+
+    def add(self, text: str) -> None:
+        """Note one flaw."""
+        if len(self.texts) < MAX_FLAWS:
+            self.texts.append(text)
+        else:
+            self.more += 1
+
+    def told(self) -> tuple[str, ...]:
+        """Return the flaws as a check tells them."""
+        return (*self.texts, f"and {self.more} more") if self.more else tuple(self.texts)
+
+
+def log_of(source: str, first: int, last: int, events: Iterable[Event]) -> Log:
+    """Digest events in the order of their sequence: SHA-256 over the canonical JSON of each."""
+    digest, count = hashlib.sha256(), 0
+    for event in events:
+        digest.update(_canonical(event))
+        count += 1
+    return Log(source, first, last, count, digest.hexdigest())
+
+
+def outbox_log(connection: Connection, source: str) -> Log:
+    """Digest a service's own outbox: every sequence it still holds."""
+    first, last = connection.execute(sa.select(sa.func.min(outbox.c.sequence), sa.func.max(outbox.c.sequence))).one()
+    if first is None:
+        return Log(source, 1, 0, 0, hashlib.sha256().hexdigest())
+    return log_of(source, first, last, _events(connection, first - 1))
+
+
+def check_outbox(connection: Connection, log: Log) -> Check:
+    """Check that the sequence has no gap and no end beyond its head, and that every event is on its way."""
+    flaws = Flaws()
+    if log.count != log.last - log.first + 1:
+        flaws.add(f"the outbox holds {log.count} events between sequence {log.first} and {log.last}")
+    head = connection.scalar(sa.select(outbox_head.c.last_sequence)) or 0
+    if log.count and head != log.last:
+        flaws.add(f"the outbox ends at sequence {log.last}, its head says {head}")
+    waiting = connection.scalar(sa.select(sa.func.count()).select_from(outbox).where(outbox.c.sequence.is_(None))) or 0
+    if waiting:
+        flaws.add(f"{waiting} events have no sequence yet: the relay is behind; start the services and audit again")
+    return Check("outbox without gaps", log.count, flaws.told(), log.digest)
+
+
+def check_parked(connection: Connection) -> Check:
+    """Check that no event of another room was given up after its retries (invariant I13)."""
+    rows = connection.execute(
+        sa.select(retry_events.c.source, retry_events.c.event_id, retry_events.c.reason)
+        .where(retry_events.c.parked_at.is_not(None))
+        .order_by(retry_events.c.event_id)
+    ).all()
+    flaws = Flaws()
+    for row in rows:
+        flaws.add(f"event {row.event_id} of {row.source} is parked: {row.reason.strip().splitlines()[-1:]}")
+    return Check("no parked events", len(rows), flaws.told())
+
+
+def outbox_report(connection: Connection, room: str, checks: Iterable[Check] = ()) -> Report:
+    """Report a room's checks together with those that are the same for every room."""
+    log = outbox_log(connection, room)
+    return Report(room, (*checks, check_outbox(connection, log), check_parked(connection)), log)
+
+
+def _events(connection: Connection, after: int) -> Iterable[Event]:
+    while documents := read_events(connection, after, MAX_PAGE):
+        for document in documents:
+            event = Event.from_document(document)
+            yield event
+        after = event.sequence
+
+
+def _canonical(event: Event) -> bytes:
+    facts: dict[str, Any] = {
+        "id": event.id,
+        "source": event.source,
+        "sequence": event.sequence,
+        "type": event.type,
+        "time": event.time.isoformat(timespec="microseconds"),
+        "subject": event.subject,
+        "company": event.companyid,
+        "project": event.projectid,
+        "device": event.deviceid,
+        "hardware": event.hardwareid,
+        "actor": event.actorid,
+        "request": event.requestid,
+        "data": event.data,
+    }
+    return json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
