@@ -50,7 +50,9 @@ ERRORS: Final[dict[str, str]] = {
     "devices.project_closed": "The project is archived or being deleted and takes no devices; choose another one.",
     "devices.power_needed": "Your rights in this project do not include this action; ask a user of the company it "
     "belongs to.",
-    "devices.changed_meanwhile": "The device was changed since it was read; read it again and repeat the change.",
+    "devices.marked_rma": "The device carries the RMA mark: it takes no licenses and gets no files; only staff take it "
+    "off.",
+    "devices.stale": "The device was changed since it was read; read it again and repeat the change.",
     "devices.throttled": "Too many devices of others were looked up in the last hour; wait as long as said.",
     "devices.order_changed": "The order is registered with other devices; correct the number or the list.",
     "devices.in_other_order": "A device is registered under another order; correct the list.",
@@ -84,11 +86,12 @@ class Warranty(AnswerSchema):
 
 
 class DeviceAction(AnswerSchema):
-    """One thing the caller could do with a device, and why not where it is not allowed."""
+    """One thing the caller could do with a device; where it is not allowed, the code why not and a sentence."""
 
     name = fields.String()
     allowed = fields.Boolean()
     reason = fields.String()
+    detail = fields.String()
 
 
 class Device(AnswerSchema):
@@ -107,7 +110,7 @@ class Device(AnswerSchema):
     warranty = fields.Nested(Warranty)
     ssa_ends_on = fields.Date(allow_none=True)
     added_at = fields.DateTime(format="iso")
-    revision = fields.Integer()
+    version = fields.Integer()
 
 
 class DeviceWithActions(Device):
@@ -212,11 +215,11 @@ class DeviceRequest(RequestSchema):
 
 
 class UpdateDeviceRequest(DeviceRequest):
-    """New comments; what is absent stays. `revision` is that of the device as it was read, when it matters."""
+    """New comments; what is absent stays. `if_version` refuses a change of what was not read (412)."""
 
     comment = Text(0, 500)
     license_comment = Text(0, 500)
-    revision = fields.Integer(strict=True, load_default=None, allow_none=True)
+    if_version = fields.Integer(strict=True, load_default=None, allow_none=True)
 
 
 class MoveDevicesRequest(RequestSchema):

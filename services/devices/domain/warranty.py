@@ -1,0 +1,45 @@
+"""Warranty dates (DEV-7): base months of the type from the shipping date, plus what warranty licenses add."""
+
+from __future__ import annotations
+
+import calendar
+from dataclasses import dataclass
+from datetime import date
+from typing import Final
+
+BASE_MONTHS: Final = 12
+"""Warranty of a device for which nothing else is registered; the regular year of domain.md section 8."""
+
+
+@dataclass(frozen=True, slots=True)
+class Warranty:
+    """Warranty of one device on one day; `ends_on` is its last day."""
+
+    starts_on: date | None
+    ends_on: date | None
+    state: str
+    extension_months: int
+
+    def answer(self) -> dict[str, object]:
+        """Return the members of the answer, dates as ISO text."""
+        return {
+            "starts_on": self.starts_on.isoformat() if self.starts_on else None,
+            "ends_on": self.ends_on.isoformat() if self.ends_on else None,
+            "state": self.state,
+            "extension_months": self.extension_months,
+        }
+
+
+def add_months(day: date, months: int) -> date:
+    """Return the same day so many months later, or the last day of that month where it is shorter."""
+    index = day.year * 12 + day.month - 1 + months
+    year, month = index // 12, index % 12 + 1
+    return date(year, month, min(day.day, calendar.monthrange(year, month)[1]))
+
+
+def warranty_on(today: date, shipped_on: date | None, base_months: int, extension_months: int) -> Warranty:
+    """Return a device's warranty as it stands today: `running`, `ended`, or `unknown` before it is shipped."""
+    if shipped_on is None:
+        return Warranty(None, None, "unknown", extension_months)
+    ends_on = add_months(shipped_on, base_months + extension_months)
+    return Warranty(shipped_on, ends_on, "running" if today <= ends_on else "ended", extension_months)
