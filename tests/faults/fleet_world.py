@@ -1,0 +1,146 @@
+"""A fleet with one company that has a stock of registrations and devices to spend them on."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.faults.load import AssigningClient, Books
+from tests.integration.http_client import Person, eventually
+from tests.integration.installation import Installation
+
+STOCK = 200_000
+CLIENTS = 4
+
+
+@dataclass
+class World:
+    """One fleet and what was put into it."""
+
+    fleet: Installation
+    admin: Person
+    devices: list[str] = field(default_factory=list)
+    killed: list[str] = field(default_factory=list)
+
+    def load(self) -> tuple[Books, list[AssigningClient]]:
+        """Start the clients."""
+        books = Books()
+        token = self.admin.tokens["access_token"]
+        clients = [AssigningClient(self.fleet.base, token, device, books) for device in self.devices]
+        for client in clients:
+            client.start()
+        return books, clients
+
+    def end_load(self, clients: list[AssigningClient]) -> None:
+        """Let every client bring its operation to the end."""
+        for client in clients:
+            client.stopping.set()
+        for client in clients:
+            client.join(120)
+            assert not client.is_alive(), "a client hangs"
+
+    def pids(self) -> dict[str, int]:
+        """Return the processes of the fleet by name."""
+        table: dict[str, int] = json.loads((self.fleet.folder / "processes.json").read_text())
+        return table
+
+    def kill_at_random(self, names: tuple[str, ...], seconds: float, seed: int) -> None:
+        """Kill processes whose name starts with one of `names`, every 2 to 5 s."""
+        chance = random.Random(seed)
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            time.sleep(chance.uniform(2, 5))
+            candidates = sorted(name for name in self.pids() if name.startswith(names))
+            name = chance.choice(candidates)
+            try:
+                os.kill(self.pids()[name], signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+            self.killed.append(name)
+
+    def installed(self) -> int:
+        """Return how many registrations the devices hold."""
+        total = 0
+        for device in self.devices:
+            lines = self.admin.get(f"/v1/devices/{device}/licenses").expect(200)["licenses"]
+            total += sum(line["quantity"] for line in lines if line["license_type"] == "registrations7")
+        return total
+
+    def balance(self) -> int:
+        """Return what is left."""
+        items = self.admin.get("/v1/balance").expect(200)["items"]
+        return sum(item["quantity"] for item in items if item["license_type"] == "registrations7")
+
+    def history_lines(self) -> int:
+        """Count the company's history lines of assignments, page by page."""
+        count, cursor = 0, None
+        while True:
+            query = {"action": "licenses_assigned", "limit": 200} | ({"cursor": cursor} if cursor else {})
+            page = self.admin.get("/v1/history", **query).expect(200)
+            count += len(page["items"])
+            cursor = page["next"]
+            if cursor is None:
+                return count
+
+    def differences(self, books: Books, lines_before: int) -> list[str]:
+        """Return every way in which the books and the installation differ."""
+        found = []
+        executed = self.installed()
+        if not books.acknowledged <= executed <= books.acknowledged + books.unknown:
+            found.append(f"acknowledged {books.acknowledged}, unknown {books.unknown}, executed {executed}")
+        if self.balance() + executed != STOCK:
+            found.append(f"balance {self.balance()} + installed {executed} is not {STOCK}")
+        wait = 60.0
+        deadline = time.monotonic() + wait
+        lines = self.history_lines() - lines_before
+        while lines != executed and time.monotonic() < deadline:
+            time.sleep(1)
+            lines = self.history_lines() - lines_before
+        if lines != executed:
+            found.append(f"history has {lines} lines for {executed} assignments after {wait:.0f} s")
+        audit = self.fleet.run("deploy.audit", check=False)
+        if audit.returncode != 0:
+            found.append(f"auditor: {audit.stdout[-1500:]} {audit.stderr[-500:]}")
+        return found
+
+
+def make_world(folder: Path, environment: dict[str, str] | None = None) -> World:
+    """Start a fleet and give its demo company a stock and devices."""
+    fleet = Installation("fleet", folder, environment or {}).start()
+    staff, admin = fleet.staff(), fleet.admin()
+    project = admin.get("/v1/projects").expect(200)["items"][0]["id"]
+    number = "load-1"
+    macs = [f"00-90-33-77-00-{n:02X}" for n in range(CLIENTS)]
+    licenses = [{"license_type": "registrations7", "quantity": STOCK}, {"license_type": "pbx7-2000", "quantity": CLIENTS}]
+    devices = [{"hardware_id": mac, "type": "IP6000", "shipped_on": "2026-11-02"} for mac in macs]
+    order = staff.post("/v1/staff/orders", {"number": number, "devices": devices, "licenses": licenses}).expect(201)
+    admin.post("/v1/activations", {"project_id": project, "key": order["activation_key"]}).expect(201)
+    added = admin.post("/v1/devices", {"project_id": project, "order_number": number}).expect(200)
+    world = World(fleet, admin, [item["device_id"] for item in added["items"]])
+    for device in world.devices:
+        admin.post(f"/v1/devices/{device}/licenses", {"licenses": [{"license_type": "pbx7-2000", "quantity": 1}]}).expect(201)
+    return world
+
+
+def settle(world: World) -> None:
+    """Wait until a fresh operation succeeds, at most 30 s after the last fault."""
+    eventually(lambda: world.admin.get("/v1/balance").status == 200, "a read after the faults", 30)
+
+
+class Killer(threading.Thread):
+    """Runs `World.kill_at_random` beside the load."""
+
+    def __init__(self, world: World, names: tuple[str, ...], seconds: float, seed: int) -> None:
+        super().__init__(daemon=True)
+        self._work = (world, names, seconds, seed)
+
+    def run(self) -> None:
+        """Kill until the time is over."""
+        world, names, seconds, seed = self._work
+        world.kill_at_random(names, seconds, seed)
