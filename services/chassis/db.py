@@ -95,6 +95,7 @@ class Unit:
         device_id: str | None = None,
         hardware_id: str | None = None,
         actor_id: str | None = None,
+        anonymous: bool = False,
     ) -> None:
         """Put an event into the outbox, to be published once the transaction is committed (rule R8).
 
@@ -105,6 +106,7 @@ class Unit:
             company_id: the one company concerned; several companies mean several events.
             project_id, device_id, hardware_id: what it is about, for subscribers to filter by.
             actor_id: the person; taken from the caller's claims when absent.
+            anonymous: leave out person and request, for an event to a company that must not learn who it was (S9).
         """
         call = self.call
         actor = actor_id or (call.claims.get("sub") if call is not None else None)
@@ -114,8 +116,8 @@ class Unit:
             "projectid": project_id,
             "deviceid": device_id,
             "hardwareid": hardware_id,
-            "actorid": actor,
-            "requestid": call.request_id if call is not None else None,
+            "actorid": None if anonymous else actor,
+            "requestid": call.request_id if call is not None and not anonymous else None,
         }
         self.events.append(outbox.event_row(self.service, type, self.now, attributes, data))
 

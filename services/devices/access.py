@@ -1,0 +1,132 @@
+"""Who may do what with which device: own companies by the token, other people's projects by asking projects.
+
+Nothing here runs inside a transaction, because it may call another room (rule D3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row
+
+from services.accounts.api import Actor
+from services.chassis.context import Call
+from services.chassis.db import Database
+from services.chassis.errors import ServiceError, conflict, forbidden, not_found
+from services.devices import store
+from services.devices.api import ERRORS
+from services.projects.api import OPEN, OWN, ProjectsClient, powers_of
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectAccess:
+    """A project and what the caller is to it.
+
+    Args:
+        project_id, company_id, name, state: of the project; `company_id` is its owner.
+        access: `own`, `guest` or `staff`.
+        powers: names of the caller's powers in it.
+        group: the owner's companies as far as the caller knows them: all of their own, or the one owner.
+    """
+
+    project_id: str
+    company_id: str
+    name: str
+    state: str
+    access: str
+    powers: tuple[str, ...]
+    group: tuple[str, ...]
+
+    def require(self, power: str) -> None:
+        """Refuse a caller without the power.
+
+        Raises: devices.power_needed.
+        """
+        if power not in self.powers:
+            raise forbidden("devices.power_needed", ERRORS["devices.power_needed"], power=power)
+
+    def require_open(self) -> None:
+        """Refuse an archived project and one that is being deleted.
+
+        Raises: devices.project_closed.
+        """
+        refuse_closed(self.state)
+
+
+def refuse_closed(state: str) -> None:
+    """Refuse a project that is not open.
+
+    Raises: devices.project_closed.
+    """
+    if state != OPEN:
+        raise conflict("devices.project_closed", ERRORS["devices.project_closed"])
+
+
+def device_not_found() -> ServiceError:
+    """Make the one error for unknown, deleted and foreign devices alike (rule S8d)."""
+    return not_found("devices.device_not_found", ERRORS["devices.device_not_found"])
+
+
+def require_reader(actor: Actor) -> None:
+    """Refuse a token that neither reads nor stands for a device's own page.
+
+    Raises: accounts.scope_needed.
+    """
+    if "device" not in actor.scopes:
+        actor.require_scope("read")
+
+
+def own_powers(actor: Actor, state: str) -> tuple[str, ...]:
+    """Return the caller's powers in a project of their own company."""
+    relations = ["own_admin" if actor.admin else "own_member"] + (["staff"] if actor.staff else [])
+    return powers_of(relations, actor.rights, state)
+
+
+def project_access(
+    database: Database, call: Call, actor: Actor, project_id: str, projects: ProjectsClient
+) -> ProjectAccess:
+    """Return what the caller is to a project: from this room's copy for own ones, else by asking projects.
+
+    Raises: projects.not_found for strangers and unknown ids alike.
+    """
+    row = database.read(lambda connection: store.find_project(connection, project_id))
+    if row is not None and actor.owns(row.company_id) and actor.project_id in (None, project_id):
+        powers = own_powers(actor, row.state)
+        return ProjectAccess(row.id, row.company_id, row.name, row.state, OWN, powers, actor.company_ids)
+    answer = projects.get_access(call, project_id=project_id)
+    return _from_answer(answer, actor)
+
+
+def device_access(
+    database: Database, call: Call, actor: Actor, row: Row[Any] | None, projects: ProjectsClient
+) -> ProjectAccess:
+    """Return what the caller is to a device's project.
+
+    Raises: devices.device_not_found for strangers, and where there is no record.
+    """
+    if row is None:
+        raise device_not_found()
+    try:
+        return project_access(database, call, actor, row.project_id, projects)
+    except ServiceError as error:
+        if error.kind in ("not_found", "forbidden"):
+            raise device_not_found() from error
+        raise
+
+
+def _from_answer(answer: dict[str, Any], actor: Actor) -> ProjectAccess:
+    company_id = str(answer["company_id"])
+    group: Collection[str] = actor.company_ids if answer["access"] == OWN else (company_id,)
+    return ProjectAccess(
+        project_id=str(answer["project_id"]),
+        company_id=company_id,
+        name=str(answer["name"]),
+        state=str(answer["state"]),
+        access=str(answer["access"]),
+        powers=tuple(answer["powers"]),
+        group=tuple(group) if company_id in group else (company_id,),
+    )
+
+

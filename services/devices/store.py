@@ -1,0 +1,291 @@
+"""The only SQL of devices. Reads of company records always take the companies they may come from (rule S8b).
+
+What is allowed is decided elsewhere; the one reader without a company is `find_record`, whose caller checks access.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, Row, Select
+
+from services.chassis.db import insert_or_ignore
+from services.devices.models import Device, Lookup, Production, ProductionOrder, Project, Throttle
+
+LOOKUP_WINDOW = timedelta(hours=1)
+# A sort key has to fit into a cursor, which is short.
+_COMMENT_SORT_LENGTH = 60
+
+_RECORD = (
+    Device.id,
+    Device.company_id,
+    Device.project_id,
+    Device.hardware_id,
+    Device.order_number,
+    Device.comment,
+    Device.license_comment,
+    Device.version,
+    Device.added_at,
+    Production.type,
+    Production.shipped_on,
+    Production.warranty_months,
+    Production.extension_months,
+    Production.ssa_ends_on,
+    Production.rma,
+)
+
+
+def _records() -> Select[Any]:
+    return (
+        sa.select(*_RECORD)
+        .join(Production, Production.hardware_id == Device.hardware_id)
+        .where(Device.deleted_at.is_(None))
+    )
+
+
+# --- projects ------------------------------------------------------------------------------------------------------
+
+
+def find_project(connection: Connection, project_id: str) -> Row[Any] | None:
+    """Return this room's copy of a project, None while it has none."""
+    return connection.execute(
+        sa.select(Project.id, Project.company_id, Project.name, Project.state).where(Project.id == project_id)
+    ).one_or_none()
+
+
+def keep_project(connection: Connection, project_id: str, company_id: str, name: str, state: str) -> None:
+    """Store a copy of a project where there is none; one that events have kept up to date is newer and stays."""
+    values = {"id": project_id, "company_id": company_id, "name": name, "state": state}
+    insert_or_ignore(connection, Project, values)
+
+
+def put_project(connection: Connection, project_id: str, company_id: str, name: str, state: str) -> None:
+    """Store a project as an event tells it; waits for whoever is adding devices to it at this moment."""
+    values = {"id": project_id, "company_id": company_id, "name": name, "state": state}
+    if not insert_or_ignore(connection, Project, values):
+        connection.execute(
+            sa.update(Project).where(Project.id == project_id).values(company_id=company_id, name=name, state=state)
+        )
+
+
+def lock_projects(connection: Connection, project_ids: Collection[str]) -> dict[str, Row[Any]]:
+    """Return copies of projects, by id, whose state cannot change before this transaction ends."""
+    rows = connection.execute(
+        sa.select(Project.id, Project.company_id, Project.name, Project.state)
+        .where(Project.id.in_(project_ids))
+        .order_by(Project.id)
+        .with_for_update(read=True)
+    )
+    return {row.id: row for row in rows}
+
+
+# --- production ----------------------------------------------------------------------------------------------------
+
+_PRODUCED = (
+    Production.hardware_id,
+    Production.type,
+    Production.order_number,
+    Production.shipped_on,
+    Production.warranty_months,
+    Production.extension_months,
+    Production.ssa_ends_on,
+    Production.rma,
+)
+
+
+def find_production(connection: Connection, hardware_id: str) -> Row[Any] | None:
+    """Return what was built under this id."""
+    return connection.execute(sa.select(*_PRODUCED).where(Production.hardware_id == hardware_id)).one_or_none()
+
+
+def lock_production(connection: Connection, hardware_ids: Collection[str]) -> dict[str, Row[Any]]:
+    """Return built devices by id; nobody else adds one of them before this transaction ends."""
+    rows = connection.execute(
+        sa.select(*_PRODUCED)
+        .where(Production.hardware_id.in_(hardware_ids))
+        .order_by(Production.hardware_id)
+        .with_for_update(key_share=True)
+    )
+    return {row.hardware_id: row for row in rows}
+
+
+def order_exists(connection: Connection, number: str) -> bool:
+    """Tell whether devices are registered under an order's number."""
+    statement = sa.select(sa.literal(1)).where(ProductionOrder.number == number)
+    return connection.execute(statement).first() is not None
+
+
+def order_devices(connection: Connection, number: str) -> Sequence[Row[Any]]:
+    """Return the devices of an order, by hardware id."""
+    return connection.execute(
+        sa.select(*_PRODUCED).where(Production.order_number == number).order_by(Production.hardware_id)
+    ).all()
+
+
+def insert_order(connection: Connection, number: str, now: datetime) -> bool:
+    """Insert an order; returns whether it was not there."""
+    return insert_or_ignore(connection, ProductionOrder, {"number": number, "registered_at": now})
+
+
+def insert_production(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert built devices."""
+    if rows:
+        connection.execute(sa.insert(Production), [dict(row) for row in rows])
+
+
+def set_rma(connection: Connection, hardware_id: str, rma: bool) -> None:
+    """Set the RMA mark or take it off."""
+    connection.execute(sa.update(Production).where(Production.hardware_id == hardware_id).values(rma=rma))
+
+
+def set_warranty(connection: Connection, hardware_id: str, extension_months: int, ssa_ends_on: date | None) -> None:
+    """Store what warranty and service licenses add to a device's dates."""
+    connection.execute(
+        sa.update(Production)
+        .where(Production.hardware_id == hardware_id)
+        .values(extension_months=extension_months, ssa_ends_on=ssa_ends_on)
+    )
+
+
+# --- records of companies --------------------------------------------------------------------------------------------
+
+
+def find_record(connection: Connection, device_id: str, *, lock: bool = False) -> Row[Any] | None:
+    """Return a record by its id, of any company: the caller has to check the access."""
+    statement = _records().where(Device.id == device_id)
+    return connection.execute(statement.with_for_update(of=Device) if lock else statement).one_or_none()
+
+
+def find_own_records(
+    connection: Connection, company_ids: Collection[str], device_ids: Collection[str]
+) -> dict[str, Row[Any]]:
+    """Return the records with these ids that belong to these companies, locked, by id."""
+    rows = connection.execute(
+        _records()
+        .where(Device.id.in_(device_ids), Device.company_id.in_(company_ids))
+        .order_by(Device.id)
+        .with_for_update(of=Device)
+    )
+    return {row.id: row for row in rows}
+
+
+def holders(connection: Connection, hardware_ids: Collection[str]) -> Sequence[Row[Any]]:
+    """Return who has these devices: hardware id, company, project and id of every living record."""
+    return connection.execute(
+        sa.select(Device.hardware_id, Device.company_id, Device.project_id, Device.id)
+        .where(Device.hardware_id.in_(hardware_ids), Device.deleted_at.is_(None))
+        .order_by(Device.hardware_id, Device.id)
+    ).all()
+
+
+def records_of(connection: Connection, hardware_id: str) -> Sequence[Row[Any]]:
+    """Return every company's record of a device: the caller has to check the access to each."""
+    return connection.execute(_records().where(Device.hardware_id == hardware_id).order_by(Device.id)).all()
+
+
+def insert_record(connection: Connection, values: Mapping[str, Any]) -> bool:
+    """Insert a company's record; returns False where the company has the device already."""
+    defaults = {"comment": "", "license_comment": "", "version": 1}
+    return insert_or_ignore(connection, Device, {**defaults, **values})
+
+
+def update_record(connection: Connection, device_id: str, values: Mapping[str, Any]) -> None:
+    """Change a record and count its version up."""
+    connection.execute(
+        sa.update(Device).where(Device.id == device_id).values(**values, version=Device.version + 1)
+    )
+
+
+def bury_record(connection: Connection, device_id: str, now: datetime) -> None:
+    """Make a record a tombstone."""
+    connection.execute(sa.update(Device).where(Device.id == device_id).values(deleted_at=now))
+
+
+def count_records(connection: Connection, project_id: str) -> int:
+    """Return how many living records a project has."""
+    statement = sa.select(sa.func.count()).where(Device.project_id == project_id, Device.deleted_at.is_(None))
+    return int(connection.execute(statement).scalar_one())
+
+
+_SORT_COLUMNS: dict[str, Any] = {
+    "hardware_id": Device.hardware_id,
+    "type": Production.type,
+    "added_at": Device.added_at,
+    "comment": sa.func.substr(Device.comment, 1, _COMMENT_SORT_LENGTH),
+}
+
+
+def list_records(
+    connection: Connection,
+    company_ids: Collection[str],
+    *,
+    project_id: str | None,
+    text: str,
+    id_part: str,
+    type_name: str,
+    sort: str,
+    after: tuple[Any, str] | None,
+    limit: int,
+) -> list[tuple[Row[Any], Any]]:
+    """Return records of these companies with their sort values, one more than `limit` where there are more.
+
+    Args:
+        connection: of the transaction.
+        company_ids: whose records.
+        project_id: only of this project; None for all.
+        text: part of type, comments or order number; empty for all.
+        id_part: the same text as part of an id, without separators; may be empty where there is none in it.
+        type_name: exact type in any case; empty for all.
+        sort: column, with `-` in front for descending.
+        after: sort value and id of the last row of the page before.
+        limit: rows of a page.
+    """
+    column = _SORT_COLUMNS[sort.lstrip("-")]
+    statement = _records().add_columns(column.label("sort_value")).where(Device.company_id.in_(company_ids))
+    if project_id is not None:
+        statement = statement.where(Device.project_id == project_id)
+    if type_name:
+        statement = statement.where(sa.func.lower(Production.type) == type_name.lower())
+    if text:
+        statement = statement.where(_matches(text, id_part))
+    descending = sort.startswith("-")
+    if after is not None:
+        pair = sa.tuple_(column, Device.id)
+        bound = sa.tuple_(sa.literal(after[0], column.type), sa.literal(after[1]))
+        statement = statement.where(pair < bound if descending else pair > bound)
+    order = (column.desc(), Device.id.desc()) if descending else (column, Device.id)
+    rows = connection.execute(statement.order_by(*order).limit(limit + 1)).all()
+    return [(row, row.sort_value) for row in rows]
+
+
+def _matches(text: str, id_part: str) -> sa.ColumnElement[bool]:
+    low = text.lower()
+    columns = (Production.type, Device.comment, Device.license_comment, Device.order_number)
+    choices = [sa.func.lower(column).contains(low, autoescape=True) for column in columns]
+    if id_part:
+        choices.append(sa.func.replace(Device.hardware_id, "-", "").contains(id_part, autoescape=True))
+    return sa.or_(*choices)
+
+
+# --- counted look-ups ------------------------------------------------------------------------------------------------
+
+
+def lock_lookups(connection: Connection, user_id: str, kind: str, now: datetime) -> dict[str, datetime]:
+    """Return what a person looked up within the last hour, by key, and keep others of theirs from counting meanwhile."""
+    insert_or_ignore(connection, Throttle, {"user_id": user_id, "kind": kind})
+    connection.execute(
+        sa.select(Throttle.user_id).where(Throttle.user_id == user_id, Throttle.kind == kind).with_for_update()
+    )
+    mine = sa.and_(Lookup.user_id == user_id, Lookup.kind == kind)
+    connection.execute(sa.delete(Lookup).where(mine, Lookup.at <= now - LOOKUP_WINDOW))
+    return {row.key: row.at for row in connection.execute(sa.select(Lookup.key, Lookup.at).where(mine))}
+
+
+def record_lookups(connection: Connection, user_id: str, kind: str, keys: Iterable[str], now: datetime) -> None:
+    """Remember what a person looked up just now; `lock_lookups` came before in the same transaction."""
+    rows = [{"user_id": user_id, "kind": kind, "key": key, "at": now} for key in keys]
+    if rows:
+        connection.execute(sa.insert(Lookup), rows)
