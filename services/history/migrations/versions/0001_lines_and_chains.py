@@ -24,6 +24,14 @@ CREATE TRIGGER lines_unchanged BEFORE UPDATE OR DELETE ON lines
     FOR EACH ROW EXECUTE FUNCTION refuse_change_of_lines();
 CREATE TRIGGER lines_kept BEFORE TRUNCATE ON lines
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_of_lines();
+DO $$
+BEGIN
+    -- The service's login has no right to it either, where it is not the owner of the tables (rule L1).
+    IF current_user <> 'history' AND EXISTS (SELECT 1 FROM pg_roles WHERE rolname = 'history') THEN
+        REVOKE UPDATE, DELETE, TRUNCATE ON lines FROM history;
+    END IF;
+END
+$$;
 """
 
 _SQLITE = (
