@@ -1,0 +1,104 @@
+"""Keys: made once, good after a rotation, never readable without the passphrase; tokens: one algorithm, known keys."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric import ed25519
+
+from services.chassis.errors import ServiceError
+from services.chassis.keystore import KeyStore
+from services.chassis.tokens import TokenVerifier
+
+
+def _claims(**changes: Any) -> dict[str, Any]:
+    now = int(time.time())
+    return {"iss": "accounts", "aud": "tessera", "sub": "u", "sid": "s", "jti": "j", "iat": now, "exp": now + 60, **changes}
+
+
+def _token(store: KeyStore, claims: dict[str, Any], **headers: Any) -> str:
+    key = store.active("token", "Ed25519")
+    return jwt.encode(claims, key.private, algorithm="EdDSA", headers={"kid": key.kid, "typ": "at+jwt", **headers})
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> KeyStore:
+    return KeyStore(tmp_path / "keys", b"pass")
+
+
+@pytest.fixture
+def verifier(store: KeyStore) -> TokenVerifier:
+    return TokenVerifier(lambda: store.public_jwks("token", "Ed25519"))
+
+
+def test_a_second_process_sees_the_same_key(store: KeyStore, tmp_path: Path) -> None:
+    kid, _ = store.sign("token", "Ed25519", b"x")
+    assert KeyStore(tmp_path / "keys", b"pass").active("token", "Ed25519").kid == kid
+    with pytest.raises(ValueError, match=r"(?i)password|decrypt"):
+        KeyStore(tmp_path / "keys", b"wrong").active("token", "Ed25519")
+
+
+def test_key_files_are_private_and_encrypted(store: KeyStore, tmp_path: Path) -> None:
+    store.active("file", "ES256")
+    store.seal(b"x", "context")
+    for path in (tmp_path / "keys").glob("*.*"):
+        if path.name != ".lock":
+            assert path.stat().st_mode & 0o077 == 0, path
+            assert b"ENCRYPTED PRIVATE KEY" in path.read_bytes()
+
+
+def test_sealed_bytes_open_only_in_their_context(store: KeyStore, tmp_path: Path) -> None:
+    sealed = store.seal(b"secret", "row:1")
+    assert KeyStore(tmp_path / "keys", b"pass").unseal(sealed, "row:1") == b"secret"
+    with pytest.raises(InvalidTag):
+        store.unseal(sealed, "row:2")
+
+
+def test_tokens_signed_before_a_rotation_stay_good(store: KeyStore, verifier: TokenVerifier) -> None:
+    old = _token(store, _claims())
+    store.rotate("token", "Ed25519")
+    new = _token(store, _claims())
+    assert verifier.verify(old)["sub"] == verifier.verify(new)["sub"] == "u"
+    assert [jwk["state"] for jwk in store.public_jwks("token", "Ed25519")] == ["active", "verify-only"]
+
+
+def test_a_good_token_ends_with_its_time(store: KeyStore, verifier: TokenVerifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    token = _token(store, _claims())
+    verifier.verify(token)
+    later = time.time() + 120
+    monkeypatch.setattr("services.chassis.tokens.time.time", lambda: later)
+    with pytest.raises(ServiceError) as refusal:
+        verifier.verify(token)
+    assert refusal.value.code == "token.expired"
+
+
+def test_forged_tokens_are_refused(store: KeyStore, verifier: TokenVerifier) -> None:
+    stranger = ed25519.Ed25519PrivateKey.generate()
+    kid = store.active("token", "Ed25519").kid
+    good = _token(store, _claims())
+    head, payload, signature = good.split(".")
+    forged = {
+        "other key": jwt.encode(_claims(), stranger, algorithm="EdDSA", headers={"kid": kid, "typ": "at+jwt"}),
+        "unknown kid": jwt.encode(_claims(), stranger, algorithm="EdDSA", headers={"kid": "x", "typ": "at+jwt"}),
+        "shared secret": jwt.encode(_claims(), "s" * 32, algorithm="HS256", headers={"kid": kid, "typ": "at+jwt"}),
+        "no algorithm": jwt.encode(_claims(), None, algorithm="none", headers={"kid": kid, "typ": "at+jwt"}),
+        "other type": _token(store, _claims(), typ="JWT"),
+        "other audience": _token(store, _claims(aud="else")),
+        "other issuer": _token(store, _claims(iss="else")),
+        "no session": _token(store, {k: v for k, v in _claims().items() if k != "sid"}),
+        "cut": f"{head}.{payload}.{signature[:-2]}",
+        "not a token": "abc",
+        "words": "ä b c",
+    }
+    for name, token in forged.items():
+        with pytest.raises(ServiceError) as refusal:
+            verifier.verify(token)
+        assert (name, refusal.value.code) == (name, "token.invalid")
+    with pytest.raises(ServiceError) as refusal:
+        verifier.verify(_token(store, _claims(exp=int(time.time()) - 60)))
+    assert refusal.value.code == "token.expired"
