@@ -13,4 +13,12 @@ with warnings.catch_warnings():
 
 eventlet.monkey_patch()
 
+import hypothesis  # noqa: E402
+
+# Examples share two cores with a broker and a database: a slow draw says nothing about the code under test.
+hypothesis.settings.register_profile(
+    "house", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], print_blob=True
+)
+hypothesis.settings.load_profile("house")
+
 pytest_plugins = ["tests.rig.fixtures"]
