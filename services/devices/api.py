@@ -46,10 +46,10 @@ ERRORS: Final[dict[str, str]] = {
     "devices.order_not_found": "No devices are known under this order number; compare it with the shipping papers.",
     "devices.malformed_order_number": "The text cannot be an order number; write it as on the shipping papers.",
     "devices.device_not_found": "There is no such device in your company's projects.",
-    "devices.project_not_found": "There is no such project.",
     "devices.project_closed": "The project is archived or being deleted and takes no devices; choose another one.",
     "devices.power_needed": "Your rights in this project do not include this action; ask a user of the company it "
     "belongs to.",
+    "devices.already_in_project": "The device is in this project already; choose another project.",
     "devices.marked_rma": "The device carries the RMA mark: it takes no licenses and gets no files; only staff take it "
     "off.",
     "devices.stale": "The device was changed since it was read; read it again and repeat the change.",
@@ -291,7 +291,7 @@ class ProducedDevice(RequestSchema):
 
     hardware_id = fields.String(required=True)
     type = Text(1, 40, required=True)
-    shipped_on = fields.Date(required=True)
+    shipped_on = fields.Date(required=True, allow_none=True)
     warranty_months = fields.Integer(strict=True, validate=validate.Range(0, 120))
 
 
@@ -317,7 +317,7 @@ class ProductionDevice(AnswerSchema):
     hardware_id = fields.String()
     type = fields.String()
     order_number = fields.String()
-    shipped_on = fields.Date()
+    shipped_on = fields.Date(allow_none=True)
     rma = fields.Boolean()
     warranty = fields.Nested(Warranty)
 

@@ -38,12 +38,9 @@ _RECORD = (
 )
 
 
-def _records() -> Select[Any]:
-    return (
-        sa.select(*_RECORD)
-        .join(Production, Production.hardware_id == Device.hardware_id)
-        .where(Device.deleted_at.is_(None))
-    )
+def _records(*, buried: bool = False) -> Select[Any]:
+    statement = sa.select(*_RECORD).join(Production, Production.hardware_id == Device.hardware_id)
+    return statement if buried else statement.where(Device.deleted_at.is_(None))
 
 
 # --- projects ------------------------------------------------------------------------------------------------------
@@ -101,6 +98,12 @@ def find_production(connection: Connection, hardware_id: str) -> Row[Any] | None
     return connection.execute(sa.select(*_PRODUCED).where(Production.hardware_id == hardware_id)).one_or_none()
 
 
+def find_productions(connection: Connection, hardware_ids: Collection[str]) -> dict[str, Row[Any]]:
+    """Return built devices by id."""
+    rows = connection.execute(sa.select(*_PRODUCED).where(Production.hardware_id.in_(hardware_ids)))
+    return {row.hardware_id: row for row in rows}
+
+
 def lock_production(connection: Connection, hardware_ids: Collection[str]) -> dict[str, Row[Any]]:
     """Return built devices by id; nobody else adds one of them before this transaction ends."""
     rows = connection.execute(
@@ -153,9 +156,11 @@ def set_warranty(connection: Connection, hardware_id: str, extension_months: int
 # --- records of companies --------------------------------------------------------------------------------------------
 
 
-def find_record(connection: Connection, device_id: str, *, lock: bool = False) -> Row[Any] | None:
-    """Return a record by its id, of any company: the caller has to check the access."""
-    statement = _records().where(Device.id == device_id)
+def find_record(
+    connection: Connection, device_id: str, *, lock: bool = False, buried: bool = False
+) -> Row[Any] | None:
+    """Return a record by its id, of any company, with `buried` also a tombstone: the caller has to check the access."""
+    statement = _records(buried=buried).where(Device.id == device_id)
     return connection.execute(statement.with_for_update(of=Device) if lock else statement).one_or_none()
 
 

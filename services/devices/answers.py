@@ -1,0 +1,98 @@
+"""Rows of the store as the members of published answers. No decisions and no reads here."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import date
+from typing import Any
+
+from sqlalchemy import Row
+
+from services.devices.api import ERRORS
+from services.devices.domain.actions import ACTIONS, refusal_of
+from services.devices.domain.warranty import warranty_on
+
+
+def device(row: Row[Any], *, foreign: bool, today: date) -> dict[str, Any]:
+    """Return a company's record as `Device`."""
+    return {
+        "id": row.id,
+        "hardware_id": row.hardware_id,
+        "type": row.type,
+        "project_id": row.project_id,
+        "company_id": row.company_id,
+        "foreign": foreign,
+        "comment": row.comment,
+        "license_comment": row.license_comment,
+        "order_number": row.order_number,
+        "rma": row.rma,
+        "warranty": _warranty(row, today),
+        "ssa_ends_on": _day(row.ssa_ends_on),
+        "added_at": row.added_at.isoformat().replace("+00:00", "Z"),
+        "version": row.version,
+    }
+
+
+def actions(powers: Collection[str], rma: bool) -> list[dict[str, Any]]:
+    """Return what can be done with a device, and why not where it cannot (DEV-6)."""
+    listed = []
+    for name in ACTIONS:
+        code = refusal_of(name, powers, rma)
+        action: dict[str, Any] = {"name": name, "allowed": code is None}
+        listed.append(action if code is None else {**action, "reason": code, "detail": ERRORS[code]})
+    return listed
+
+
+def facts(
+    row: Row[Any], *, access: str, powers: Collection[str], held_by_others: bool
+) -> dict[str, Any]:
+    """Return a record as `DeviceFacts`."""
+    return {
+        "device_id": row.id,
+        "hardware_id": row.hardware_id,
+        "type": row.type,
+        "company_id": row.company_id,
+        "project_id": row.project_id,
+        "rma": row.rma,
+        "held_by_others": held_by_others,
+        "access": access,
+        "powers": list(powers),
+        "comment": row.comment,
+        "license_comment": row.license_comment,
+    }
+
+
+def warranty_answer(row: Row[Any], today: date) -> dict[str, Any]:
+    """Return a built device as `WarrantyAnswer`: the fixed minimum for anybody."""
+    return {
+        "hardware_id": row.hardware_id,
+        "type": row.type,
+        "warranty": _warranty(row, today),
+        "ssa_ends_on": _day(row.ssa_ends_on),
+        "rma": row.rma,
+    }
+
+
+def order_device(row: Row[Any]) -> dict[str, Any]:
+    """Return a built device as `OrderDevice`."""
+    return {"hardware_id": row.hardware_id, "type": row.type, "shipped_on": _day(row.shipped_on)}
+
+
+def production_device(row: Row[Any], today: date, *, rma: bool) -> dict[str, Any]:
+    """Return a built device as `ProductionDevice`, for staff."""
+    return {
+        "hardware_id": row.hardware_id,
+        "type": row.type,
+        "order_number": row.order_number,
+        "shipped_on": _day(row.shipped_on),
+        "rma": rma,
+        "warranty": _warranty(row, today),
+    }
+
+
+def _warranty(row: Row[Any], today: date) -> dict[str, Any]:
+    return warranty_on(today, row.shipped_on, row.warranty_months, row.extension_months).answer()
+
+
+def _day(value: date | None) -> str | None:
+    return value.isoformat() if value is not None else None

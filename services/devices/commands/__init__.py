@@ -1,0 +1,19 @@
+"""One function per write of devices: load, decide, store, emit; one transaction each."""
+
+from services.devices.commands.adding import add_devices
+from services.devices.commands.lookups import check_warranty, list_order_devices
+from services.devices.commands.production import register_production, update_production_staff
+from services.devices.commands.projects import apply_project_events
+from services.devices.commands.records import delete_device, move_devices, update_device
+
+__all__ = [
+    "add_devices",
+    "apply_project_events",
+    "check_warranty",
+    "delete_device",
+    "list_order_devices",
+    "move_devices",
+    "register_production",
+    "update_device",
+    "update_production_staff",
+]

@@ -1,0 +1,151 @@
+"""Writes of the vendor's staff: what was built and shipped, and the RMA mark (ACC-10, DEV-8)."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+from services.accounts.api import Actor
+from services.chassis.context import Call
+from services.chassis.db import Database, Unit
+from services.chassis.errors import conflict, not_found
+from services.devices import answers, store
+from services.devices.api import ERRORS, MalformedOrderNumberError
+from services.devices.commands.lookups import malformed, read_hardware_id
+from services.devices.domain.hardware_ids import canonical_order_number, parse_hardware_id
+from services.devices.domain.warranty import BASE_MONTHS
+
+
+def register_production(database: Database, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+    """Register the devices of an order; the same order again with the same devices changes nothing (ACC-10).
+
+    Raises: accounts.staff_needed, devices.malformed_id, devices.malformed_order_number, devices.repeated_in_request,
+        devices.order_changed, devices.in_other_order.
+    Emits: production_registered per device, to no company.
+    """
+    actor = Actor.of(call)
+    actor.require_staff()
+    actor.require_scope("write")
+    try:
+        number = canonical_order_number(request["order_number"])
+    except MalformedOrderNumberError as error:
+        raise malformed("/order_number", str(error), "devices.malformed_order_number") from error
+    built = _read_devices(request["devices"])
+
+    def work(unit: Unit) -> dict[str, Any]:
+        rehearse = request["dry_run"]
+        is_new = not store.order_exists(unit.connection, number)
+        if not rehearse:
+            is_new = store.insert_order(unit.connection, number, unit.now)
+        if is_new:
+            _register(unit, number, built, rehearse=rehearse)
+        else:
+            _compare(unit, number, built)
+        return {"number": number, "items": [_order_device(built[hardware_id]) for hardware_id in sorted(built)]}
+
+    if request["dry_run"]:
+        return database.write(work, call=call)
+    answer = database.command(call, "register_production", request, work)
+    assert answer is not None
+    return answer
+
+
+def update_production_staff(database: Database, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+    """Set the RMA mark of a device or take it off; a repetition changes nothing (DEV-8).
+
+    Raises: accounts.staff_needed, devices.malformed_id, devices.not_found.
+    Emits: device_marked_rma or device_unmarked_rma, to every company that has the device and to the vendor.
+    """
+    actor = Actor.of(call)
+    actor.require_staff()
+    actor.require_scope("write")
+    hardware_id = read_hardware_id(request["hardware_id"])
+    rma = request["rma"]
+
+    def work(unit: Unit) -> dict[str, Any]:
+        row = store.lock_production(unit.connection, [hardware_id]).get(hardware_id)
+        if row is None:
+            raise not_found("devices.not_found", ERRORS["devices.not_found"])
+        if row.rma != rma:
+            store.set_rma(unit.connection, hardware_id, rma)
+            _tell_mark(unit, hardware_id, row.type, rma)
+        return answers.production_device(row, unit.now.date(), rma=rma)
+
+    answer = database.command(call, "update_production_staff", {"hardware_id": hardware_id, "rma": rma}, work)
+    assert answer is not None
+    return answer
+
+
+def _read_devices(devices: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return the devices of a request by canonical id, as columns of `production`."""
+    built: dict[str, dict[str, Any]] = {}
+    for place, device in enumerate(devices):
+        pointer = f"/devices/{place}/hardware_id"
+        hardware_id = read_hardware_id(device["hardware_id"], pointer)
+        if hardware_id in built:
+            detail = f"{hardware_id} stands earlier in the list; name every device once."
+            raise malformed(pointer, detail, "devices.repeated_in_request")
+        built[hardware_id] = {
+            "hardware_id": hardware_id,
+            "kind": parse_hardware_id(hardware_id).kind,
+            "type": device["type"],
+            "shipped_on": device["shipped_on"],
+            "warranty_months": device.get("warranty_months", BASE_MONTHS),
+        }
+    return built
+
+
+def _register(unit: Unit, number: str, built: dict[str, dict[str, Any]], *, rehearse: bool) -> None:
+    known = store.find_productions(unit.connection, built.keys())
+    if known:
+        taken = sorted(known)
+        named = ", ".join(taken[:3]) + (", …" if len(taken) > 3 else "")
+        detail = f"Registered under another order already: {named}; correct the list."
+        raise conflict("devices.in_other_order", detail, hardware_ids=taken)
+    if rehearse:
+        return
+    common = {"order_number": number, "registered_at": unit.now, "rma": False}
+    store.insert_production(unit.connection, [{**row, **common} for row in built.values()])
+    for row in built.values():
+        unit.emit(
+            "production_registered",
+            subject=row["hardware_id"],
+            data={
+                "hardware_id": row["hardware_id"],
+                "type": row["type"],
+                "order_number": number,
+                "shipped_on": _day(row["shipped_on"]),
+            },
+            hardware_id=row["hardware_id"],
+        )
+
+
+def _compare(unit: Unit, number: str, built: dict[str, dict[str, Any]]) -> None:
+    columns = ("hardware_id", "type", "shipped_on", "warranty_months")
+    stored = {tuple(getattr(row, column) for column in columns) for row in store.order_devices(unit.connection, number)}
+    if stored != {tuple(row[column] for column in columns) for row in built.values()}:
+        raise conflict("devices.order_changed", ERRORS["devices.order_changed"], order_number=number)
+
+
+def _tell_mark(unit: Unit, hardware_id: str, type_name: str, rma: bool) -> None:
+    event = "device_marked_rma" if rma else "device_unmarked_rma"
+    data = {"hardware_id": hardware_id, "type": type_name}
+    unit.emit(event, subject=hardware_id, data=data, hardware_id=hardware_id)
+    for holder in store.holders(unit.connection, [hardware_id]):
+        unit.emit(
+            event,
+            subject=holder.id,
+            data=data,
+            company_id=holder.company_id,
+            project_id=holder.project_id,
+            device_id=holder.id,
+            hardware_id=hardware_id,
+        )
+
+
+def _order_device(row: dict[str, Any]) -> dict[str, Any]:
+    return {"hardware_id": row["hardware_id"], "type": row["type"], "shipped_on": _day(row["shipped_on"])}
+
+
+def _day(value: date | None) -> str | None:
+    return value.isoformat() if value is not None else None

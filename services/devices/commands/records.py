@@ -1,0 +1,203 @@
+"""Change, move and delete the records of a company (DEV-6, L11)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Row
+
+from services.accounts.api import Actor
+from services.chassis.context import Call
+from services.chassis.db import Database, Unit
+from services.chassis.errors import forbidden, stale
+from services.devices import answers, store
+from services.devices.access import (
+    ProjectAccess,
+    device_access,
+    device_not_found,
+    own_powers,
+    project_access,
+    refuse_closed,
+)
+from services.devices.api import ERRORS
+from services.devices.domain.adding import summarize
+from services.projects.api import ADD, MANAGE_DEVICES, OPEN, OWN, ProjectsClient
+
+_COMMENTS = ("comment", "license_comment")
+
+
+def update_device(
+    database: Database, call: Call, request: dict[str, Any], *, projects: ProjectsClient
+) -> dict[str, Any]:
+    """Change a device's comment and license comment; what is absent stays (DEV-6).
+
+    Raises: devices.device_not_found, devices.power_needed, devices.stale.
+    Emits: device_changed with the old and the new texts.
+    """
+    actor = Actor.of(call)
+    actor.require_scope("write")
+    device_id = request["device_id"]
+    access = _record_access(database, call, actor, device_id, projects)
+    access.require(ADD)
+
+    def work(unit: Unit) -> dict[str, Any]:
+        row = _locked(unit, device_id, access)
+        if request["if_version"] not in (None, row.version):
+            raise stale("devices.stale", ERRORS["devices.stale"], version=row.version)
+        changes = {
+            name: {"old": getattr(row, name), "new": request[name]}
+            for name in _COMMENTS
+            if name in request and request[name] != getattr(row, name)
+        }
+        if changes:
+            store.update_record(unit.connection, device_id, {name: change["new"] for name, change in changes.items()})
+            _emit(unit, "device_changed", row, {"project_name": access.name, "changes": changes})
+            row = _locked(unit, device_id, access)
+        return answers.device(row, foreign=access.access != OWN, today=unit.now.date())
+
+    answer = database.command(call, "update_device", request, work)
+    assert answer is not None
+    return answer
+
+
+def delete_device(
+    database: Database, call: Call, request: dict[str, Any], *, projects: ProjectsClient
+) -> dict[str, Any]:
+    """Take a device out of the company; its licenses stay with it (DEV-6, L11).
+
+    Raises: devices.device_not_found, devices.power_needed.
+    Emits: device_deleted.
+    """
+    actor = Actor.of(call)
+    actor.require_scope("write")
+    device_id = request["device_id"]
+
+    def work(unit: Unit) -> dict[str, Any]:
+        # A repetition never comes here, so that it gets the first answer although the record is gone.
+        row = _locked(unit, device_id, access)
+        store.bury_record(unit.connection, device_id, unit.now)
+        _emit(unit, "device_deleted", row, {"project_name": access.name, "comment": row.comment})
+        return {}
+
+    access = _record_access(database, call, actor, device_id, projects, buried=True)
+    access.require(MANAGE_DEVICES)
+    answer = database.command(call, "delete_device", request, work)
+    assert answer is not None
+    return answer
+
+
+def move_devices(
+    database: Database, call: Call, request: dict[str, Any], *, projects: ProjectsClient
+) -> dict[str, Any]:
+    """Take devices to another project of the same company, or rehearse it; answers a result per device (DEV-6).
+
+    Raises: devices.power_needed, devices.project_closed, projects.not_found.
+    Emits: device_moved per device.
+    """
+    actor = Actor.of(call)
+    actor.require_scope("read" if request["dry_run"] else "write")
+    target = project_access(database, call, actor, request["project_id"], projects)
+    if target.access != OWN:
+        raise forbidden("devices.power_needed", ERRORS["devices.power_needed"], power=MANAGE_DEVICES)
+    target.require_open()
+    target.require(MANAGE_DEVICES)
+
+    def work(unit: Unit) -> dict[str, Any]:
+        return _move(unit, actor, target, request["device_ids"], rehearse=request["dry_run"])
+
+    if request["dry_run"]:
+        return database.write(work, call=call)
+    answer = database.command(call, "move_devices", request, work)
+    assert answer is not None
+    return answer
+
+
+def _move(
+    unit: Unit, actor: Actor, target: ProjectAccess, device_ids: list[str], *, rehearse: bool
+) -> dict[str, Any]:
+    if not rehearse:
+        store.keep_project(unit.connection, target.project_id, target.company_id, target.name, target.state)
+    rows = store.find_own_records(unit.connection, [target.company_id], device_ids)
+    projects = store.lock_projects(unit.connection, {target.project_id, *(row.project_id for row in rows.values())})
+    if target.project_id in projects:
+        refuse_closed(projects[target.project_id].state)
+    items: list[dict[str, Any]] = []
+    seen: set[str] = set()
+    for device_id in device_ids:
+        row = rows.get(device_id)
+        code = _move_refusal(actor, target, row, projects, repeated=device_id in seen)
+        seen.add(device_id)
+        if code is None and row is not None and not rehearse:
+            store.update_record(unit.connection, row.id, {"project_id": target.project_id})
+            _emit_move(unit, row, projects[row.project_id].name, target)
+        good, bad = ("ok", "error") if rehearse else ("moved", "refused")
+        items.append(
+            {
+                "device_id": device_id,
+                "hardware_id": row.hardware_id if row is not None else None,
+                "result": good if code is None else bad,
+                "code": code,
+                "detail": ERRORS[code] if code else None,
+            }
+        )
+    return {"summary": summarize(item["result"] for item in items), "items": items}
+
+
+def _move_refusal(
+    actor: Actor, target: ProjectAccess, row: Row[Any] | None, projects: dict[str, Row[Any]], *, repeated: bool
+) -> str | None:
+    if row is None or actor.project_id not in (None, row.project_id):
+        return "devices.device_not_found"
+    if repeated:
+        return "devices.repeated_in_request"
+    if row.project_id == target.project_id:
+        return "devices.already_in_project"
+    source = projects[row.project_id]
+    if MANAGE_DEVICES not in own_powers(actor, source.state):
+        return "devices.power_needed" if source.state == OPEN else "devices.project_closed"
+    return None
+
+
+def _record_access(
+    database: Database, call: Call, actor: Actor, device_id: str, projects: ProjectsClient, *, buried: bool = False
+) -> ProjectAccess:
+    row = database.read(lambda connection: store.find_record(connection, device_id, buried=buried))
+    return device_access(database, call, actor, row, projects)
+
+
+def _locked(unit: Unit, device_id: str, access: ProjectAccess) -> Row[Any]:
+    """Return the record, locked; it must still be in the project for which the access was checked."""
+    row = store.find_record(unit.connection, device_id, lock=True)
+    if row is None or row.project_id != access.project_id:
+        raise device_not_found()
+    return row
+
+
+def _emit(unit: Unit, type_name: str, row: Row[Any], data: dict[str, Any]) -> None:
+    unit.emit(
+        type_name,
+        subject=row.id,
+        data={"hardware_id": row.hardware_id, "type": row.type, **data},
+        company_id=row.company_id,
+        project_id=row.project_id,
+        device_id=row.id,
+        hardware_id=row.hardware_id,
+    )
+
+
+def _emit_move(unit: Unit, row: Row[Any], source_name: str, target: ProjectAccess) -> None:
+    unit.emit(
+        "device_moved",
+        subject=row.id,
+        data={
+            "hardware_id": row.hardware_id,
+            "type": row.type,
+            "from_project_id": row.project_id,
+            "from_project_name": source_name,
+            "project_name": target.name,
+        },
+        company_id=row.company_id,
+        project_id=target.project_id,
+        device_id=row.id,
+        hardware_id=row.hardware_id,
+    )
