@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from deploy.bare.processes import LOOPBACK, NodeError, Process, account_for, debian_program, free_port
+from deploy.bare.processes import LOOPBACK, NodeError, Process, account_for, free_port
 
 _SETTINGS = {
     "listen_addresses": LOOPBACK,

@@ -155,8 +155,8 @@ class RabbitMQ(Broker):
             self._node.send(signal.SIGCONT)
 
     def close(self) -> None:
-        """Stop the node and its name server."""
-        self._end(signal.SIGTERM)
+        """Stop the node and its name server; a throw-away node is killed, which saves seconds."""
+        self._end(signal.SIGKILL if self._throw_away else signal.SIGTERM)
         if self._epmd is not None:
             self._epmd.end(signal.SIGTERM, seconds=5)
             self._epmd = None

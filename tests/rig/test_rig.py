@@ -119,7 +119,7 @@ def test_service_login_writes_rows_but_no_tables_and_enters_no_other_database(po
 
 
 def test_broker_keeps_durable_messages_over_a_kill(tmp_path: Path) -> None:
-    node = RabbitMQ(tmp_path / "node").start()
+    node = RabbitMQ(tmp_path / "node", throw_away=True).start()
     try:
         confirmed = {"confirm_publish": True}  # without it the node may die before it has written the message
         with kombu.Connection(node.uri(), transport_options=confirmed) as connection:
