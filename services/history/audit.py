@@ -55,6 +55,20 @@ def compare(settings: Settings, logs: Sequence[Log]) -> Report:
     return Report("history", tuple(checks))
 
 
+def behind(settings: Settings, logs: Sequence[Log]) -> dict[str, int]:
+    """Tell how many events of each source have no line yet; sources that are complete are left out."""
+    database = Database.from_settings(settings, "history", pool_size=1)
+    try:
+        missing = database.read(
+            lambda connection: {
+                log.source: log.count - store.count_of_source(connection, log.source, log.first, log.last) for log in logs
+            }
+        )
+    finally:
+        database.close()
+    return {source: count for source, count in missing.items() if count}
+
+
 def _report(connection: Connection, signed_heads: SignedHeads) -> Report:
     flaws = Flaws()
     try:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, false, insert, or_, select, true, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, false, func, insert, or_, select, true, update
 
 from services.chassis.db import insert_or_ignore
 from services.history.domain import START, ChainedLine, Head, Line
@@ -114,6 +114,15 @@ def source_lines(connection: Connection, source: str, first: int, last: int) -> 
         if len(rows) < CHUNK:
             return
         after = rows[-1].source_sequence
+
+
+def count_of_source(connection: Connection, source: str, first: int, last: int) -> int:
+    """Count the lines from one source between two of its sequences, both included."""
+    return connection.execute(
+        select(func.count())
+        .select_from(LineRow)
+        .where(LineRow.source == source, LineRow.source_sequence >= first, LineRow.source_sequence <= last)
+    ).scalar_one()
 
 
 def page(

@@ -1,0 +1,96 @@
+"""`make audit`: every room audits itself, then history is compared with what every room told it (rules L14, L15).
+
+Nobody reads another room's tables: rooms answer with reports and digests, and this command compares those. Exit code 0
+means clean, 1 means that something is wrong, 2 that the audit could not be made.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+
+from deploy.installed import installed_settings
+from deploy.rooms import ROOMS
+from services.chassis.audit import Log, Report, outbox_report
+from services.chassis.db import Database
+from services.chassis.errors import ServiceError
+from services.chassis.settings import Settings, SettingsError
+from services.history.audit import behind, compare
+
+_CATCH_UP_SECONDS = 20.0
+
+
+def room_report(room: str, settings: Settings) -> Report:
+    """Let a room audit itself; a room without an audit of its own gets what is the same for all."""
+    name = f"services.{room}.audit"
+    if importlib.util.find_spec(name) is not None:
+        report: Report = importlib.import_module(name).audit(settings)
+        return report
+    database = Database.from_settings(settings, room, pool_size=1)
+    try:
+        return database.read(lambda connection: outbox_report(connection, room), snapshot=True)
+    finally:
+        database.close()
+
+
+def audit(settings: Settings, *, patience: float = _CATCH_UP_SECONDS) -> list[Report]:
+    """Audit everything and return the reports.
+
+    Args:
+        settings: where the databases and the data folder are.
+        patience: seconds to wait for history to catch up with a running installation.
+    """
+    # History first: what it has then, the rooms must have told. The other direction is compared after catching up.
+    reports = [room_report(room, settings) for room in reversed(ROOMS)][::-1]
+    logs = [report.log for report in reports if report.log is not None and report.room != "history"]
+    _wait_for_history(settings, logs, patience)
+    return [*reports, compare(settings, logs)]
+
+
+def _wait_for_history(settings: Settings, logs: Sequence[Log], patience: float) -> None:
+    deadline = time.monotonic() + patience
+    lag = behind(settings, logs)
+    while lag and time.monotonic() < deadline:
+        time.sleep(0.5)
+        now = behind(settings, logs)
+        if now == lag and time.monotonic() > deadline - patience / 2:
+            return
+        lag = now
+
+
+def render(reports: Iterable[Report]) -> str:
+    """Write the reports for a person: a line per check, each flaw under its check, a last line that says all."""
+    lines, checks, flaws = [], 0, 0
+    for report in reports:
+        for check in report.checks:
+            checks += 1
+            flaws += len(check.flaws)
+            verdict = "ok" if not check.flaws else "WRONG"
+            digest = f"  {check.digest[:16]}" if check.digest else ""
+            lines.append(f"{report.room:<10} {check.name:<40} {check.checked:>9}  {verdict:<5}{digest}".rstrip())
+            lines += [f"           - {flaw}" for flaw in check.flaws]
+    lines.append(f"clean: {checks} checks, nothing wrong" if not flaws else f"NOT in order: {flaws} flaws in {checks} checks")
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments: Sequence[str] = ()) -> int:
+    """Audit the installation that the settings lead to; `--json` prints the reports as JSON."""
+    try:
+        settings = installed_settings()
+        if not settings.data_dir.exists():
+            raise SettingsError(f"TESSERA_DATA_DIR is {settings.data_dir}: there is no such folder; start Tessera first.")
+        reports = audit(settings)
+    except (SettingsError, ServiceError, OSError) as error:
+        sys.stderr.write(f"The audit could not be made: {error}\n")
+        return 2
+    sys.stdout.write(json.dumps([asdict(report) for report in reports]) + "\n" if "--json" in arguments else render(reports))
+    return 0 if all(report.clean for report in reports) else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,44 @@
+"""Settings of an installation as its commands see them: what a running fleet wrote down, then the environment.
+
+A fleet starts its own broker and database with passwords made on the spot. It writes the settings that lead there into
+`environment.json` in its data folder (mode 0600), so that `make audit` and `tessera-admin` need only the folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from services.chassis.settings import Settings, SettingsError
+
+ENVIRONMENT_FILE = "environment.json"
+
+
+def installed_settings(environment: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings; what the environment says wins over what the fleet wrote down.
+
+    Raises:
+        SettingsError: a setting or the fleet's file cannot work.
+    """
+    given = dict(os.environ if environment is None else environment)
+    path = Path(given.get("TESSERA_DATA_DIR", ".data")) / ENVIRONMENT_FILE
+    if path.exists():
+        try:
+            written = {str(name): str(value) for name, value in json.loads(path.read_text()).items()}
+        except (ValueError, AttributeError):
+            raise SettingsError(f"{path} is not a JSON object of settings; delete it and start the fleet again.") from None
+        given = {**written, **given}
+    return Settings.from_environment(given)
+
+
+def write_private(path: Path, content: str) -> None:
+    """Write a file that only its owner may read (0600), by rename into place, so that nobody reads half of it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.rename(path)

@@ -1,0 +1,36 @@
+"""Bring the databases of all rooms to this version: `python -m deploy.migrate [room ...]`.
+
+Runs before any service starts, with the login that owns the tables (TESSERA_MIGRATION_URI). A database that is at its
+newest revision costs one query; Alembic is not even loaded then.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from deploy.installed import installed_settings
+from deploy.rooms import ROOMS
+from services.chassis.migrations import upgrade
+from services.chassis.settings import Settings
+
+
+def migrate(settings: Settings, rooms: Sequence[str] = ROOMS) -> list[str]:
+    """Migrate the databases of these rooms and return the names of those that had to be."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return [room for room in rooms if upgrade(room, settings.service_migration_uri(room))]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Migrate the rooms named, or all."""
+    unknown = [name for name in arguments if name not in ROOMS]
+    if unknown:
+        sys.stderr.write(f"unknown: {', '.join(unknown)}; the rooms are {', '.join(ROOMS)}.\n")
+        return 2
+    changed = migrate(installed_settings(), arguments or ROOMS)
+    sys.stdout.write(f"migrated: {', '.join(changed)}\n" if changed else "all databases are at their newest revision\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
