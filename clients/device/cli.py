@@ -77,7 +77,9 @@ def _portal(url: str, login: str, password_file: Path | None) -> Portal:
 def keygen(
     hardware_id: Annotated[str, typer.Argument(help="The device's MAC address, any usual spelling.")],
     state: StateOption = DEFAULT_STATE,
-    renew: Annotated[bool, typer.Option("--renew", help="Make the next key; it takes over with its certificate.")] = False,
+    renew: Annotated[
+        bool, typer.Option("--renew", help="Make the next key; it takes over with its certificate.")
+    ] = False,
 ) -> None:
     """Make the device's P-256 key (file mode 0600)."""
     canonical = Device(state).keygen(hardware_id, renew=renew)

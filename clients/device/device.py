@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import secrets
@@ -316,7 +317,7 @@ class Device:
         common_names = [item.value for item in leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
         if self.hardware_id not in common_names:
             raise DeviceError("bad_certificate", f"The certificate is for {common_names}, not for {self.hardware_id}.")
-        for child, issuer in zip(chain, chain[1:], strict=False):
+        for child, issuer in itertools.pairwise(chain):
             try:
                 child.verify_directly_issued_by(issuer)
             except (InvalidSignature, ValueError, TypeError) as error:
@@ -357,5 +358,3 @@ def _public_der(key: object) -> bytes:
     if not isinstance(key, ec.EllipticCurvePublicKey):
         return b""
     return key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-
-

@@ -24,8 +24,20 @@ _SUITE_NAME = "DHKEM-P256-HKDF-SHA256/HKDF-SHA256/AES-256-GCM"
 _SUITE = hpke.Suite(hpke.KEM.P256, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
 _P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 _ENVELOPE = ("company", "device", "serial", "key", "suite", "content")
-_HEADERS = ("format", "algorithm", "key", "serial", "company", "device", "counter", "issued", "expires", "kind")
-_HEADERS += ("form", "licenses")
+_HEADERS = (
+    "format",
+    "algorithm",
+    "key",
+    "serial",
+    "company",
+    "device",
+    "counter",
+    "issued",
+    "expires",
+    "kind",
+    "form",
+    "licenses",
+)
 _ROW = re.compile(r"([1-9][0-9]?) ([1-9][0-9]{0,8}) ([a-z0-9][a-z0-9-]{0,62}) ([!-~]{1,60})")
 
 Keys = Mapping[str, ec.EllipticCurvePublicKey]

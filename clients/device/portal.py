@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
 import requests
+import requests.auth
 
 from clients.device.errors import DeviceError
 
@@ -21,6 +23,17 @@ class Answer:
     status: int
     body: bytes
     etag: str | None
+
+
+class _Basic(requests.auth.AuthBase):
+    """HTTP Basic in UTF-8 (RFC 7617); the library's own would send Latin-1."""
+
+    def __init__(self, login: str, password: str) -> None:
+        self._header = "Basic " + base64.b64encode(f"{login}:{password}".encode()).decode()
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = self._header
+        return request
 
 
 class Portal:
@@ -42,7 +55,7 @@ class Portal:
         if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
             raise DeviceError("usage", f'The portal address "{url}" would send the password unprotected; use https.')
         self._url = url.rstrip("/")
-        self._login = (login.encode(), password.encode()) if login or password else None
+        self._login = _Basic(login, password) if login or password else None
 
     def get(self, path: str, etag: str | None = None) -> Answer:
         """Fetch something; with `etag` the answer may be 304."""
@@ -78,7 +91,9 @@ class Portal:
                 )
                 content = response.raw.read(MAX_ANSWER + 1, decode_content=True)
         except (requests.RequestException, OSError) as error:
-            raise DeviceError("unreachable", f"The portal {self._url} does not answer: {type(error).__name__}.") from error
+            raise DeviceError(
+                "unreachable", f"The portal {self._url} does not answer: {type(error).__name__}."
+            ) from error
         if len(content) > MAX_ANSWER:
             raise DeviceError("unreachable", "The portal's answer is larger than 1 MiB and was not read.")
         if response.status_code in (200, 201, 204, 304):

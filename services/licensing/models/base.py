@@ -1,0 +1,13 @@
+"""The one collection of licensing's tables."""
+
+from __future__ import annotations
+
+from sqlalchemy.orm import DeclarativeBase
+
+from services.chassis.db import service_metadata
+
+
+class Base(DeclarativeBase):
+    """Base of licensing's mapped tables, with the house's naming of constraints."""
+
+    metadata = service_metadata()
