@@ -9,14 +9,13 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row
-
 from services.accounts.api import Actor
 from services.chassis.context import Call
 from services.chassis.db import Database
 from services.chassis.errors import ServiceError, conflict, forbidden, not_found
 from services.devices import store
 from services.devices.api import ERRORS
+from services.devices.store import AnyRow
 from services.projects.api import OPEN, OWN, ProjectsClient, powers_of
 
 
@@ -100,7 +99,7 @@ def project_access(
 
 
 def device_access(
-    database: Database, call: Call, actor: Actor, row: Row[Any] | None, projects: ProjectsClient
+    database: Database, call: Call, actor: Actor, row: AnyRow | None, projects: ProjectsClient
 ) -> ProjectAccess:
     """Return what the caller is to a device's project.
 
@@ -128,5 +127,3 @@ def _from_answer(answer: dict[str, Any], actor: Actor) -> ProjectAccess:
         powers=tuple(answer["powers"]),
         group=tuple(group) if company_id in group else (company_id,),
     )
-
-

@@ -6,14 +6,13 @@ from collections.abc import Collection
 from datetime import date
 from typing import Any
 
-from sqlalchemy import Row
-
 from services.devices.api import ERRORS
 from services.devices.domain.actions import ACTIONS, refusal_of
 from services.devices.domain.warranty import warranty_on
+from services.devices.store import AnyRow
 
 
-def device(row: Row[Any], *, foreign: bool, today: date) -> dict[str, Any]:
+def device(row: AnyRow, *, foreign: bool, today: date) -> dict[str, Any]:
     """Return a company's record as `Device`."""
     return {
         "id": row.id,
@@ -43,9 +42,7 @@ def actions(powers: Collection[str], rma: bool) -> list[dict[str, Any]]:
     return listed
 
 
-def facts(
-    row: Row[Any], *, access: str, powers: Collection[str], held_by_others: bool
-) -> dict[str, Any]:
+def facts(row: AnyRow, *, access: str, powers: Collection[str], held_by_others: bool) -> dict[str, Any]:
     """Return a record as `DeviceFacts`."""
     return {
         "device_id": row.id,
@@ -62,7 +59,7 @@ def facts(
     }
 
 
-def warranty_answer(row: Row[Any], today: date) -> dict[str, Any]:
+def warranty_answer(row: AnyRow, today: date) -> dict[str, Any]:
     """Return a built device as `WarrantyAnswer`: the fixed minimum for anybody."""
     return {
         "hardware_id": row.hardware_id,
@@ -73,12 +70,12 @@ def warranty_answer(row: Row[Any], today: date) -> dict[str, Any]:
     }
 
 
-def order_device(row: Row[Any]) -> dict[str, Any]:
+def order_device(row: AnyRow) -> dict[str, Any]:
     """Return a built device as `OrderDevice`."""
     return {"hardware_id": row.hardware_id, "type": row.type, "shipped_on": _day(row.shipped_on)}
 
 
-def production_device(row: Row[Any], today: date, *, rma: bool) -> dict[str, Any]:
+def production_device(row: AnyRow, today: date, *, rma: bool) -> dict[str, Any]:
     """Return a built device as `ProductionDevice`, for staff."""
     return {
         "hardware_id": row.hardware_id,
@@ -90,7 +87,7 @@ def production_device(row: Row[Any], today: date, *, rma: bool) -> dict[str, Any
     }
 
 
-def _warranty(row: Row[Any], today: date) -> dict[str, Any]:
+def _warranty(row: AnyRow, today: date) -> dict[str, Any]:
     return warranty_on(today, row.shipped_on, row.warranty_months, row.extension_months).answer()
 
 

@@ -225,9 +225,7 @@ class UpdateDeviceRequest(DeviceRequest):
 class MoveDevicesRequest(RequestSchema):
     """Devices to take to another project of the same company."""
 
-    device_ids = fields.List(
-        Text(1, 64), required=True, validate=validate.Length(min=1, max=MAXIMUM_AT_ONCE)
-    )
+    device_ids = fields.List(Text(1, 64), required=True, validate=validate.Length(min=1, max=MAXIMUM_AT_ONCE))
     project_id = Id(required=True)
     dry_run = Flag(load_default=False)
 

@@ -85,7 +85,9 @@ class Device(Base):
             postgresql_where=_LIVE,
             sqlite_where=_LIVE,
         ),
-        Index("ix_devices_project_id_hardware_id", "project_id", "hardware_id", postgresql_where=_LIVE, sqlite_where=_LIVE),
+        Index(
+            "ix_devices_project_id_hardware_id", "project_id", "hardware_id", postgresql_where=_LIVE, sqlite_where=_LIVE
+        ),
         Index("ix_devices_hardware_id", "hardware_id", postgresql_where=_LIVE, sqlite_where=_LIVE),
     )
 
@@ -115,9 +117,7 @@ class Lookup(Base):
     """Something of others that a person looked up in the last hour (rules S3, S9); repetitions count once."""
 
     __tablename__ = "lookups"
-    __table_args__ = (
-        ForeignKeyConstraint(["user_id", "kind"], ["throttles.user_id", "throttles.kind"]),
-    )
+    __table_args__ = (ForeignKeyConstraint(["user_id", "kind"], ["throttles.user_id", "throttles.kind"]),)
 
     user_id: Mapped[str] = mapped_column(String(36), primary_key=True)
     kind: Mapped[str] = mapped_column(String(16), primary_key=True)

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, TypeAlias, Unpack
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, Row, Select
 
 from services.chassis.db import insert_or_ignore
 from services.devices.models import Device, Lookup, Production, ProductionOrder, Project, Throttle
+
+AnyRow: TypeAlias = Row[Unpack[tuple[Any, ...]]]
+"""A row of columns that its reader names."""
 
 LOOKUP_WINDOW = timedelta(hours=1)
 # A sort key has to fit into a cursor, which is short.
@@ -38,7 +41,7 @@ _RECORD = (
 )
 
 
-def _records(*, buried: bool = False) -> Select[Any]:
+def _records(*, buried: bool = False) -> Select[Unpack[tuple[Any, ...]]]:
     statement = sa.select(*_RECORD).join(Production, Production.hardware_id == Device.hardware_id)
     return statement if buried else statement.where(Device.deleted_at.is_(None))
 
@@ -46,7 +49,7 @@ def _records(*, buried: bool = False) -> Select[Any]:
 # --- projects ------------------------------------------------------------------------------------------------------
 
 
-def find_project(connection: Connection, project_id: str) -> Row[Any] | None:
+def find_project(connection: Connection, project_id: str) -> AnyRow | None:
     """Return this room's copy of a project, None while it has none."""
     return connection.execute(
         sa.select(Project.id, Project.company_id, Project.name, Project.state).where(Project.id == project_id)
@@ -68,7 +71,7 @@ def put_project(connection: Connection, project_id: str, company_id: str, name: 
         )
 
 
-def lock_projects(connection: Connection, project_ids: Collection[str]) -> dict[str, Row[Any]]:
+def lock_projects(connection: Connection, project_ids: Collection[str]) -> dict[str, AnyRow]:
     """Return copies of projects, by id, whose state cannot change before this transaction ends."""
     rows = connection.execute(
         sa.select(Project.id, Project.company_id, Project.name, Project.state)
@@ -93,18 +96,18 @@ _PRODUCED = (
 )
 
 
-def find_production(connection: Connection, hardware_id: str) -> Row[Any] | None:
+def find_production(connection: Connection, hardware_id: str) -> AnyRow | None:
     """Return what was built under this id."""
     return connection.execute(sa.select(*_PRODUCED).where(Production.hardware_id == hardware_id)).one_or_none()
 
 
-def find_productions(connection: Connection, hardware_ids: Collection[str]) -> dict[str, Row[Any]]:
+def find_productions(connection: Connection, hardware_ids: Collection[str]) -> dict[str, AnyRow]:
     """Return built devices by id."""
     rows = connection.execute(sa.select(*_PRODUCED).where(Production.hardware_id.in_(hardware_ids)))
     return {row.hardware_id: row for row in rows}
 
 
-def lock_production(connection: Connection, hardware_ids: Collection[str]) -> dict[str, Row[Any]]:
+def lock_production(connection: Connection, hardware_ids: Collection[str]) -> dict[str, AnyRow]:
     """Return built devices by id; nobody else adds one of them before this transaction ends."""
     rows = connection.execute(
         sa.select(*_PRODUCED)
@@ -121,7 +124,7 @@ def order_exists(connection: Connection, number: str) -> bool:
     return connection.execute(statement).first() is not None
 
 
-def order_devices(connection: Connection, number: str) -> Sequence[Row[Any]]:
+def order_devices(connection: Connection, number: str) -> Sequence[AnyRow]:
     """Return the devices of an order, by hardware id."""
     return connection.execute(
         sa.select(*_PRODUCED).where(Production.order_number == number).order_by(Production.hardware_id)
@@ -156,9 +159,7 @@ def set_warranty(connection: Connection, hardware_id: str, extension_months: int
 # --- records of companies --------------------------------------------------------------------------------------------
 
 
-def find_record(
-    connection: Connection, device_id: str, *, lock: bool = False, buried: bool = False
-) -> Row[Any] | None:
+def find_record(connection: Connection, device_id: str, *, lock: bool = False, buried: bool = False) -> AnyRow | None:
     """Return a record by its id, of any company, with `buried` also a tombstone: the caller has to check the access."""
     statement = _records(buried=buried).where(Device.id == device_id)
     return connection.execute(statement.with_for_update(of=Device) if lock else statement).one_or_none()
@@ -166,7 +167,7 @@ def find_record(
 
 def find_own_records(
     connection: Connection, company_ids: Collection[str], device_ids: Collection[str]
-) -> dict[str, Row[Any]]:
+) -> dict[str, AnyRow]:
     """Return the records with these ids that belong to these companies, locked, by id."""
     rows = connection.execute(
         _records()
@@ -177,7 +178,7 @@ def find_own_records(
     return {row.id: row for row in rows}
 
 
-def holders(connection: Connection, hardware_ids: Collection[str]) -> Sequence[Row[Any]]:
+def holders(connection: Connection, hardware_ids: Collection[str]) -> Sequence[AnyRow]:
     """Return who has these devices: hardware id, company, project and id of every living record."""
     return connection.execute(
         sa.select(Device.hardware_id, Device.company_id, Device.project_id, Device.id)
@@ -186,7 +187,7 @@ def holders(connection: Connection, hardware_ids: Collection[str]) -> Sequence[R
     ).all()
 
 
-def records_of(connection: Connection, hardware_id: str) -> Sequence[Row[Any]]:
+def records_of(connection: Connection, hardware_id: str) -> Sequence[AnyRow]:
     """Return every company's record of a device: the caller has to check the access to each."""
     return connection.execute(_records().where(Device.hardware_id == hardware_id).order_by(Device.id)).all()
 
@@ -199,9 +200,7 @@ def insert_record(connection: Connection, values: Mapping[str, Any]) -> bool:
 
 def update_record(connection: Connection, device_id: str, values: Mapping[str, Any]) -> None:
     """Change a record and count its version up."""
-    connection.execute(
-        sa.update(Device).where(Device.id == device_id).values(**values, version=Device.version + 1)
-    )
+    connection.execute(sa.update(Device).where(Device.id == device_id).values(**values, version=Device.version + 1))
 
 
 def bury_record(connection: Connection, device_id: str, now: datetime) -> None:
@@ -234,7 +233,7 @@ def list_records(
     sort: str,
     after: tuple[Any, str] | None,
     limit: int,
-) -> list[tuple[Row[Any], Any]]:
+) -> list[tuple[AnyRow, Any]]:
     """Return records of these companies with their sort values, one more than `limit` where there are more.
 
     Args:

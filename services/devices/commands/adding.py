@@ -6,8 +6,6 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Row
-
 from services.accounts.api import Actor
 from services.chassis.context import Call
 from services.chassis.db import Database, Unit
@@ -28,6 +26,7 @@ from services.devices.domain.adding import (
     summarize,
 )
 from services.devices.domain.hardware_ids import RangeError, TooManyError, expand_range, split_text
+from services.devices.store import AnyRow
 from services.projects.api import ADD, ProjectsClient
 
 
@@ -42,9 +41,7 @@ class _Task:
     order_number: str | None
 
 
-def add_devices(
-    database: Database, call: Call, request: dict[str, Any], *, projects: ProjectsClient
-) -> dict[str, Any]:
+def add_devices(database: Database, call: Call, request: dict[str, Any], *, projects: ProjectsClient) -> dict[str, Any]:
     """Add devices by list, range, text or order number, or rehearse it; answers a result per line (DEV-2, DEV-4).
 
     Args:
@@ -126,7 +123,7 @@ def _add(unit: Unit, task: _Task) -> dict[str, Any]:
     return _answer(results)
 
 
-def _decide(unit: Unit, task: _Task, *, lock: bool) -> tuple[list[Verdict], dict[str, list[Row[Any]]]]:
+def _decide(unit: Unit, task: _Task, *, lock: bool) -> tuple[list[Verdict], dict[str, list[AnyRow]]]:
     """Return the verdict on each line, and the records of other companies by hardware id."""
     asked = asked_ids(task.lines)
     user_id, connection = task.actor.user_id, unit.connection
@@ -135,7 +132,7 @@ def _decide(unit: Unit, task: _Task, *, lock: bool) -> tuple[list[Verdict], dict
     new = throttles.check(connection, user_id, throttles.HELD_BY_OTHERS, asked, unit.now) if counted else set()
     produced = store.lock_production(connection, asked) if lock else store.find_productions(connection, asked)
     own: set[str] = set()
-    others: dict[str, list[Row[Any]]] = {}
+    others: dict[str, list[AnyRow]] = {}
     for holder in store.holders(connection, produced.keys()):
         if holder.company_id in task.access.group:
             own.add(holder.hardware_id)
@@ -148,7 +145,7 @@ def _decide(unit: Unit, task: _Task, *, lock: bool) -> tuple[list[Verdict], dict
     return [judge(line, types, own, others.keys(), task.accepted) for line in task.lines], others
 
 
-def _insert(unit: Unit, task: _Task, project: Row[Any], verdict: Verdict) -> str | None:
+def _insert(unit: Unit, task: _Task, project: AnyRow, verdict: Verdict) -> str | None:
     """Store and tell one added device; returns its new id, or None where the company has it already."""
     hardware_id = str(verdict.line.hardware_id)
     device_id = new_id()
@@ -179,7 +176,7 @@ def _insert(unit: Unit, task: _Task, project: Row[Any], verdict: Verdict) -> str
     return device_id
 
 
-def _tell_others(unit: Unit, verdict: Verdict, holders: Collection[Row[Any]]) -> None:
+def _tell_others(unit: Unit, verdict: Verdict, holders: Collection[AnyRow]) -> None:
     for holder in holders:
         unit.emit(
             "device_added_elsewhere",

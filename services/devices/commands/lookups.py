@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Row
-
 from services.accounts.api import Actor
 from services.chassis.context import Call
 from services.chassis.db import Database, Unit
@@ -14,6 +12,7 @@ from services.devices import answers, store
 from services.devices.api import ERRORS, MalformedIdError, MalformedOrderNumberError
 from services.devices.commands import throttles
 from services.devices.domain.hardware_ids import canonical_hardware_id, canonical_order_number
+from services.devices.store import AnyRow
 
 
 def check_warranty(database: Database, call: Call, request: dict[str, Any]) -> dict[str, Any]:
@@ -96,7 +95,7 @@ def malformed(pointer: str, detail: str, code: str = "devices.malformed_id") -> 
     return invalid(code, detail, errors=[{"pointer": pointer, "code": code, "detail": detail}])
 
 
-def _tell_of_check(unit: Unit, actor: Actor, produced: Row[Any], holders: Any) -> None:
+def _tell_of_check(unit: Unit, actor: Actor, produced: AnyRow, holders: Any) -> None:
     data = {"hardware_id": produced.hardware_id, "type": produced.type}
     unit.emit(
         "warranty_checked",

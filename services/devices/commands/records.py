@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Row
-
 from services.accounts.api import Actor
 from services.chassis.context import Call
 from services.chassis.db import Database, Unit
@@ -21,6 +19,7 @@ from services.devices.access import (
 )
 from services.devices.api import ERRORS
 from services.devices.domain.adding import summarize
+from services.devices.store import AnyRow
 from services.projects.api import ADD, MANAGE_DEVICES, OPEN, OWN, ProjectsClient
 
 _COMMENTS = ("comment", "license_comment")
@@ -71,16 +70,15 @@ def delete_device(
     actor = Actor.of(call)
     actor.require_scope("write")
     device_id = request["device_id"]
+    access = _record_access(database, call, actor, device_id, projects)
+    access.require(MANAGE_DEVICES)
 
     def work(unit: Unit) -> dict[str, Any]:
-        # A repetition never comes here, so that it gets the first answer although the record is gone.
         row = _locked(unit, device_id, access)
         store.bury_record(unit.connection, device_id, unit.now)
         _emit(unit, "device_deleted", row, {"project_name": access.name, "comment": row.comment})
         return {}
 
-    access = _record_access(database, call, actor, device_id, projects, buried=True)
-    access.require(MANAGE_DEVICES)
     answer = database.command(call, "delete_device", request, work)
     assert answer is not None
     return answer
@@ -112,9 +110,7 @@ def move_devices(
     return answer
 
 
-def _move(
-    unit: Unit, actor: Actor, target: ProjectAccess, device_ids: list[str], *, rehearse: bool
-) -> dict[str, Any]:
+def _move(unit: Unit, actor: Actor, target: ProjectAccess, device_ids: list[str], *, rehearse: bool) -> dict[str, Any]:
     if not rehearse:
         store.keep_project(unit.connection, target.project_id, target.company_id, target.name, target.state)
     rows = store.find_own_records(unit.connection, [target.company_id], device_ids)
@@ -144,7 +140,7 @@ def _move(
 
 
 def _move_refusal(
-    actor: Actor, target: ProjectAccess, row: Row[Any] | None, projects: dict[str, Row[Any]], *, repeated: bool
+    actor: Actor, target: ProjectAccess, row: AnyRow | None, projects: dict[str, AnyRow], *, repeated: bool
 ) -> str | None:
     if row is None or actor.project_id not in (None, row.project_id):
         return "devices.device_not_found"
@@ -159,13 +155,14 @@ def _move_refusal(
 
 
 def _record_access(
-    database: Database, call: Call, actor: Actor, device_id: str, projects: ProjectsClient, *, buried: bool = False
+    database: Database, call: Call, actor: Actor, device_id: str, projects: ProjectsClient
 ) -> ProjectAccess:
-    row = database.read(lambda connection: store.find_record(connection, device_id, buried=buried))
+    # Tombstones too: a repetition gets its first answer although the record is gone; new requests end at `_locked`.
+    row = database.read(lambda connection: store.find_record(connection, device_id, buried=True))
     return device_access(database, call, actor, row, projects)
 
 
-def _locked(unit: Unit, device_id: str, access: ProjectAccess) -> Row[Any]:
+def _locked(unit: Unit, device_id: str, access: ProjectAccess) -> AnyRow:
     """Return the record, locked; it must still be in the project for which the access was checked."""
     row = store.find_record(unit.connection, device_id, lock=True)
     if row is None or row.project_id != access.project_id:
@@ -173,7 +170,7 @@ def _locked(unit: Unit, device_id: str, access: ProjectAccess) -> Row[Any]:
     return row
 
 
-def _emit(unit: Unit, type_name: str, row: Row[Any], data: dict[str, Any]) -> None:
+def _emit(unit: Unit, type_name: str, row: AnyRow, data: dict[str, Any]) -> None:
     unit.emit(
         type_name,
         subject=row.id,
@@ -185,7 +182,7 @@ def _emit(unit: Unit, type_name: str, row: Row[Any], data: dict[str, Any]) -> No
     )
 
 
-def _emit_move(unit: Unit, row: Row[Any], source_name: str, target: ProjectAccess) -> None:
+def _emit_move(unit: Unit, row: AnyRow, source_name: str, target: ProjectAccess) -> None:
     unit.emit(
         "device_moved",
         subject=row.id,

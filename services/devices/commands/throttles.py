@@ -30,7 +30,9 @@ def check(connection: Connection, user_id: str, kind: str, keys: Collection[str]
     new = set(keys) - seen.keys()
     if new and len(seen) >= LIMITS[kind]:
         wait = min(seen.values()) + store.LOOKUP_WINDOW - now
-        raise limited("devices.throttled", ERRORS["devices.throttled"], retry_after=max(1, int(wait.total_seconds()) + 1))
+        raise limited(
+            "devices.throttled", ERRORS["devices.throttled"], retry_after=max(1, int(wait.total_seconds()) + 1)
+        )
     return new
 
 

@@ -4,6 +4,8 @@ Revision ID: 0001
 Revises: none
 """
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -102,12 +104,10 @@ def _create_devices() -> None:
             name="fk_devices_project_id_company_id_projects",
             onupdate="CASCADE",
         ),
-        sa.ForeignKeyConstraint(
-            ["hardware_id"], ["production.hardware_id"], name="fk_devices_hardware_id_production"
-        ),
+        sa.ForeignKeyConstraint(["hardware_id"], ["production.hardware_id"], name="fk_devices_hardware_id_production"),
         sa.CheckConstraint("version >= 1", name="ck_devices_version_positive"),
     )
-    live = {"postgresql_where": _LIVE, "sqlite_where": _LIVE}
+    live: dict[str, Any] = {"postgresql_where": _LIVE, "sqlite_where": _LIVE}
     op.create_index("uq_devices_company_id_hardware_id", "devices", ["company_id", "hardware_id"], unique=True, **live)
     op.create_index("ix_devices_project_id_hardware_id", "devices", ["project_id", "hardware_id"], **live)
     op.create_index("ix_devices_hardware_id", "devices", ["hardware_id"], **live)

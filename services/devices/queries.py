@@ -1,0 +1,182 @@
+"""One function per read of devices. Reads that are counted or told to others are commands (`commands.lookups`)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Collection
+from datetime import UTC, date, datetime
+from typing import Any
+
+from services.accounts.api import Actor
+from services.chassis.context import Call
+from services.chassis.db import Database
+from services.chassis.errors import ServiceError, invalid
+from services.devices import answers, store
+from services.devices.access import (
+    ProjectAccess,
+    device_access,
+    device_not_found,
+    project_access,
+    require_reader,
+)
+from services.devices.commands.lookups import read_hardware_id
+from services.devices.domain.hardware_ids import search_key
+from services.devices.store import AnyRow
+from services.projects.api import OWN, SEE, ProjectsClient
+
+# Each other holder costs a question to projects; nobody has rights in so many projects with the same device.
+_MOST_HOLDERS_ASKED = 10
+
+
+def list_devices(
+    database: Database, call: Call, request: dict[str, Any], *, projects: ProjectsClient
+) -> dict[str, Any]:
+    """List the devices of a project, or of all own projects, filtered and sorted (DEV-1).
+
+    Raises: accounts.company_needed, projects.not_found, devices.power_needed.
+    """
+    actor = Actor.of(call)
+    actor.require_scope("read")
+    # A token for one project lists that one.
+    project_id = request["project"] or actor.project_id
+    company_ids: Collection[str]
+    if project_id is None:
+        actor.require_company()
+        company_ids = actor.company_ids
+    else:
+        access = project_access(database, call, actor, project_id, projects)
+        access.require(SEE)
+        company_ids = [access.company_id]
+    sort, limit = request["sort"], request["limit"]
+    after = _read_cursor(request["cursor"], sort)
+    found = database.read(
+        lambda connection: store.list_records(
+            connection,
+            company_ids,
+            project_id=project_id,
+            text=request["filter"],
+            id_part=search_key(request["filter"]),
+            type_name=request["type"],
+            sort=sort,
+            after=after,
+            limit=limit,
+        )
+    )
+    today = _today()
+    items = [answers.device(row, foreign=not actor.owns(row.company_id), today=today) for row, _ in found[:limit]]
+    last = found[limit - 1] if len(found) > limit else None
+    return {"items": items, "next": _make_cursor(sort, last[1], last[0].id) if last else None}
+
+
+def get_device(database: Database, call: Call, request: dict[str, Any], *, projects: ProjectsClient) -> dict[str, Any]:
+    """Show a device with what the caller may do with it (DEV-6).
+
+    Raises: devices.device_not_found.
+    """
+    actor = Actor.of(call)
+    actor.require_scope("read")
+    row, access = _visible(database, call, actor, request["device_id"], projects)
+    shown = answers.device(row, foreign=access.access != OWN, today=_today())
+    return {**shown, "actions": answers.actions(access.powers, row.rma)}
+
+
+def get_device_facts(
+    database: Database, call: Call, request: dict[str, Any], *, projects: ProjectsClient
+) -> dict[str, Any]:
+    """Tell licensing what it needs to know about a device and the caller's powers over it.
+
+    Raises: devices.device_not_found.
+    """
+    actor = Actor.of(call)
+    require_reader(actor)
+    row, access = _visible(database, call, actor, request["device_id"], projects)
+    return _facts(database, row, access)
+
+
+def find_device(database: Database, call: Call, request: dict[str, Any], *, projects: ProjectsClient) -> dict[str, Any]:
+    """Find the record of a device that is meant when its user names only the thing: the own company's before others'.
+
+    Raises: devices.malformed_id, devices.device_not_found.
+    """
+    found = find_devices(database, call, request, projects=projects)["items"]
+    if not found:
+        raise device_not_found()
+    first: dict[str, Any] = found[0]
+    return first
+
+
+def find_devices(
+    database: Database, call: Call, request: dict[str, Any], *, projects: ProjectsClient
+) -> dict[str, Any]:
+    """Find all records of a device that the caller may see, own ones first.
+
+    Raises: devices.malformed_id.
+    """
+    actor = Actor.of(call)
+    require_reader(actor)
+    hardware_id = read_hardware_id(request["hardware_id"])
+    rows = database.read(lambda connection: store.records_of(connection, hardware_id))
+    found = []
+    for row in sorted(rows, key=lambda row: not actor.owns(row.company_id))[:_MOST_HOLDERS_ASKED]:
+        try:
+            access = device_access(database, call, actor, row, projects)
+        except ServiceError as error:
+            if error.kind != "not_found":
+                raise
+            continue
+        found.append(_facts(database, row, access))
+    return {"items": found}
+
+
+def _visible(
+    database: Database, call: Call, actor: Actor, device_id: str, projects: ProjectsClient
+) -> tuple[AnyRow, ProjectAccess]:
+    row = database.read(lambda connection: store.find_record(connection, device_id))
+    access = device_access(database, call, actor, row, projects)
+    if row is None or SEE not in access.powers:
+        raise device_not_found()
+    return row, access
+
+
+def _facts(database: Database, row: AnyRow, access: ProjectAccess) -> dict[str, Any]:
+    holders = database.read(lambda connection: store.holders(connection, [row.hardware_id]))
+    others = any(holder.company_id not in access.group for holder in holders)
+    return answers.facts(row, access=access.access, powers=access.powers, held_by_others=others)
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()
+
+
+def _make_cursor(sort: str, value: Any, device_id: str) -> str:
+    shown = value.isoformat() if isinstance(value, datetime) else value
+    return base64.urlsafe_b64encode(json.dumps([sort, shown, device_id], ensure_ascii=False).encode()).decode()
+
+
+def _read_cursor(cursor: str | None, sort: str) -> tuple[Any, str] | None:
+    """Return the sort value and id that a cursor holds.
+
+    Raises: request.invalid for a cursor that is not of this list in this order.
+    """
+    if not cursor:
+        return None
+    try:
+        made_for, value, device_id = json.loads(base64.urlsafe_b64decode(cursor.encode("ascii")))
+        if (
+            made_for != sort
+            or not isinstance(value, str)
+            or not isinstance(device_id, str)
+            or "\0" in value + device_id
+        ):
+            raise ValueError
+        moment = datetime.fromisoformat(value) if sort.endswith("added_at") else value
+        if isinstance(moment, datetime) and moment.tzinfo is None:
+            raise ValueError
+        return moment, device_id
+    except (ValueError, TypeError, binascii.Error, UnicodeError) as error:
+        detail = "This is no cursor of this list in this order: take it from the answer before, or leave it out."
+        raise invalid(
+            "request.invalid", detail, errors=[{"pointer": "/cursor", "code": "request.invalid", "detail": detail}]
+        ) from error
