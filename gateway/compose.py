@@ -1,0 +1,121 @@
+"""Answers that one row cannot give: those of several rooms, and those that are not plain JSON.
+
+A function here calls rooms and puts answers together; it decides nothing about the business.
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import replace
+from typing import Any
+
+from gateway.messages import Request
+from gateway.row import Answer, Rooms, Row
+from services.chassis.context import Call
+
+
+def plain(row: Row, rooms: Rooms, call: Call, arguments: dict[str, Any], request: Request) -> Answer:
+    """Pass a request through to its room: the way of every row without a function of its own."""
+    reply = rooms.call(row.service, row.rpc, call, arguments)
+    return Answer(row.status, reply.result, replayed=reply.replayed)
+
+
+def rehearsable(row: Row, rooms: Rooms, call: Call, arguments: dict[str, Any], request: Request) -> Answer:
+    """Pass a request through; a rehearsal answers 200, because nothing was made."""
+    answer = plain(row, rooms, call, arguments, request)
+    if arguments.get("dry_run"):
+        answer.status = 200
+    return answer
+
+
+def document(row: Row, rooms: Rooms, call: Call, arguments: dict[str, Any], request: Request) -> Answer:
+    """Answer with the body that a room made: a license file, a certificate chain, a revocation list."""
+    answer = plain(row, rooms, call, arguments, request)
+    result = answer.result or {}
+    answer.content_type = str(result["content_type"])
+    if "content_base64" in result:
+        answer.content = base64.b64decode(result["content_base64"])
+    else:
+        answer.content = str(result["content"]).encode()
+    if result.get("created") is False:
+        answer.status = 200
+    if filename := result.get("filename"):
+        answer.headers.append(("Content-Disposition", f'attachment; filename="{_safe(filename)}"'))
+    for name, header in (("serial", "X-Serial"), ("hardware_id", "X-Hardware-Id"), ("form", "X-License-File-Form")):
+        if value := result.get(name):
+            answer.headers.append((header, _safe(value)))
+    return answer
+
+
+def public_document(row: Row, rooms: Rooms, call: Call, arguments: dict[str, Any], request: Request) -> Answer:
+    """Answer with a public body that caches may keep for five minutes."""
+    answer = document(row, rooms, call, arguments, request)
+    answer.headers.append(("Cache-Control", "public, max-age=300"))
+    return answer
+
+
+def public_keys(row: Row, rooms: Rooms, call: Call, arguments: dict[str, Any], request: Request) -> Answer:
+    """Answer with a JWK set that caches may keep for five minutes."""
+    answer = plain(row, rooms, call, arguments, request)
+    answer.content_type = "application/jwk-set+json"
+    answer.headers.append(("Cache-Control", "public, max-age=300"))
+    return answer
+
+
+def device_file(row: Row, rooms: Rooms, call: Call, arguments: dict[str, Any], request: Request) -> Answer:
+    """Give a device its file: 200 with ETag, 304 when it has it, 204 when there is none for it."""
+    etag = request.headers.get("if-none-match")
+    reply = rooms.call(row.service, row.rpc, call, arguments | ({"etag": etag[:200]} if etag else {}))
+    result = reply.result
+    headers = [("ETag", _quoted(result["etag"]))] if result.get("etag") else []
+    headers.append(("Cache-Control", "private, no-cache"))
+    if result["state"] == "nothing":
+        return Answer(204, headers=headers)
+    if result["state"] == "current":
+        return Answer(304, headers=headers)
+    if serial := result.get("serial"):
+        headers.append(("X-Serial", _safe(serial)))
+    content = str(result["content"]).encode()
+    return Answer(200, content=content, content_type=str(result["content_type"]), headers=headers)
+
+
+def create_company(row: Row, rooms: Rooms, call: Call, arguments: dict[str, Any], request: Request) -> Answer:
+    """Create a company and its project DEFAULT, which is there when the answer arrives.
+
+    The token of the caller knows nothing of the new company yet, so accounts is asked for one that does. All steps
+    are idempotent by commands derived from the client's: a repetition after a failure in between finishes the work.
+    """
+    reply = rooms.call("accounts", "create_company", call, arguments)
+    token = rooms.call("accounts", "renew_token", call, {"company_id": reply.result["id"]}).result["access_token"]
+    rooms.call("projects", "ensure_default", replace(call.derive("project"), token=str(token)), {})
+    return Answer(row.status, reply.result, replayed=reply.replayed)
+
+
+def history(row: Row, rooms: Rooms, call: Call, arguments: dict[str, Any], request: Request) -> Answer:
+    """Answer history lines with the names of the persons, looked up now (mission HIS-2)."""
+    return _named(plain(row, rooms, call, arguments, request), "actor", rooms, call)
+
+
+def activations(row: Row, rooms: Rooms, call: Call, arguments: dict[str, Any], request: Request) -> Answer:
+    """Answer added keys with the names of those who added them, looked up now."""
+    return _named(plain(row, rooms, call, arguments, request), "added_by", rooms, call)
+
+
+def _named(answer: Answer, field: str, rooms: Rooms, call: Call) -> Answer:
+    """Put the names of the persons in `field` of each item into the answer."""
+    persons = [item[field] for item in (answer.result or {})["items"] if item.get(field)]
+    if persons:
+        ids = sorted({person["id"] for person in persons})
+        names = rooms.call("accounts", "get_names", call, {"user_ids": ids, "company_ids": []}).result["users"]
+        for person in persons:
+            person["name"] = names.get(person["id"])
+    return answer
+
+
+def _safe(value: Any) -> str:
+    # Header values: what a room answers is ours, but a line break in it must never make a second header.
+    return "".join(character for character in str(value) if " " <= character <= "~" and character not in '"\\')[:200]
+
+
+def _quoted(etag: str) -> str:
+    return etag if etag.startswith(('"', 'W/"')) else f'"{_safe(etag)}"'

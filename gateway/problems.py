@@ -1,0 +1,167 @@
+"""The only translator from errors to answers: problem documents (RFC 9457) in the client's language.
+
+Kind and code decide the status, the code decides the text. Exception texts never get here: what is no ServiceError
+becomes `service.internal` with a fixed text.
+"""
+
+from __future__ import annotations
+
+import json
+import string
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from gateway.messages import Request, Response
+from services.chassis.errors import ServiceError
+
+PROBLEM_JSON: Final = "application/problem+json"
+LANGUAGES: Final = ("en", "de")
+TEXTS: Final = Path(__file__).parent / "texts"
+
+# Statuses that only the edge gives; the kinds of the rooms know nothing of HTTP's own troubles.
+STATUS_AT_THE_EDGE: Final[dict[str, int]] = {
+    "request.timeout": 408,
+    "request.host_refused": 421,
+    "request.headers_too_large": 431,
+}
+
+ERRORS: Final[dict[str, str]] = {
+    "request.timeout": "The request did not arrive in time; send it again at once and whole.",
+    "request.host_refused": "This server does not answer for the name in Host; check the address.",
+    "request.headers_too_large": "The request's head is larger than 16 KiB; send fewer or shorter headers.",
+    "request.bad_idempotency_key": "The Idempotency-Key must have 1 to 200 visible ASCII characters.",
+    "request.stale": "The object was changed since it was read; read it again and repeat the change.",
+    "service.overloaded": "Too much is asked at once; try again in a moment.",
+    "service.starting": "The service is starting; try again in a moment.",
+    "token.revoked": "The session was ended or the account was locked; log in again.",
+}
+
+BEARER: Final = 'Bearer realm="tessera"'
+BASIC: Final = 'Basic realm="tessera", charset="UTF-8"'
+
+
+class Fill(string.Formatter):
+    """Fills extras into a text and refuses anything that looks inside a value."""
+
+    def get_field(self, field_name: str, args: Any, kwargs: Any) -> Any:
+        """Return the value of a plain name; attribute and item access raise KeyError."""
+        if not field_name.isidentifier():
+            raise KeyError(field_name)
+        return kwargs[field_name], field_name
+
+
+_fill = Fill()
+
+
+@cache
+def texts(language: str) -> dict[str, dict[str, str]]:
+    """Return the texts of one language: code -> title and detail."""
+    loaded: dict[str, dict[str, str]] = json.loads((TEXTS / f"{language}.json").read_text("utf-8"))
+    return loaded
+
+
+def choose_language(accept: str) -> str:
+    """Return the best of our languages for an Accept-Language header, English when none fits."""
+    best, best_weight = LANGUAGES[0], 0.0
+    for part in accept.split(",")[:20]:
+        tag, _, parameter = part.strip().partition(";")
+        weight = _weight(parameter)
+        language = tag.strip().lower().partition("-")[0]
+        if language in LANGUAGES and weight > best_weight:
+            best, best_weight = language, weight
+    return best
+
+
+def _weight(parameter: str) -> float:
+    name, _, value = parameter.strip().partition("=")
+    if name.strip() != "q":
+        return 1.0
+    try:
+        return min(max(float(value), 0.0), 1.0)
+    except ValueError:
+        return 0.0
+
+
+def status_of(error: ServiceError) -> int:
+    """Return the HTTP status of an error."""
+    return STATUS_AT_THE_EDGE.get(error.code, error.status)
+
+
+def document(error: ServiceError, language: str, request_id: str) -> dict[str, Any]:
+    """Return the problem document of an error.
+
+    Args:
+        error: what went wrong.
+        language: `en` or `de`.
+        request_id: becomes `instance`.
+    """
+    extra = error.extra
+    entry = texts(language).get(error.code) or {}
+    problem = {
+        "type": f"/problems/{error.code}",
+        "title": entry.get("title") or texts("en").get(error.code, {}).get("title") or error.code,
+        "status": status_of(error),
+        "detail": _detail(error, entry, language, extra),
+        "code": error.code,
+        "instance": request_id,
+    }
+    for name, value in extra.items():
+        problem.setdefault(name, value)
+    if isinstance(errors := problem.get("errors"), list):
+        problem["errors"] = [_translated(item, language) for item in errors]
+    return problem
+
+
+def _detail(error: ServiceError, entry: dict[str, str], language: str, extra: dict[str, Any]) -> str:
+    # The room's own English sentence names field and value, so it is better than any general one.
+    if language == "en" and error.detail:
+        return error.detail
+    template = entry.get("detail", "")
+    if template:
+        try:
+            return _fill.vformat(template, (), extra)
+        except (KeyError, ValueError, IndexError):
+            pass
+    return error.detail or texts("en").get(error.code, {}).get("detail", "")
+
+
+def _translated(item: Any, language: str) -> Any:
+    """Return one entry of `errors` with its text in the client's language, where there is one for its code."""
+    if language == "en" or not isinstance(item, dict):
+        return item
+    template = texts(language).get(str(item.get("code")), {}).get("detail")
+    if not template:
+        return item
+    try:
+        return {**item, "detail": _fill.vformat(template, (), item)}
+    except (KeyError, ValueError, IndexError):
+        return item
+
+
+def to_response(error: ServiceError, request: Request | None) -> Response:
+    """Return the answer for an error, in the form that the asking side can read."""
+    headers = request.headers if request is not None else {}
+    problem = document(error, choose_language(headers.get("accept-language", "")), request.id if request else "")
+    response = Response.of_json(int(problem["status"]), problem, _headers(error, problem, request), PROBLEM_JSON)
+    if request is not None and request.is_device_door:
+        # Devices that cannot read JSON get the same in a header and one line of text.
+        response.headers.append(("X-Error-Code", error.code))
+        if "json" not in headers.get("accept", ""):
+            response.content_type = "text/plain; charset=utf-8"
+            response.body = f"{' '.join(str(problem['detail']).split())}\n".encode()
+    return response
+
+
+def _headers(error: ServiceError, problem: dict[str, Any], request: Request | None) -> list[tuple[str, str]]:
+    headers: list[tuple[str, str]] = []
+    status = problem["status"]
+    if status == 401:
+        door = request is not None and request.is_device_door
+        hint = "" if error.code == "token.missing" else ', error="invalid_token"'
+        headers.append(("WWW-Authenticate", BASIC if door else BEARER + hint))
+    if status == 405 and isinstance(allow := problem.pop("allow", None), list):
+        headers.append(("Allow", ", ".join(allow)))
+    if status in (429, 503) or "retry_after" in problem:
+        headers.append(("Retry-After", str(max(1, int(problem.get("retry_after", 1))))))
+    return headers

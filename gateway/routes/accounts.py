@@ -1,0 +1,79 @@
+"""Routes of registrations, sessions and one's own account (room accounts)."""
+
+from __future__ import annotations
+
+from gateway.row import Right, Row
+from services.accounts import api
+from services.chassis.fields import EmptyAnswer, EmptyRequest
+
+ROWS = (
+    Row(
+        "POST", "/v1/registrations", "accounts", "register", Right.NONE,
+        "Register an account; a mail with an activation link follows. The answer never tells whether the address is known.",
+        request=api.RegisterRequest, answer=EmptyAnswer, status=202,
+        errors=("accounts.terms_not_accepted", "accounts.password_too_common", "accounts.too_many_attempts"),
+    ),
+    Row(
+        "POST", "/v1/registrations/confirmations", "accounts", "confirm_registration", Right.NONE,
+        "Activate the account with the token of the mailed link.",
+        request=api.ConfirmRequest, status=204, errors=("accounts.link_invalid",),
+    ),
+    Row(
+        "POST", "/v1/registrations/resends", "accounts", "resend_registration", Right.NONE,
+        "Send the activation link again; the answer never tells whether the address is known.",
+        request=api.EmailRequest, answer=EmptyAnswer, status=202,
+    ),
+    Row(
+        "POST", "/v1/password-resets", "accounts", "request_password_reset", Right.NONE,
+        "Send a link to set a new password; the answer never tells whether the address is known.",
+        request=api.EmailRequest, answer=EmptyAnswer, status=202,
+    ),
+    Row(
+        "POST", "/v1/password-resets/confirmations", "accounts", "confirm_password_reset", Right.NONE,
+        "Set a new password with the token of the mailed link.",
+        request=api.ConfirmPasswordResetRequest, status=204,
+        errors=("accounts.link_invalid", "accounts.password_too_common"),
+    ),
+    Row(
+        "POST", "/v1/sessions", "accounts", "create_session", Right.NONE,
+        "Log in; the session is in the company asked for, else the last used one, else the only one.",
+        request=api.CreateSessionRequest, answer=api.Session, status=201, keyed=False,
+        errors=(
+            "accounts.login_failed", "accounts.otp_needed", "accounts.locked", "accounts.company_not_found",
+            "accounts.too_many_attempts",
+        ),
+    ),
+    Row(
+        "POST", "/v1/sessions/refreshes", "accounts", "refresh_session", Right.NONE,
+        "Get new tokens for a refresh token; with `company_id` this is the switch to another company.",
+        request=api.RefreshSessionRequest, answer=api.Session, status=201, keyed=False,
+        errors=("accounts.refresh_invalid", "accounts.refresh_reused", "accounts.locked", "accounts.company_not_found"),
+    ),
+    Row(
+        "GET", "/v1/sessions", "accounts", "list_sessions", Right.LOGIN,
+        "List one's own sessions.",
+        request=EmptyRequest, answer=api.SessionList, scope=api.SCOPE_ACCOUNT,
+    ),
+    Row(
+        "DELETE", "/v1/sessions/{session_id}", "accounts", "delete_session", Right.LOGIN,
+        "End one of one's own sessions; `current` is the one in use. Its tokens are dead within a second.",
+        request=api.SessionRequest, status=204, keyed=False, scope=api.SCOPE_ACCOUNT,
+        errors=("accounts.session_not_found",),
+    ),
+    Row(
+        "GET", "/v1/me", "accounts", "get_me", Right.LOGIN,
+        "Show one's own account.",
+        request=EmptyRequest, answer=api.Me,
+    ),
+    Row(
+        "PATCH", "/v1/me", "accounts", "update_me", Right.LOGIN,
+        "Change one's own personal data; what is absent stays.",
+        request=api.UpdateMeRequest, answer=api.Me, scope=api.SCOPE_ACCOUNT, errors=("accounts.stale",),
+    ),
+    Row(
+        "PUT", "/v1/me/password", "accounts", "change_password", Right.LOGIN,
+        "Change one's own password; the old one is asked for.",
+        request=api.ChangePasswordRequest, status=204, scope=api.SCOPE_ACCOUNT,
+        errors=("accounts.password_wrong", "accounts.password_too_common"),
+    ),
+)  # fmt: skip

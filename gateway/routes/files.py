@@ -1,0 +1,72 @@
+"""Routes of license files, returns and device certificates, for people (room licensing)."""
+
+from __future__ import annotations
+
+from gateway import compose
+from gateway.row import Right, Row
+from services.licensing.api import files as api
+
+XML, PEM_REQUEST, PEM_CHAIN = "application/xml", "application/x-pem-file", "application/pem-certificate-chain"
+
+ROWS = (
+    Row(
+        "POST", "/v1/devices/{device_id}/license-files", "licensing", "issue_license_file", Right.COMPANY,
+        "Issue the license file of a device; 200 with the same bytes when nothing changed since the last.",
+        request=api.IssueLicenseFileRequest, status=201, gives=(XML, "text/plain"),
+        location="/v1/license-files/{serial}", compose=compose.document,
+        errors=(
+            "licensing.no_certificate", "licensing.confirmation_needed", "licensing.version_needed",
+            "licensing.never_encrypted", "licensing.nothing_to_issue", "licensing.device_rma",
+        ),
+    ),
+    Row(
+        "GET", "/v1/license-files/{serial}", "licensing", "get_license_file", Right.COMPANY,
+        "Get a license file again.",
+        request=api.GetLicenseFileRequest, gives=(XML, "text/plain"), compose=compose.document,
+        errors=("licensing.file_not_found",),
+    ),
+    Row(
+        "POST", "/v1/license-returns", "licensing", "return_licenses", Right.COMPANY,
+        "Upload the return that a device made; the same bytes again get the same answer.",
+        request=api.ReturnLicensesRequest, answer=api.ReturnReceipt, status=201, dry_run=True, takes=XML, raw="xml",
+        errors=(
+            "licensing.return_malformed", "licensing.return_untrusted", "licensing.return_bad_signature",
+            "licensing.return_file_unknown", "licensing.already_returned", "licensing.not_returnable",
+        ),
+    ),
+    Row(
+        "POST", "/v1/devices/{device_id}/certificates", "licensing", "request_certificate", Right.COMPANY,
+        "Certify the key of a device; a renewal adds the old key's proof as a second PEM block.",
+        request=api.RequestCertificateRequest, status=201, takes=PEM_REQUEST, raw="pem",
+        gives=(PEM_CHAIN,), compose=compose.document,
+        errors=(
+            "accounts.right_needed", "licensing.request_malformed", "licensing.request_wrong_key",
+            "licensing.held_by_others", "licensing.proof_needed", "licensing.proof_invalid",
+        ),
+    ),
+    Row(
+        "GET", "/v1/devices/{device_id}/certificates", "licensing", "list_certificates", Right.COMPANY,
+        "List all certificates that a device ever had, newest first.",
+        request=api.ListCertificatesRequest, answer=api.Certificates,
+    ),
+    Row(
+        "DELETE", "/v1/certificates/{serial}", "licensing", "revoke_certificate", Right.STAFF,
+        "Revoke a certificate.",
+        request=api.RevokeCertificateRequest, status=204, errors=("licensing.certificate_not_found",),
+    ),
+    Row(
+        "GET", "/v1/keys", "licensing", "signing_keys", Right.NONE,
+        "The keys that license files are verified with, as a JWK set.",
+        answer=api.VerificationKeys, compose=compose.public_keys,
+    ),
+    Row(
+        "GET", "/v1/device-ca.pem", "licensing", "device_ca", Right.NONE,
+        "The certificates of the device authority.",
+        gives=(PEM_CHAIN,), compose=compose.public_document,
+    ),
+    Row(
+        "GET", "/v1/device-ca.crl", "licensing", "device_crl", Right.NONE,
+        "The revocation list of the device authority (DER).",
+        gives=("application/pkix-crl",), compose=compose.public_document,
+    ),
+)  # fmt: skip

@@ -1,0 +1,56 @@
+"""Routes of projects and the rights of other companies in them (room projects)."""
+
+from __future__ import annotations
+
+from gateway.row import Right, Row
+from services.chassis.fields import ListRequest
+from services.projects import api
+
+ROWS = (
+    Row(
+        "GET", "/v1/projects", "projects", "list_projects", Right.COMPANY,
+        "List one's own projects and those of others in which one's company may work.",
+        request=ListRequest, answer=api.ProjectList,
+    ),
+    Row(
+        "POST", "/v1/projects", "projects", "create_project", Right.COMPANY,
+        "Create a project; names are unique in the company.",
+        request=api.CreateProjectRequest, answer=api.Project, status=201, location="/v1/projects/{id}",
+        errors=("projects.name_taken",),
+    ),
+    Row(
+        "GET", "/v1/projects/{project_id}", "projects", "get_project", Right.COMPANY,
+        "Show a project.",
+        request=api.ProjectRequest, answer=api.Project, errors=("projects.not_found",),
+    ),
+    Row(
+        "PATCH", "/v1/projects/{project_id}", "projects", "update_project", Right.COMPANY,
+        "Rename, describe, archive a project; what is absent stays.",
+        request=api.UpdateProjectRequest, answer=api.Project,
+        errors=("projects.not_found", "projects.name_taken", "projects.power_needed", "projects.stale"),
+    ),
+    Row(
+        "PUT", "/v1/me/selected-project", "projects", "select_project", Right.COMPANY,
+        "Choose the project for all pages, null for all own projects.",
+        request=api.SelectProjectRequest, answer=api.SelectedProject, errors=("projects.not_found",),
+    ),
+    Row(
+        "GET", "/v1/projects/{project_id}/rights", "projects", "list_rights", Right.COMPANY,
+        "List the companies that may work in a project.",
+        request=api.ListRightsRequest, answer=api.RightList, errors=("projects.not_found", "projects.power_needed"),
+    ),
+    Row(
+        "POST", "/v1/projects/{project_id}/rights", "projects", "add_right", Right.COMPANY,
+        "Let the company of a user, given by e-mail address, work in a project.",
+        request=api.AddRightRequest, answer=api.Right, status=201,
+        errors=(
+            "projects.not_found", "projects.power_needed", "projects.company_ambiguous", "projects.own_company",
+            "projects.user_without_company",
+        ),
+    ),
+    Row(
+        "DELETE", "/v1/projects/{project_id}/rights/{company_id}", "projects", "remove_right", Right.COMPANY,
+        "End a company's right in a project.",
+        request=api.RemoveRightRequest, status=204, errors=("projects.not_found", "projects.right_not_found"),
+    ),
+)  # fmt: skip

@@ -1,0 +1,54 @@
+"""Routes of the vendor's staff (rooms licensing, accounts and devices)."""
+
+from __future__ import annotations
+
+from gateway.row import Right, Row
+from services.accounts import api as accounts
+from services.devices import api as devices
+from services.licensing import api as licensing
+
+ROWS = (
+    Row(
+        "POST", "/v1/staff/orders", "licensing", "enter_order", Right.STAFF,
+        "Enter an order: devices for the production data, licenses for a new activation key.",
+        request=licensing.EnterOrderRequest, answer=licensing.Order, status=201,
+        location="/v1/staff/orders/{number}", errors=("licensing.order_exists", "licensing.order_empty"),
+    ),
+    Row(
+        "GET", "/v1/staff/orders", "licensing", "list_orders", Right.STAFF,
+        "List the orders, newest first.",
+        request=licensing.ListOrdersRequest, answer=licensing.OrderList,
+    ),
+    Row(
+        "GET", "/v1/staff/orders/{number}", "licensing", "get_order", Right.STAFF,
+        "Show an order.",
+        request=licensing.OrderRequest, answer=licensing.Order, errors=("licensing.order_not_found",),
+    ),
+    Row(
+        "GET", "/v1/staff/companies", "accounts", "list_companies_staff", Right.STAFF,
+        "List companies whose name holds a text.",
+        request=accounts.SearchRequest, answer=accounts.StaffCompanyList,
+    ),
+    Row(
+        "GET", "/v1/staff/users", "accounts", "list_users_staff", Right.STAFF,
+        "List users whose e-mail address or name holds a text.",
+        request=accounts.SearchRequest, answer=accounts.StaffUserList,
+    ),
+    Row(
+        "PATCH", "/v1/staff/users/{user_id}", "accounts", "update_user_staff", Right.STAFF,
+        "Lock or unlock an account, give or take account rights and the staff mark.",
+        request=accounts.UpdateUserStaffRequest, answer=accounts.StaffUser,
+        errors=("accounts.user_not_found", "accounts.staff_second_factor"),
+    ),
+    Row(
+        "PATCH", "/v1/staff/devices/{hardware_id}", "devices", "update_production_staff", Right.STAFF,
+        "Set the RMA mark of a device or take it off.",
+        request=devices.UpdateProductionStaffRequest, answer=devices.ProductionDevice, errors=("devices.not_found",),
+    ),
+    Row(
+        "POST", "/v1/staff/balance-corrections", "licensing", "correct_balance", Right.STAFF,
+        "Correct a project's balance by a posting with a reason.",
+        request=licensing.CorrectBalanceRequest, answer=licensing.BalanceCorrection, status=201,
+        errors=("licensing.insufficient_balance", "licensing.license_type_unknown"),
+    ),
+)  # fmt: skip
