@@ -13,7 +13,7 @@ with warnings.catch_warnings():
 
 eventlet.monkey_patch()
 
-import hypothesis  # noqa: E402
+import hypothesis
 
 # Examples share two cores with a broker and a database: a slow draw says nothing about the code under test.
 hypothesis.settings.register_profile(

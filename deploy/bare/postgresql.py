@@ -58,7 +58,10 @@ class Server:
             cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (service,))
             if cursor.fetchone():
                 return
-            for login, password in ((owner, f"{service}-owner-{self.password}"), (service, f"{service}-{self.password}")):
+            for login, password in (
+                (owner, f"{service}-owner-{self.password}"),
+                (service, f"{service}-{self.password}"),
+            ):
                 cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (login,))
                 verb = "ALTER" if cursor.fetchone() else "CREATE"
                 cursor.execute(f'{verb} ROLE "{login}" LOGIN PASSWORD %s', (password,))
@@ -146,8 +149,12 @@ class PostgreSQL(Server):
         settings = _SETTINGS | {"port": str(self.port), "unix_socket_directories": str(self.folder / "socket")}
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         self._process = Process(
-            [str(programs / "postgres"), "-D", str(data), *options], log=self.folder / "postgresql.log",
-            env=_environment(), account=self._account, death_signal="QUIT", remove_folder=self._throw_away,
+            [str(programs / "postgres"), "-D", str(data), *options],
+            log=self.folder / "postgresql.log",
+            env=_environment(),
+            account=self._account,
+            death_signal="QUIT",
+            remove_folder=self._throw_away,
         )
         self._process.wait_for(self._answers, seconds=seconds)
         return self
@@ -199,10 +206,24 @@ class PostgreSQL(Server):
             identity = {"user": self._account.pw_uid, "group": self._account.pw_gid, "extra_groups": []}
         done = subprocess.run(
             [
-                str(programs / "initdb"), "-D", str(data), "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8",
-                "--auth=scram-sha-256", f"--pwfile={self.folder / 'password'}", "--no-sync",
+                str(programs / "initdb"),
+                "-D",
+                str(data),
+                "-U",
+                "postgres",
+                "-E",
+                "UTF8",
+                "--locale=C.UTF-8",
+                "--auth=scram-sha-256",
+                f"--pwfile={self.folder / 'password'}",
+                "--no-sync",
             ],
-            env=_environment(), cwd="/", text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+            env=_environment(),
+            cwd="/",
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
             **identity,
         )
         if done.returncode:

@@ -86,13 +86,22 @@ class Process:
             identity = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
         with log.open("ab") as output:
             self._process: subprocess.Popen[bytes] = subprocess.Popen(
-                list(command), stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=dict(env),
-                cwd="/", start_new_session=True, **identity,  # type: ignore[call-overload]
+                list(command),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=dict(env),
+                cwd="/",
+                start_new_session=True,
+                **identity,  # type: ignore[call-overload]
             )
         self.log = log
         self._guard = subprocess.Popen(
             ["/bin/sh", "-c", _GUARD, "guard", death_signal, str(self.pid), str(remove_folder or "")],
-            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )
 
     @property

@@ -130,7 +130,9 @@ class RabbitMQ(Broker):
             self._epmd = Process(command, log=self.folder / "epmd.log", env=environment)
             self._epmd.wait_for(lambda: is_listening(self._epmd_port), seconds=10)
         self._node = Process(
-            [str(server), "-noinput"], log=self.folder / "rabbitmq.log", env=environment,
+            [str(server), "-noinput"],
+            log=self.folder / "rabbitmq.log",
+            env=environment,
             remove_folder=self._throw_away,
         )
         self._node.wait_for(self._answers, seconds=seconds)
@@ -169,8 +171,14 @@ class RabbitMQ(Broker):
         """
         program = debian_program("rabbitmqctl", _PROGRAMS)
         done = subprocess.run(
-            [str(program), "--quiet", *arguments], env=self._environment(), cwd="/", text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60, check=False,
+            [str(program), "--quiet", *arguments],
+            env=self._environment(),
+            cwd="/",
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=60,
+            check=False,
         )
         if done.returncode:
             raise NodeError(f"rabbitmqctl {' '.join(arguments)} failed: {done.stdout}")

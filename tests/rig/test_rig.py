@@ -1,6 +1,5 @@
 """The rig itself: what other tests lean on must hold."""
 
-import os
 import signal
 import socket
 import subprocess
@@ -147,7 +146,7 @@ def test_nodes_end_when_their_owner_is_killed(tmp_path: Path) -> None:
         assert owner.stdout is not None
         pid = int(owner.stdout.readline())
         owner.send_signal(signal.SIGKILL)
-        wait_until(lambda: not os.path.exists(f"/proc/{pid}"), 10, what="the cluster ends after its owner")
+        wait_until(lambda: not Path(f"/proc/{pid}").exists(), 10, what="the cluster ends after its owner")
 
 
 def test_broker_address_without_port_is_refused_with_the_remedy() -> None:

@@ -22,6 +22,8 @@ def wait_until(state: Callable[[], T], deadline: float = 10.0, *, what: str = ""
     end = time.monotonic() + deadline
     while not (answer := state()):
         if time.monotonic() > end:
-            raise AssertionError(f"{what or getattr(state, '__name__', 'state')} not reached in {deadline} s: {answer!r}")
+            raise AssertionError(
+                f"{what or getattr(state, '__name__', 'state')} not reached in {deadline} s: {answer!r}"
+            )
         time.sleep(every)
     return answer
