@@ -1,0 +1,39 @@
+"""Tables of licensing. Their meaning is told where they are defined; what is done with them is in `store`."""
+
+from services.licensing.models.base import Base
+from services.licensing.models.catalogue import CatalogueState, CatalogueVersion, DeviceType, LicenseType
+from services.licensing.models.files import (
+    Authority,
+    DeviceCertificate,
+    FileCounter,
+    LicenseFileLine,
+    LicenseFileRow,
+    LicenseReturn,
+    RevocationList,
+)
+from services.licensing.models.keys import ActivationKey, KeyAttempt, Order, Project
+from services.licensing.models.ledger import Balance, DeviceLine, Pool, Transfer, TransferEntry
+
+__all__ = [
+    "ActivationKey",
+    "Authority",
+    "Balance",
+    "Base",
+    "CatalogueState",
+    "CatalogueVersion",
+    "DeviceCertificate",
+    "DeviceLine",
+    "DeviceType",
+    "FileCounter",
+    "KeyAttempt",
+    "LicenseFileLine",
+    "LicenseFileRow",
+    "LicenseReturn",
+    "LicenseType",
+    "Order",
+    "Pool",
+    "Project",
+    "RevocationList",
+    "Transfer",
+    "TransferEntry",
+]

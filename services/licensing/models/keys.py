@@ -1,0 +1,96 @@
+"""Tables of orders and activation keys, of wrong keys that were tried, and the copies of projects. No behavior."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, LargeBinary, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from services.chassis.db import UtcDateTime
+from services.licensing.models.base import Base
+
+
+class ActivationKey(Base):
+    """A key: found by the digest of its text, the text itself sealed; what it holds is in its pool until it is used.
+
+    `used_*` tell who added it to which project; `company_id` and `project_id` are set for keys created from a balance.
+    """
+
+    __tablename__ = "activation_keys"
+    __table_args__ = (
+        CheckConstraint("state IN ('open', 'used', 'cancelled', 'expired')", name="state_known"),
+        CheckConstraint("(state = 'used') = (used_project_id IS NOT NULL)", name="used_where_known"),
+        UniqueConstraint("digest"),
+        Index("ix_activation_keys_used", "used_project_id", "used_at", "id"),
+    )
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    digest: Mapped[str] = mapped_column(String(64))
+    sealed: Mapped[bytes] = mapped_column(LargeBinary)
+    last_group: Mapped[str] = mapped_column(String(5))
+    state: Mapped[str] = mapped_column(String(9))
+    licenses: Mapped[list[list[str | int]]] = mapped_column(JSON)
+    order_number: Mapped[str | None] = mapped_column(String(40))
+    company_id: Mapped[str | None] = mapped_column(String(36))
+    project_id: Mapped[str | None] = mapped_column(String(36))
+    created_by: Mapped[str] = mapped_column(String(36))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    used_project_id: Mapped[str | None] = mapped_column(ForeignKey("projects.id"))
+    used_company_id: Mapped[str | None] = mapped_column(String(36))
+    used_by: Mapped[str | None] = mapped_column(String(36))
+    used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    comment: Mapped[str] = mapped_column(String(500))
+
+
+class KeyAttempt(Base):
+    """One wrong key that was entered, kept for an hour, so that guessing is slow (S3)."""
+
+    __tablename__ = "key_attempts"
+    __table_args__ = (
+        Index("ix_key_attempts_user", "user_id", "at"),
+        Index("ix_key_attempts_company", "company_id", "at"),
+    )
+
+    id: Mapped[str] = mapped_column(String(400), primary_key=True)
+    user_id: Mapped[str] = mapped_column(String(36))
+    company_id: Mapped[str | None] = mapped_column(String(36))
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Order(Base):
+    """An order of the vendor: `entered` until devices has its devices and the key is made, then `done` (a saga's row, L8)."""
+
+    __tablename__ = "orders"
+    __table_args__ = (
+        CheckConstraint("state IN ('entered', 'done')", name="state_known"),
+        Index("ix_orders_created", "created_at", "number"),
+    )
+
+    number: Mapped[str] = mapped_column(String(40), primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    state: Mapped[str] = mapped_column(String(8))
+    customer_name: Mapped[str] = mapped_column(String(200))
+    customer_reference: Mapped[str] = mapped_column(String(200))
+    devices: Mapped[list[dict[str, str]]] = mapped_column(JSON)
+    licenses: Mapped[list[list[str | int]]] = mapped_column(JSON)
+    key_id: Mapped[str | None] = mapped_column(ForeignKey("activation_keys.id"))
+    created_by: Mapped[str] = mapped_column(String(36))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Project(Base):
+    """This room's copy of a project: whose it is, its name, whether it takes licenses, and its pool."""
+
+    __tablename__ = "projects"
+    __table_args__ = (
+        CheckConstraint("state IN ('open', 'archived', 'closed')", name="state_known"),
+        Index("ix_projects_company_id", "company_id"),
+    )
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    company_id: Mapped[str] = mapped_column(String(36))
+    name: Mapped[str] = mapped_column(String(64))
+    state: Mapped[str] = mapped_column(String(8))
+    pool_id: Mapped[str] = mapped_column(ForeignKey("pools.id"), unique=True)

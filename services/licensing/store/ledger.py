@@ -1,0 +1,230 @@
+"""SQL of the ledger: one way to post, one way to lock (L1-L4).
+
+A transfer touches its pools in the order of their ids, debits by `n = n - q WHERE n >= q`, credits by adding. Every
+statement here is prepared once: the spend of a license is the busiest write of the product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, bindparam
+from sqlalchemy.dialects import postgresql, sqlite
+
+from services.chassis.db import Unit, insert_or_ignore
+from services.licensing.models import Balance, Pool, Transfer, TransferEntry
+
+ISSUED = "issued"
+VOID = "void"
+PENDING = "pending"
+
+
+class ShortError(Exception):
+    """A pool holds less than a transfer takes from it; the transaction must end.
+
+    Args:
+        pool_id: the pool.
+        license_type: what is short.
+    """
+
+    def __init__(self, pool_id: str, license_type: str) -> None:
+        super().__init__(pool_id, license_type)
+        self.pool_id = pool_id
+        self.license_type = license_type
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of a transfer: what a pool gains, negative for what it loses."""
+
+    pool_id: str
+    license_type: str
+    quantity: int
+
+
+def project_pool(project_id: str) -> str:
+    """Return the pool id of a project."""
+    return f"project:{project_id}"
+
+
+def device_pool(hardware_id: str) -> str:
+    """Return the pool id of a device; its licenses are the thing's own, whoever has it (DEV-5)."""
+    return f"device:{hardware_id}"
+
+
+def key_pool(key_id: str) -> str:
+    """Return the pool id of an activation key."""
+    return f"key:{key_id}"
+
+
+_DEBIT = (
+    sa.update(Balance)
+    .where(
+        Balance.pool_id == bindparam("pool"),
+        Balance.license_type == bindparam("type"),
+        (Balance.n >= bindparam("q")) | (Balance.pool_id == ISSUED),
+    )
+    .values(n=Balance.n - bindparam("q"))
+)
+_BUMP = (
+    sa.update(Pool)
+    .where(Pool.id == bindparam("pool"))
+    .values(revision=Pool.revision + 1)
+    .returning(Pool.revision)
+)
+_INSERT_TRANSFER = sa.insert(Transfer)
+_INSERT_ENTRIES = sa.insert(TransferEntry)
+
+
+def _credit_statement(make: object) -> sa.Executable:
+    statement = make(Balance)  # type: ignore[operator]
+    result: sa.Executable = statement.on_conflict_do_update(
+        index_elements=["pool_id", "license_type"], set_={"n": Balance.n + statement.excluded.n}
+    )
+    return result
+
+
+_CREDIT = {
+    "postgresql": _credit_statement(postgresql.insert),
+    "sqlite": _credit_statement(sqlite.insert),
+}
+
+
+def ensure_pool(connection: Connection, pool_id: str) -> None:
+    """Make a pool unless it is there; its kind is what stands before the colon."""
+    insert_or_ignore(connection, Pool, {"id": pool_id, "kind": pool_id.partition(":")[0]})
+
+
+def lock_device(unit: Unit, hardware_id: str) -> int:
+    """Lock a device's licenses until the end of the transaction and count the change; returns the new revision.
+
+    Everything that changes what is on a device starts here: the device's pool is the first in the order of locks.
+    """
+    pool_id = device_pool(hardware_id)
+    for _ in range(2):
+        revision: int | None = unit.connection.execute(_BUMP, {"pool": pool_id}).scalar()
+        if revision is not None:
+            return revision
+        ensure_pool(unit.connection, pool_id)
+    raise AssertionError("a pool that was just made is gone")
+
+
+def post(
+    unit: Unit,
+    transfer_id: str,
+    kind: str,
+    entries: Iterable[Entry],
+    *,
+    company_id: str | None,
+    reason: str = "",
+) -> None:
+    """Book a transfer: change the cached balances and write the lines, or change nothing (L1, L2).
+
+    Args:
+        unit: the running transaction.
+        transfer_id: unique for ever; a second booking with it fails in the database.
+        kind: such as `assign` or `redeem`.
+        entries: lines; several of one pool and type are added up. Pools must exist.
+        company_id: whose booking it is; None for the vendor's own.
+        reason: for corrections.
+
+    Raises:
+        ShortError: a pool holds too little.
+        ValueError: the lines do not sum to zero per license type.
+    """
+    lines = _netted(entries)
+    _check_sum(lines)
+    connection = unit.connection
+    credit = _CREDIT[connection.dialect.name]
+    for pool_id, group in groupby(lines, key=attrgetter("pool_id")):
+        gains = []
+        for line in group:
+            if line.quantity > 0:
+                gains.append({"pool_id": pool_id, "license_type": line.license_type, "n": line.quantity})
+            else:
+                _debit(connection, line)
+        if gains:
+            connection.execute(credit, gains)
+    connection.execute(
+        _INSERT_TRANSFER,
+        {
+            "id": transfer_id,
+            "kind": kind,
+            "company_id": company_id,
+            "actor_id": unit.call.claims.get("sub") if unit.call is not None else None,
+            "reason": reason,
+            "at": unit.now,
+        },
+    )
+    connection.execute(
+        _INSERT_ENTRIES,
+        [
+            {
+                "transfer_id": transfer_id,
+                "number": number,
+                "pool_id": line.pool_id,
+                "license_type": line.license_type,
+                "quantity": line.quantity,
+            }
+            for number, line in enumerate(lines, start=1)
+        ],
+    )
+
+
+def lock_stock(connection: Connection, pool_ids: Sequence[str], license_types: Sequence[str]) -> dict[tuple[str, str], int]:
+    """Lock balances in the canonical order and return them by pool and license type; absent means none."""
+    rows = connection.execute(
+        sa.select(Balance.pool_id, Balance.license_type, Balance.n)
+        .where(Balance.pool_id.in_(pool_ids), Balance.license_type.in_(license_types))
+        .order_by(Balance.pool_id, Balance.license_type)
+        .with_for_update()
+    )
+    return {(row.pool_id, row.license_type): row.n for row in rows}
+
+
+def balance_of(connection: Connection, pool_id: str, license_type: str) -> int:
+    """Return what a pool holds of a license type."""
+    n: int | None = connection.scalar(
+        sa.select(Balance.n).where(Balance.pool_id == pool_id, Balance.license_type == license_type)
+    )
+    return n or 0
+
+
+def contents(connection: Connection, pool_id: str) -> dict[str, int]:
+    """Return everything that a pool holds, by license type."""
+    rows = connection.execute(
+        sa.select(Balance.license_type, Balance.n)
+        .where(Balance.pool_id == pool_id, Balance.n != 0)
+        .order_by(Balance.license_type)
+    )
+    return {row.license_type: row.n for row in rows}
+
+
+def _netted(entries: Iterable[Entry]) -> list[Entry]:
+    sums: dict[tuple[str, str], int] = {}
+    for entry in entries:
+        key = (entry.pool_id, entry.license_type)
+        sums[key] = sums.get(key, 0) + entry.quantity
+    return [Entry(*key, quantity) for key, quantity in sorted(sums.items()) if quantity]
+
+
+def _check_sum(lines: Sequence[Entry]) -> None:
+    sums: dict[str, int] = {}
+    for line in lines:
+        sums[line.license_type] = sums.get(line.license_type, 0) + line.quantity
+    wrong = {license_type: total for license_type, total in sums.items() if total}
+    if wrong or not lines:
+        raise ValueError(f"The lines of a transfer must sum to zero per license type, but give {wrong or 'no line'}.")
+
+
+def _debit(connection: Connection, line: Entry) -> None:
+    # What the vendor issues may go below zero: its balance tells how much is out there, so it needs its row first.
+    if line.pool_id == ISSUED:
+        insert_or_ignore(connection, Balance, {"pool_id": ISSUED, "license_type": line.license_type, "n": 0})
+    parameters = {"pool": line.pool_id, "type": line.license_type, "q": -line.quantity}
+    if connection.execute(_DEBIT, parameters).rowcount != 1:
+        raise ShortError(line.pool_id, line.license_type)

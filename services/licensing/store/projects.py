@@ -1,0 +1,81 @@
+"""SQL of the copies of projects: filled from projects' events and, when one is needed earlier, from its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from services.chassis.db import insert_or_ignore
+from services.licensing.models import Balance, Project
+from services.licensing.store.ledger import ensure_pool, project_pool
+
+_COLUMNS = (Project.id, Project.company_id, Project.name, Project.state)
+_GET = sa.select(*_COLUMNS).where(Project.id == sa.bindparam("id"))
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectCopy:
+    """A project as last heard of."""
+
+    id: str
+    company_id: str
+    name: str
+    state: str
+
+    def ref(self) -> dict[str, str]:
+        """Return id and name, as answers and events carry them."""
+        return {"id": self.id, "name": self.name}
+
+
+def save(connection: Connection, project: ProjectCopy) -> None:
+    """Insert or update a copy; a new project gets its pool."""
+    pool_id = project_pool(project.id)
+    ensure_pool(connection, pool_id)
+    values = {"company_id": project.company_id, "name": project.name, "state": project.state}
+    if not insert_or_ignore(connection, Project, {"id": project.id, "pool_id": pool_id, **values}):
+        connection.execute(sa.update(Project).where(Project.id == project.id).values(**values))
+
+
+def get(connection: Connection, project_id: str, *, lock: bool = False) -> ProjectCopy | None:
+    """Return a copy, None if it was never heard of; `lock` keeps it from being closed until the transaction ends."""
+    statement = _GET.with_for_update(read=True) if lock else _GET
+    row = connection.execute(statement, {"id": project_id}).one_or_none()
+    return None if row is None else ProjectCopy(*row)
+
+
+def get_many(connection: Connection, project_ids: Collection[str]) -> dict[str, ProjectCopy]:
+    """Return the copies that there are, by id."""
+    rows = connection.execute(sa.select(*_COLUMNS).where(Project.id.in_(project_ids)))
+    return {row.id: ProjectCopy(*row) for row in rows}
+
+
+def stock(
+    connection: Connection,
+    *,
+    company_ids: Collection[str] = (),
+    project_ids: Collection[str] | None = None,
+    license_types: Collection[str] | None = None,
+) -> list[sa.Row[tuple[str, str, str, int]]]:
+    """Return what projects hold, by name of the project: rows of project_id, name, license_type, n.
+
+    Args:
+        company_ids: the owners, where no projects are named.
+        project_ids: the projects, whoever owns them.
+        license_types: only these; all when absent.
+    """
+    statement = (
+        sa.select(Project.id.label("project_id"), Project.name, Balance.license_type, Balance.n)
+        .join(Balance, Balance.pool_id == Project.pool_id)
+        .where(Balance.n > 0)
+        .order_by(Project.name, Project.id)
+    )
+    if project_ids is not None:
+        statement = statement.where(Project.id.in_(project_ids))
+    else:
+        statement = statement.where(Project.company_id.in_(company_ids), Project.state == "open")
+    if license_types is not None:
+        statement = statement.where(Balance.license_type.in_(license_types))
+    return list(connection.execute(statement))
