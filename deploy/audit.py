@@ -38,17 +38,17 @@ def room_report(room: str, settings: Settings) -> Report:
         database.close()
 
 
-def audit(settings: Settings, *, patience: float = _CATCH_UP_SECONDS) -> list[Report]:
+def audit(settings: Settings, *, patience: float | None = None) -> list[Report]:
     """Audit everything and return the reports.
 
     Args:
         settings: where the databases and the data folder are.
-        patience: seconds to wait for history to catch up with a running installation.
+        patience: seconds to wait for history to catch up with a running installation; 20 when absent.
     """
     # History first: what it has then, the rooms must have told. The other direction is compared after catching up.
     reports = [room_report(room, settings) for room in reversed(ROOMS)][::-1]
     logs = [report.log for report in reports if report.log is not None and report.room != "history"]
-    _wait_for_history(settings, logs, patience)
+    _wait_for_history(settings, logs, _CATCH_UP_SECONDS if patience is None else patience)
     return [*reports, compare(settings, logs)]
 
 

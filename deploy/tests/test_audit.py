@@ -1,0 +1,127 @@
+"""The composed audit: clean when history has every event, and telling when one is lost, changed, or not there yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from deploy import audit as audit_command
+from deploy.audit import audit, render
+from services.chassis.audit import Report
+from services.chassis.db import Database
+from services.chassis.ids import new_id
+from services.chassis.migrations import upgrade
+from services.chassis.outbox import Event, read_events
+from services.chassis.settings import Settings
+from services.chassis.tables import outbox, outbox_head, retry_events
+from services.history.commands import append_events
+
+
+class Rooms:
+    """One emitting room and history, without a broker between them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.settings = Settings.from_environment({"TESSERA_DATA_DIR": str(folder)})
+        folder.mkdir()
+        for room in ("devices", "history"):
+            upgrade(room, self.settings.service_migration_uri(room))
+        self.devices = Database.from_settings(self.settings, "devices", pool_size=2)
+        self.history = Database.from_settings(self.settings, "history", pool_size=2)
+
+    def emit(self, count: int) -> None:
+        """Put events into the outbox, numbered as the relay numbers them."""
+        company = new_id()
+        for _ in range(count):
+            self.devices.write(lambda unit: unit.emit("device_added", subject=new_id(), data={"n": 1}, company_id=company))
+        with self.devices.engine.begin() as connection:
+            ids = connection.scalars(sa.select(outbox.c.id).where(outbox.c.sequence.is_(None)).order_by(outbox.c.id)).all()
+            last = connection.scalar(sa.select(outbox_head.c.last_sequence)) or 0
+            for number, event_id in enumerate(ids, start=last + 1):
+                connection.execute(sa.update(outbox).where(outbox.c.id == event_id).values(sequence=number))
+            connection.execute(sa.update(outbox_head).values(last_sequence=last + len(ids)))
+
+    def deliver(self, *, leave_out: int = 0) -> None:
+        """Append what history does not have, but for one sequence."""
+        documents = self.devices.read(lambda connection: read_events(connection, 0, 500))
+        events = [Event.from_document(document) for document in documents if document["sequence"] != leave_out]
+        self.history.write(lambda unit: append_events(unit, events))
+
+    def audit(self) -> list[Report]:
+        """Audit without waiting."""
+        return audit(self.settings, patience=0)
+
+    def close(self) -> None:
+        """Close both databases."""
+        self.devices.close()
+        self.history.close()
+
+
+@pytest.fixture
+def rooms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rooms]:
+    monkeypatch.setattr(audit_command, "ROOMS", ("devices", "history"))
+    rooms = Rooms(tmp_path / "data")
+    rooms.emit(5)
+    yield rooms
+    rooms.close()
+
+
+def flaws(reports: list[Report]) -> list[str]:
+    return [flaw for report in reports for check in report.checks for flaw in check.flaws]
+
+
+def test_an_installation_whose_history_is_complete_is_clean(rooms: Rooms) -> None:
+    rooms.deliver()
+    reports = rooms.audit()
+    assert flaws(reports) == []
+    assert "one line per event of devices" in render(reports)
+    assert render(reports).splitlines()[-1].startswith("clean: ")
+
+
+def test_an_event_without_a_line_is_told(rooms: Rooms) -> None:
+    rooms.deliver(leave_out=3)
+    (flaw,) = flaws(rooms.audit())
+    assert flaw.startswith("devices has 5 events, history has lines for 4 of them")
+
+
+def test_an_event_that_says_something_else_than_its_line_is_told(rooms: Rooms) -> None:
+    rooms.deliver()
+    with rooms.devices.engine.begin() as connection:
+        changed = sa.func.replace(outbox.c.event, '"n":1', '"n":2')
+        connection.execute(sa.update(outbox).where(outbox.c.sequence == 2).values(event=changed))
+    (flaw,) = flaws(rooms.audit())
+    assert flaw.startswith("the lines of devices say something else")
+
+
+def test_a_gap_in_the_outbox_is_told(rooms: Rooms) -> None:
+    rooms.deliver()
+    with rooms.devices.engine.begin() as connection:
+        connection.execute(sa.delete(outbox).where(outbox.c.sequence == 2))
+    assert any("holds 4 events between sequence 1 and 5" in flaw for flaw in flaws(rooms.audit()))
+
+
+def test_an_event_that_waits_for_its_sequence_is_told(rooms: Rooms) -> None:
+    rooms.deliver()
+    rooms.devices.write(lambda unit: unit.emit("device_added", subject=new_id(), data={}))
+    assert any("1 events have no sequence yet" in flaw for flaw in flaws(rooms.audit()))
+
+
+def test_a_parked_event_is_told_with_its_reason(rooms: Rooms) -> None:
+    rooms.deliver()
+    with rooms.history.engine.begin() as connection:
+        row = {"event_id": new_id(), "source": "devices", "event": "{}", "attempts": 8, "reason": "KeyError: 'x'"}
+        connection.execute(sa.insert(retry_events).values(parked_at=sa.func.now(), **row))
+    assert any("KeyError" in flaw for flaw in flaws(rooms.audit()))
+
+
+def test_the_command_tells_by_its_exit_code(rooms: Rooms, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(audit_command, "_CATCH_UP_SECONDS", 0)
+    monkeypatch.setenv("TESSERA_DATA_DIR", str(rooms.settings.data_dir))
+    rooms.deliver()
+    assert audit_command.main([]) == 0
+    rooms.emit(1)
+    assert audit_command.main(["--json"]) == 1
+    monkeypatch.setenv("TESSERA_DATA_DIR", str(tmp_path / "nowhere"))
+    assert audit_command.main([]) == 2
