@@ -1,0 +1,131 @@
+"""Fixtures of devices' tests: the database built by the migrations, built devices, companies, and projects' double."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from services.chassis.context import Call
+from services.chassis.db import Database
+from services.chassis.entrypoints import load_request
+from services.chassis.ids import new_id
+from services.chassis.tables import outbox
+from services.chassis.testing import make_call, make_database
+from services.devices import api, commands, queries
+from services.devices.tests.projects_double import Projects
+
+ORDER = "4711"
+SEED = {
+    "00-90-33-08-20-20": "IP6000",
+    "00-90-33-08-20-21": "IP800",
+    "00-90-33-08-20-22": "IP302",
+    "00-90-33-24-20-20": "IP110",
+}
+
+
+@dataclass
+class Room:
+    """Devices as another room sees it: the commands and queries behind the schemas of their entrypoints."""
+
+    database: Database
+    projects: Projects = field(default_factory=Projects)
+
+    def ask(self, name: str, call: Call, **request: Any) -> dict[str, Any]:
+        """Call an entrypoint by its name, through its schema; the answer must be JSON."""
+        schema = getattr(api, _SCHEMAS[name])()
+        loaded = load_request(schema, request)
+        function = getattr(commands, name, None) or getattr(queries, name)
+        needs_projects = "projects" in function.__code__.co_varnames[: function.__code__.co_argcount + 1]
+        extra = {"projects": self.projects} if needs_projects else {}
+        answer: dict[str, Any] = json.loads(json.dumps(function(self.database, call, loaded, **extra)))
+        return answer
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in _SCHEMAS:
+            raise AttributeError(name)
+        return lambda call, **request: self.ask(name, call, **request)
+
+    def events(self) -> list[dict[str, Any]]:
+        """Return everything in the outbox, oldest first."""
+        rows = self.database.read(lambda c: c.execute(sa.select(outbox.c.event).order_by(outbox.c.id)).scalars().all())
+        return [json.loads(row) for row in rows]
+
+    def clear_events(self) -> None:
+        """Empty the outbox, so that a test sees only its own events."""
+        self.database.write(lambda unit: unit.execute(sa.delete(outbox)) and None)
+
+    def company(self, **claims: Any) -> Company:
+        """Make a company with one open project and a caller of it."""
+        company_id = new_id()
+        return Company(company_id, self.projects.create(company_id), {"company": company_id, **claims})
+
+
+@dataclass
+class Company:
+    """A company, its first project, and how to call for it."""
+
+    id: str
+    project: str
+    claims: dict[str, Any]
+    user: str = field(default_factory=new_id)
+
+    def call(self, **changes: Any) -> Call:
+        """Make a call of the company's user."""
+        return make_call(**{"user": self.user, **self.claims, **changes})
+
+
+_SCHEMAS = {
+    "add_devices": "AddDevicesRequest",
+    "list_devices": "ListDevicesRequest",
+    "get_device": "DeviceRequest",
+    "update_device": "UpdateDeviceRequest",
+    "delete_device": "DeviceRequest",
+    "move_devices": "MoveDevicesRequest",
+    "check_warranty": "HardwareRequest",
+    "list_order_devices": "ListOrderDevicesRequest",
+    "register_production": "RegisterProductionRequest",
+    "update_production_staff": "UpdateProductionStaffRequest",
+    "get_device_facts": "DeviceRequest",
+    "find_device": "HardwareRequest",
+    "find_devices": "HardwareRequest",
+}
+
+
+@pytest.fixture
+def empty_room(database_uri: str, tmp_path: Path) -> Iterator[Room]:
+    """Give the room with nothing in it, once on each kind of database."""
+    database = make_database("devices", database_uri, tmp_path)
+    yield Room(database)
+    database.close()
+
+
+@pytest.fixture
+def room(empty_room: Room) -> Room:
+    """Give the room with the seed's order 4711 in the production data."""
+    devices = [{"hardware_id": key, "type": name, "shipped_on": "2026-03-01"} for key, name in SEED.items()]
+    empty_room.register_production(staff(), order_number=ORDER, devices=devices)
+    empty_room.clear_events()
+    return empty_room
+
+
+def staff(**changes: Any) -> Call:
+    """Make a call of the vendor's staff."""
+    return make_call(staff=True, **changes)
+
+
+@pytest.fixture
+def reseller(room: Room) -> Company:
+    """Give a company."""
+    return room.company()
+
+
+@pytest.fixture
+def customer(room: Room) -> Company:
+    """Give another company."""
+    return room.company()
