@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 
 from sqlalchemy import Connection
 
@@ -49,7 +50,7 @@ def compare(settings: Settings, logs: Sequence[Log]) -> Report:
     """
     database = Database.from_settings(settings, "history", pool_size=1)
     try:
-        checks = [database.read(lambda connection, log=log: _compared(connection, log), snapshot=True) for log in logs]
+        checks = [database.read(partial(_compared, log), snapshot=True) for log in logs]
     finally:
         database.close()
     return Report("history", tuple(checks))
@@ -92,7 +93,7 @@ def _chains(connection: Connection, signed: Signed) -> Check:
     return Check("hash chains", sum(head.count for head in heads.values()), flaws.told())
 
 
-def _compared(connection: Connection, log: Log) -> Check:
+def _compared(log: Log, connection: Connection) -> Check:
     own = log_of(log.source, log.first, log.last, _events(store.source_lines(connection, log.source, log.first, log.last)))
     flaws = Flaws()
     if own.count < log.count:

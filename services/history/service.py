@@ -1,0 +1,84 @@
+"""The nameko class of history: what it listens to, what it answers, when it signs. No rules in here."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+from nameko.extensions import DependencyProvider
+from nameko.timer import timer
+
+from services.chassis.context import Call
+from services.chassis.db import Unit
+from services.chassis.entrypoints import rpc
+from services.chassis.inbox import subscribe
+from services.chassis.outbox import Event
+from services.chassis.providers import SETTINGS_KEY, DatabaseProvider, Health
+from services.history import commands, queries, store
+from services.history.api import ListHistoryRequest
+from services.history.heads import HeadsError, SignedHeads
+
+_SECONDS_BETWEEN_LOOKS = 60
+_log = structlog.get_logger(__name__)
+
+
+class SignedHeadsProvider(DependencyProvider):  # type: ignore[misc]
+    """Gives workers the documents of signed heads, with the key that signs them."""
+
+    _heads: SignedHeads | None = None
+
+    def get_dependency(self, worker_ctx: Any) -> SignedHeads:
+        """Return the documents; opened at the first use, since key files are slow to decrypt."""
+        if self._heads is None:
+            self._heads = SignedHeads.from_settings(self.container.config[SETTINGS_KEY])
+        return self._heads
+
+
+class HistoryService:
+    """Listens to all rooms and answers the gateway; it calls nobody and emits nothing."""
+
+    name = "history"
+    database = DatabaseProvider()
+    signed_heads = SignedHeadsProvider()
+    health = Health()
+
+    @rpc(ListHistoryRequest)
+    def list_history(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Answer one page of history lines, newest first (HIS-1).
+
+        Raises: accounts.company_needed, accounts.scope_needed, history.id_needed, history.device_not_found,
+            history.user_not_found, history.company_not_found, history.project_not_found, history.admin_needed,
+            history.cursor_invalid.
+        """
+        return queries.list_history(self.database, call, request, now=datetime.now(UTC))
+
+    @subscribe("accounts")
+    def on_accounts_events(self, unit: Unit, events: list[Event]) -> None:
+        """Append a line per event of accounts (HIS-2)."""
+        commands.append_events(unit, events)
+
+    @subscribe("projects")
+    def on_projects_events(self, unit: Unit, events: list[Event]) -> None:
+        """Append a line per event of projects (HIS-2)."""
+        commands.append_events(unit, events)
+
+    @subscribe("devices")
+    def on_devices_events(self, unit: Unit, events: list[Event]) -> None:
+        """Append a line per event of devices (HIS-2)."""
+        commands.append_events(unit, events)
+
+    @subscribe("licensing")
+    def on_licensing_events(self, unit: Unit, events: list[Event]) -> None:
+        """Append a line per event of licensing (HIS-2)."""
+        commands.append_events(unit, events)
+
+    @timer(interval=_SECONDS_BETWEEN_LOOKS, eager=True)
+    def sign_heads(self) -> None:
+        """Sign the heads of the chains that moved, once an hour; looked at more often, so that no hour is left out (L15)."""
+        heads = self.database.read(store.heads)
+        try:
+            self.signed_heads.sign_if_due(heads, datetime.now(UTC))
+        except HeadsError as error:
+            # Nothing is signed on top of a file that was tampered with; the audit tells the same.
+            _log.error("signed heads are not in order", error=str(error))
