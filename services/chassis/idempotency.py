@@ -40,7 +40,7 @@ class Claim:
     ) -> Claim:
         """Make the claim of a call; the scope is the company, else the person, else `public`."""
         chosen = scope or call.claims.get("company") or call.claims.get("sub") or "public"
-        digest = hashlib.sha256(f"{name}\n{canonical(request)}".encode()).hexdigest()
+        digest = hashlib.sha256(f"{name}\n{canonical(request)}".encode(errors="surrogatepass")).hexdigest()
         return cls(str(chosen), call.command_id, digest, keystore)
 
     def take(self, connection: Connection, now: datetime) -> bool:
