@@ -1,0 +1,87 @@
+"""What several commands of accounts share: throttled attempts, checks of the password, events for a person."""
+
+from typing import Any
+
+from services.accounts import otp
+from services.accounts.domain import ACCOUNT_LIMIT, ADDRESS_LIMIT, Limit, digest, password_problem
+from services.accounts.kit import Kit, common_passwords
+from services.accounts.store import companies, people, throttles
+from services.chassis.db import Unit
+from services.chassis.errors import ServiceError, invalid, limited
+
+UNKNOWN_ADDRESS = "unknown"
+
+
+def check_password_choice(password: str, *words: str) -> None:
+    """Refuse a password that is among those tried first.
+
+    Args:
+        password: the new one.
+        words: address and names of the person.
+
+    Raises: accounts.password_too_common.
+    """
+    if password_problem(password, words, common_passwords()):
+        raise invalid(
+            "accounts.password_too_common",
+            "This password is among those that are tried first: choose a longer or rarer one.",
+        )
+
+
+def too_many(seconds: int) -> ServiceError:
+    """Return the refusal of an attempt that comes too early; `seconds` is the time to wait."""
+    return limited(
+        "accounts.too_many_attempts",
+        f"Too many attempts failed: try again in {seconds} seconds.",
+        retry_after=seconds,
+    )
+
+
+def count_attempt(unit: Unit, account_key: str, address: str | None, purpose: str = "login") -> int:
+    """Count an attempt for the account and for the source address before it is worked on (S3).
+
+    Returns:
+        0 when it may be worked on, else the seconds to wait.
+    """
+    wait = throttles.count(unit, account_key, ACCOUNT_LIMIT)
+    if wait:
+        return wait
+    return throttles.count(unit, address_key(address, purpose), ADDRESS_LIMIT)
+
+
+def address_key(address: str | None, purpose: str = "login") -> str:
+    """Return the throttle's key of a source address."""
+    return throttles.key_of(purpose, "address", address or UNKNOWN_ADDRESS)
+
+
+def count_mail(unit: Unit, email_normalized: str, limit: Limit) -> bool:
+    """Count a mail that somebody without a login caused; returns whether it may be sent."""
+    return throttles.count(unit, throttles.key_of("mail", "account", email_normalized), limit) == 0
+
+
+def fits_otp(unit: Unit, kit: Kit, user: Any, code: str) -> bool:
+    """Return whether a code of the second factor fits, and use it up (a code works once)."""
+    secret = kit.keys.unseal(user.otp_secret, f"users:{user.id}:otp")
+    text = code.replace(" ", "")
+    step = otp.matching_step(secret, text, unit.now)
+    if step is not None:
+        return people.take_otp_step(unit, user.id, step)
+    return people.take_recovery_code(unit, user.id, digest(otp.normalized_recovery_code(code)))
+
+
+def emit_for_user(
+    unit: Unit, type: str, user_id: str, data: dict[str, Any], *, actor_id: str | None = None
+) -> None:
+    """Emit one event about a person for each company that they belong to, or one without a company.
+
+    Args:
+        type: of the event.
+        user_id: the person, also the event's subject.
+        data: beside `user_id`.
+        actor_id: who did it, when it is not the caller.
+    """
+    company_ids: list[str | None] = [member.company_id for member in companies.memberships(unit.connection, user_id)]
+    for company_id in company_ids or [None]:
+        unit.emit(
+            type, subject=user_id, company_id=company_id, actor_id=actor_id, data={"user_id": user_id, **data}
+        )

@@ -1,0 +1,88 @@
+"""Companies: making and renaming them (ACC-3)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from services.accounts.api import ADMIN, SCOPE_ACCOUNT, Actor
+from services.accounts.domain import iso
+from services.accounts.store import companies, people, sessions
+from services.chassis.context import Call
+from services.chassis.db import Database, Unit
+from services.chassis.errors import not_found, stale
+from services.chassis.ids import new_id
+
+
+def create_company(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Make a company with the caller as its first administrator; the caller's session is in it from now on.
+
+    The token in hand does not name the company yet: the next refresh or `renew_token` does.
+
+    Raises: accounts.scope_needed.
+    Emits: company_created.
+    """
+    actor = Actor.of(call)
+    actor.require_scope(SCOPE_ACCOUNT)
+
+    def work(unit: Unit) -> dict[str, Any]:
+        company_id = new_id()
+        companies.add(
+            unit,
+            {
+                "id": company_id,
+                "name": request["name"],
+                "vendor_customer_number": request["vendor_customer_number"],
+            },
+        )
+        companies.add_membership(unit, company_id, actor.user_id, ADMIN)
+        people.touch(unit, actor.user_id, last_company_id=company_id)
+        sessions.change(unit, actor.session_id, company_id=company_id)
+        unit.emit("company_created", subject=company_id, company_id=company_id, data={"name": request["name"]})
+        return {"id": company_id, "name": request["name"], "role": ADMIN}
+
+    # The scope is the person: the same key must not make a second company after the switch.
+    return database.command(call, "create_company", request, work, scope=actor.user_id) or {}
+
+
+def update_company(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Change name or vendor account id of the caller's company.
+
+    Raises: accounts.company_needed, accounts.admin_needed, accounts.stale.
+    Emits: company_changed.
+    """
+    actor = Actor.of(call)
+    company_id = actor.require_admin()
+    wanted = {name: request[name] for name in ("name", "vendor_customer_number") if name in request}
+
+    def work(unit: Unit) -> dict[str, Any]:
+        companies.hold(unit, company_id)
+        row = companies.by_id(unit.connection, company_id)
+        if row is None:
+            raise not_found("accounts.company_not_found", "There is no such company.")
+        if request.get("if_version") not in (None, row.version):
+            raise stale("accounts.stale", "The company was changed since it was read: read it again.")
+        changed = {name: value for name, value in wanted.items() if getattr(row, name) != value}
+        if changed:
+            companies.change(unit, company_id, **changed)
+            row = companies.by_id(unit.connection, company_id)
+            assert row is not None
+            unit.emit(
+                "company_changed",
+                subject=company_id,
+                company_id=company_id,
+                data={"name": row.name, "what": sorted(changed)},
+            )
+        return company_answer(row, actor.role)
+
+    return database.command(call, "update_company", request, work) or {}
+
+
+def company_answer(row: Any, role: str | None) -> dict[str, Any]:
+    """Return a company as answers carry it."""
+    return {
+        "id": row.id,
+        "name": row.name,
+        "vendor_customer_number": row.vendor_customer_number,
+        "role": role,
+        "created_at": iso(row.created_at),
+        "version": row.version,
+    }

@@ -1,0 +1,191 @@
+"""From the form to the working account (ACC-1, ACC-2), and forgotten passwords.
+
+Known and unknown addresses get the same answer after the same work; only the mail tells the owner the difference (S2).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from services.accounts.commands.common import (
+    address_key,
+    check_password_choice,
+    count_mail,
+    emit_for_user,
+    too_many,
+)
+from services.accounts.domain import (
+    ACTIVATION,
+    ACTIVATION_LIFE,
+    ADDRESS_LIMIT,
+    MAIL_LIMIT,
+    PASSWORD_RESET,
+    RESET_LIFE,
+    new_secret,
+    normalized_email,
+)
+from services.accounts.kit import Kit
+from services.accounts.store import mails, people, sessions, throttles
+from services.chassis.context import Call
+from services.chassis.db import Database, Unit
+from services.chassis.errors import ServiceError, invalid, not_found
+from services.chassis.ids import new_id
+
+
+def register(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> dict[str, Any]:
+    """Take a registration and send its link, or tell the owner of a known address by mail.
+
+    Raises: accounts.terms_not_accepted, accounts.password_too_common, accounts.too_many_attempts.
+    Emits: user_registered, or registration_repeated for a known address.
+    """
+    if not request["accept_terms"]:
+        raise invalid("accounts.terms_not_accepted", "Accept the terms of use: send `accept_terms` as true.")
+    check_password_choice(request["password"], request["email"], request["forename"], request["surname"])
+    password_hash = kit.hasher.hash(request["password"])
+    normalized = normalized_email(request["email"])
+
+    def work(unit: Unit) -> dict[str, Any]:
+        _count_address(unit, request)
+        known = people.by_email(unit.connection, normalized)
+        may_send = count_mail(unit, normalized, MAIL_LIMIT)
+        identifier, secret = new_id(), new_secret()
+        # The same rows are written for a known address; nobody ever gets the secret of that link.
+        people.add_registration(
+            unit,
+            {
+                "id": identifier,
+                "email": request["email"],
+                "email_normalized": normalized,
+                "password_hash": password_hash,
+                "forename": request["forename"],
+                "surname": request["surname"],
+                "language": request["language"],
+                "vendor_customer_number": request["vendor_customer_number"],
+                "created_at": unit.now,
+                "expires_at": unit.now if known else unit.now + ACTIVATION_LIFE,
+            },
+        )
+        mails.add_link(unit, ACTIVATION, secret, identifier, ACTIVATION_LIFE)
+        if known:
+            unit.emit("registration_repeated", subject=known.id, data={"user_id": known.id}, actor_id=None)
+        else:
+            unit.emit("user_registered", subject=identifier, data={"user_id": identifier}, actor_id=identifier)
+        if may_send:
+            template = "already_registered" if known else "activation"
+            language = known.language if known else request["language"]
+            mails.queue(unit, kit.keys, template, language, request["email"], {"token": secret})
+        return {}
+
+    return database.command(call, "register", _without_secrets(request, kit), work) or {}
+
+
+def confirm_registration(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> None:
+    """Make the account of a registration work.
+
+    Raises: accounts.link_invalid.
+    Emits: user_activated.
+    """
+
+    def work(unit: Unit) -> None:
+        link = mails.take_link(unit, ACTIVATION, request["token"])
+        row = people.registration(unit.connection, link.subject_id) if link else None
+        if row is None or row.expires_at <= unit.now or not people.add(unit, _user_values(row)):
+            raise _link_invalid()
+        people.forget_registrations(unit, row.email_normalized)
+        unit.emit("user_activated", subject=row.id, data={"user_id": row.id}, actor_id=row.id)
+
+    database.command(call, "confirm_registration", _without_secrets(request, kit), work)
+
+
+def resend_registration(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> dict[str, Any]:
+    """Send the link of a registration again; the older link works no more.
+
+    Raises: accounts.too_many_attempts.
+    """
+    normalized = normalized_email(request["email"])
+
+    def work(unit: Unit) -> dict[str, Any]:
+        _count_address(unit, request)
+        may_send = count_mail(unit, normalized, MAIL_LIMIT)
+        row = people.newest_registration(unit.connection, normalized, unit.now)
+        secret = new_secret()
+        if row is not None and may_send:
+            mails.void_links(unit, ACTIVATION, row.id)
+            mails.add_link(unit, ACTIVATION, secret, row.id, row.expires_at - unit.now)
+            mails.queue(unit, kit.keys, "activation", row.language, row.email, {"token": secret})
+        return {}
+
+    return database.command(call, "resend_registration", _without_secrets(request, kit), work) or {}
+
+
+def request_password_reset(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> dict[str, Any]:
+    """Send a link with which a new password can be set.
+
+    Raises: accounts.too_many_attempts.
+    Emits: password_reset_requested for a known address.
+    """
+    normalized = normalized_email(request["email"])
+
+    def work(unit: Unit) -> dict[str, Any]:
+        _count_address(unit, request)
+        may_send = count_mail(unit, normalized, MAIL_LIMIT)
+        user = people.by_email(unit.connection, normalized)
+        secret = new_secret()
+        if user is not None and may_send:
+            mails.void_links(unit, PASSWORD_RESET, user.id)
+            mails.add_link(unit, PASSWORD_RESET, secret, user.id, RESET_LIFE)
+            mails.queue(unit, kit.keys, "password_reset", user.language, user.email, {"token": secret})
+            unit.emit("password_reset_requested", subject=user.id, data={"user_id": user.id})
+        return {}
+
+    return database.command(call, "request_password_reset", _without_secrets(request, kit), work) or {}
+
+
+def confirm_password_reset(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> None:
+    """Set a new password by the link of a mail and end every session of the account.
+
+    Raises: accounts.password_too_common, accounts.link_invalid.
+    Emits: password_changed.
+    """
+    check_password_choice(request["password"])
+    password_hash = kit.hasher.hash(request["password"])
+
+    def work(unit: Unit) -> None:
+        link = mails.take_link(unit, PASSWORD_RESET, request["token"])
+        user = people.locked_by_id(unit, link.subject_id) if link else None
+        if user is None:
+            raise _link_invalid()
+        people.change(unit, user.id, password_hash=password_hash)
+        mails.void_links(unit, PASSWORD_RESET, user.id)
+        sessions.end_all(unit, user.id, "password")
+        sessions.revoke(unit, "user", user.id)
+        mails.queue(unit, kit.keys, "password_changed", user.language, user.email, {})
+        emit_for_user(unit, "password_changed", user.id, {}, actor_id=user.id)
+
+    database.command(call, "confirm_password_reset", _without_secrets(request, kit), work)
+
+
+def _count_address(unit: Unit, request: Mapping[str, Any]) -> None:
+    wait = throttles.count(unit, address_key(request.get("client_address"), "mail"), ADDRESS_LIMIT)
+    if wait:
+        raise too_many(wait)
+
+
+def _without_secrets(request: Mapping[str, Any], kit: Kit) -> dict[str, Any]:
+    """Return the request as it is fingerprinted: no plain hash of a secret is stored, and where it came from is no part."""
+    clean = {name: value for name, value in request.items() if name not in ("client_address", "user_agent")}
+    for name in ("password", "token"):
+        if name in clean:
+            clean[name] = kit.fingerprint(clean[name])
+    return clean
+
+
+def _user_values(row: Any) -> dict[str, Any]:
+    copied = ("id", "email", "email_normalized", "password_hash", "forename", "surname", "language")
+    return {
+        **{name: getattr(row, name) for name in copied},
+        "vendor_customer_number": row.vendor_customer_number,
+    }
+
+
+def _link_invalid() -> ServiceError:
+    return not_found("accounts.link_invalid", "This link is unknown, used or expired: ask for a new one.")

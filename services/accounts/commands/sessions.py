@@ -1,0 +1,383 @@
+"""Logins: sessions, their rotating refresh tokens, and the exchanges that end in an access token.
+
+`/sessions*` takes no idempotency key (api.md): a repeated login makes one session more, which expires by itself.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from services.accounts import domain
+from services.accounts.api import (
+    SCOPE_ACCOUNT,
+    SCOPE_DEVICE,
+    SCOPE_EVENTS,
+    SCOPE_READ,
+    SCOPE_WRITE,
+    Actor,
+)
+from services.accounts.commands.common import address_key, count_attempt, fits_otp, too_many
+from services.accounts.domain import Membership
+from services.accounts.kit import Kit
+from services.accounts.store import companies, people, sessions, throttles
+from services.chassis.context import Call
+from services.chassis.db import Database, Unit
+from services.chassis.errors import ServiceError, forbidden, not_found, unauthenticated
+from services.chassis.ids import new_id
+
+INTERACTIVE = (SCOPE_READ, SCOPE_WRITE, SCOPE_DEVICE, SCOPE_ACCOUNT)
+DEVICE_DOOR = (SCOPE_READ, SCOPE_DEVICE)
+
+
+def login_failed() -> ServiceError:
+    """Return the one refusal of a wrong login: it never tells what was wrong (S2)."""
+    return unauthenticated("accounts.login_failed", "E-mail address, password or second factor do not match.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Login:
+    """A login between counting and checking."""
+
+    user: Any
+    account_key: str
+    address: str | None
+
+    @property
+    def address_hash(self) -> str:
+        return throttles.key_of("address", self.address or "")
+
+
+def create_session(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> dict[str, Any]:
+    """Log a person in.
+
+    Raises: accounts.login_failed, accounts.otp_needed, accounts.locked, accounts.too_many_attempts,
+        accounts.company_not_found.
+    Emits: session_created, or login_failed.
+    """
+    login = _begin(database, call, request["email"], request.get("client_address"))
+    fits = kit.hasher.verify(login.user.password_hash if login.user else None, request["password"])
+
+    def work(unit: Unit) -> dict[str, Any] | ServiceError:
+        user = people.locked_by_id(unit, login.user.id) if fits else None
+        if user is None or user.password_hash != login.user.password_hash:
+            return _refuse(unit, login, "password")
+        if user.otp_confirmed_at is not None:
+            if not request["otp"]:
+                _forgive(unit, login)
+                return unauthenticated("accounts.otp_needed", "This account has a second factor: send `otp` as well.")
+            if not fits_otp(unit, kit, user, request["otp"]):
+                return _refuse(unit, login, "otp")
+        _forgive(unit, login)
+        member, refused = _company(unit, user, request["company_id"])
+        if user.locked or refused:
+            return _refusal_of_company(user.locked, request["company_id"])
+        if kit.hasher.is_outdated(user.password_hash):
+            people.touch(unit, user.id, password_hash=rehashed)
+        throttles.remember_address(unit, user.id, login.address_hash)
+        return _open(unit, kit, user, member, request.get("user_agent"))
+
+    # Hashing is slow and must not happen while the database is held.
+    outdated = fits and kit.hasher.is_outdated(login.user.password_hash)
+    rehashed = kit.hasher.hash(request["password"]) if outdated else None
+    return _answer_or_raise(database.write(work, call=call))
+
+
+def refresh_session(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> dict[str, Any]:
+    """Give new tokens for a refresh token, in the company asked for; this is also the company switch.
+
+    A token that was used before ends its session, except within ten seconds: then the first answer got lost.
+
+    Raises: accounts.refresh_invalid, accounts.refresh_reused, accounts.locked, accounts.company_not_found.
+    Emits: session_revoked when a stolen token was used.
+    """
+
+    def work(unit: Unit) -> dict[str, Any] | ServiceError:
+        taken = sessions.take_refresh_token(unit, request["refresh_token"])
+        invalid = unauthenticated("accounts.refresh_invalid", "The refresh token is not good any more: log in again.")
+        if taken is None:
+            return invalid
+        token, first = taken
+        session = sessions.by_id(unit.connection, token.session_id)
+        if session is None or session.ended_at is not None or session.expires_at <= unit.now:
+            return invalid
+        if not first and domain.refresh_is_theft(token.used_at, unit.now):
+            _end(unit, session, "refresh_reused")
+            return unauthenticated("accounts.refresh_reused", "The refresh token was used before: log in again.")
+        user = people.by_id(unit.connection, session.user_id)
+        if user is None or token.expires_at <= unit.now:
+            return invalid
+        asked = request["company_id"]
+        member, refused = _company(unit, user, asked, session.company_id)
+        if user.locked or refused:
+            return _refusal_of_company(user.locked, asked)
+        company_id = member.company_id if member else None
+        sessions.change(unit, session.id, last_used_at=unit.now, company_id=company_id)
+        if company_id != user.last_company_id:
+            people.touch(unit, user.id, last_company_id=company_id)
+        return _tokens(unit, kit, user, session.id, member)
+
+    return _answer_or_raise(database.write(work, call=call))
+
+
+def delete_session(database: Database, call: Call, request: Mapping[str, Any]) -> None:
+    """End one of the caller's sessions; `current` is the one in use.
+
+    Raises: accounts.session_not_found.
+    Emits: session_revoked.
+    """
+    actor = Actor.of(call)
+    current = request["session_id"] in ("current", actor.session_id)
+    if not current:
+        actor.require_scope(SCOPE_ACCOUNT)
+    session_id = actor.session_id if current else request["session_id"]
+
+    def work(unit: Unit) -> None:
+        session = sessions.by_id(unit.connection, session_id)
+        if session is None or session.user_id != actor.user_id or session.ended_at is not None:
+            raise not_found("accounts.session_not_found", "There is no such session of yours.")
+        _end(unit, session, "logout" if current else "revoked")
+
+    database.write(work, call=call)
+
+
+def renew_token(database: Database, call: Call, kit: Kit) -> dict[str, Any]:
+    """Give a fresh access token for the caller's own session, with what holds now: role, rights, company, aliases.
+
+    Raises: accounts.session_ended, accounts.locked.
+    """
+    actor = Actor.of(call)
+    return database.write(lambda unit: _renewed(unit, actor, kit), call=call)
+
+
+def exchange_token(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> dict[str, Any]:
+    """Give a short access token for an API token.
+
+    Raises: accounts.token_invalid.
+    """
+
+    def work(unit: Unit) -> dict[str, Any] | None:
+        return _exchange(unit, kit, request["token"], None)
+
+    answer = database.write(work, call=call)
+    if answer is None:
+        raise unauthenticated("accounts.token_invalid", "The API token is unknown, expired or withdrawn.")
+    return answer
+
+
+def create_device_session(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> dict[str, Any]:
+    """Give the device door a short access token for HTTP Basic: account and password, or an API token as password.
+
+    An account with a second factor can only use an API token of scope `device` (LIC-7).
+
+    Raises: accounts.login_failed, accounts.locked, accounts.too_many_attempts.
+    Emits: login_failed.
+    """
+    login = _begin(database, call, request["login"], request.get("client_address"))
+    secret = request["password"]
+    by_token = secret.startswith(domain.API_TOKEN_PREFIX)
+    fits = not by_token and kit.hasher.verify(login.user.password_hash if login.user else None, secret)
+
+    def work(unit: Unit) -> dict[str, Any] | ServiceError:
+        if by_token:
+            answer = _exchange(unit, kit, secret, login.user.id if login.user else None, needs=SCOPE_DEVICE)
+            if answer is None:
+                return _refuse(unit, login, "token")
+            _forgive(unit, login)
+            return answer
+        user = people.by_id(unit.connection, login.user.id) if fits else None
+        if user is None or user.otp_confirmed_at is not None:
+            return _refuse(unit, login, "password" if user is None else "otp")
+        _forgive(unit, login)
+        member, refused = _company(unit, user, None)
+        if user.locked or refused:
+            return _refusal_of_company(user.locked, None)
+        return _access(unit, kit, user, new_id(), member, DEVICE_DOOR)
+
+    return _answer_or_raise(database.write(work, call=call))
+
+
+def _begin(database: Database, call: Call, email: str, address: str | None) -> _Login:
+    """Look the user up and count the attempt as failed before the password is hashed (S3)."""
+    normalized = domain.normalized_email(email)
+
+    def work(unit: Unit) -> _Login | int:
+        user = people.by_email(unit.connection, normalized)
+        address_hash = throttles.key_of("address", address or "")
+        known = throttles.knows_address(unit.connection, user.id if user else "", address_hash, unit.now)
+        key = throttles.key_of("login", "account", normalized, address_hash if known else "")
+        wait = count_attempt(unit, key, address)
+        return wait or _Login(user, key, address)
+
+    outcome = database.write(work, call=call)
+    if isinstance(outcome, int):
+        raise too_many(outcome)
+    return outcome
+
+
+def _refuse(unit: Unit, login: _Login, reason: str) -> ServiceError:
+    user = login.user
+    unit.emit(
+        "login_failed",
+        subject=user.id if user else "unknown",
+        company_id=user.last_company_id if user else None,
+        data={"user_id": user.id if user else None, "reason": reason},
+    )
+    return login_failed()
+
+
+def _forgive(unit: Unit, login: _Login) -> None:
+    throttles.clear(unit, login.account_key)
+    throttles.forgive(unit, address_key(login.address))
+
+
+def _company(
+    unit: Unit, user: Any, asked: str | None, last_used: str | None = None
+) -> tuple[Membership | None, bool]:
+    members = companies.memberships(unit.connection, user.id)
+    return domain.choose_company(members, asked, last_used or user.last_company_id)
+
+
+def _refusal_of_company(locked: bool, asked: str | None) -> ServiceError:
+    if asked is not None and not locked:
+        return forbidden("accounts.company_not_found", "You are no unlocked user of a company with this id.")
+    return forbidden("accounts.locked", "The account is locked: ask an administrator to unlock it.")
+
+
+def _open(unit: Unit, kit: Kit, user: Any, member: Membership | None, user_agent: str | None) -> dict[str, Any]:
+    session_id = new_id()
+    company_id = member.company_id if member else None
+    sessions.add(
+        unit,
+        {
+            "id": session_id,
+            "user_id": user.id,
+            "company_id": company_id,
+            "user_agent": user_agent,
+            "expires_at": unit.now + domain.SESSION_LIFE,
+        },
+    )
+    if company_id != user.last_company_id:
+        people.touch(unit, user.id, last_company_id=company_id)
+    unit.emit(
+        "session_created",
+        subject=user.id,
+        company_id=company_id,
+        actor_id=user.id,
+        data={"user_id": user.id, "session_id": session_id},
+    )
+    return _tokens(unit, kit, user, session_id, member)
+
+
+def _tokens(unit: Unit, kit: Kit, user: Any, session_id: str, member: Membership | None) -> dict[str, Any]:
+    refresh_token = domain.new_secret()
+    sessions.add_refresh_token(unit, session_id, refresh_token)
+    members = [one for one in companies.memberships(unit.connection, user.id) if not one.locked]
+    return {
+        **_access(unit, kit, user, session_id, member, _scopes(user)),
+        "refresh_token": refresh_token,
+        "user": {
+            "id": user.id,
+            "email": user.email,
+            "forename": user.forename,
+            "surname": user.surname,
+            "language": user.language,
+        },
+        "company": company_ref(member) if member else None,
+        "companies": [company_ref(one) for one in members],
+    }
+
+
+def company_ref(member: Membership) -> dict[str, Any]:
+    """Return a membership as answers carry it."""
+    return {"id": member.company_id, "name": member.company_name, "role": member.role}
+
+
+def _scopes(user: Any) -> tuple[str, ...]:
+    return (*INTERACTIVE, SCOPE_EVENTS) if user.staff else INTERACTIVE
+
+
+def _access(
+    unit: Unit, kit: Kit, user: Any, session_id: str, member: Membership | None, scopes: tuple[str, ...]
+) -> dict[str, Any]:
+    token, seconds = kit.access_token(
+        user,
+        session_id=session_id,
+        membership=member,
+        absorbed=companies.absorbed_ids(unit.connection, member.company_id) if member else (),
+        scopes=scopes,
+        now=unit.now,
+    )
+    return {"access_token": token, "expires_in": seconds}
+
+
+def _end(unit: Unit, session: Any, reason: str) -> None:
+    if sessions.end(unit, session.id, reason):
+        sessions.revoke(unit, "session", session.id)
+        unit.emit(
+            "session_revoked",
+            subject=session.user_id,
+            company_id=session.company_id,
+            actor_id=session.user_id,
+            data={"user_id": session.user_id, "session_id": session.id, "reason": reason},
+        )
+
+
+def _renewed(unit: Unit, actor: Actor, kit: Kit) -> dict[str, Any]:
+    user = people.by_id(unit.connection, actor.user_id)
+    session = sessions.by_id(unit.connection, actor.session_id)
+    if user is not None and user.locked:
+        raise forbidden("accounts.locked", "The account is locked: ask an administrator to unlock it.")
+    if user is not None and session is not None and session.ended_at is None and session.expires_at > unit.now:
+        member, refused = _company(unit, user, None, session.company_id)
+        if refused:
+            raise forbidden("accounts.locked", "The account is locked: ask an administrator to unlock it.")
+        return _access(unit, kit, user, session.id, member, _scopes(user))
+    token = sessions.api_token_by_id(unit.connection, actor.session_id)
+    answer = _access_of_api_token(unit, kit, token) if token is not None else None
+    if answer is None:
+        raise unauthenticated("accounts.session_ended", "The session of this token was ended: log in again.")
+    return answer
+
+
+def _exchange(
+    unit: Unit, kit: Kit, secret: str, user_id: str | None, *, needs: str | None = None
+) -> dict[str, Any] | None:
+    token = sessions.api_token(unit.connection, secret)
+    if token is None or (needs is not None and (needs not in token.scopes or token.user_id != user_id)):
+        return None
+    answer = _access_of_api_token(unit, kit, token)
+    if answer is not None:
+        sessions.use_api_token(unit, token.id)
+    return answer
+
+
+def _access_of_api_token(unit: Unit, kit: Kit, token: Any) -> dict[str, Any] | None:
+    """Return an access token for an API token as long as it, its owner and the membership behind it are good."""
+    user = people.by_id(unit.connection, token.user_id)
+    expired = token.expires_at is not None and token.expires_at <= unit.now
+    if user is None or user.locked or token.revoked_at is not None or expired:
+        return None
+    member = None
+    if token.company_id is not None:
+        member = companies.membership(unit.connection, token.company_id, user.id)
+        if member is None or member.locked:
+            return None
+    scopes = [scope for scope in token.scopes if scope != SCOPE_EVENTS or user.staff]
+    access, seconds = kit.access_token(
+        user,
+        session_id=token.id,
+        membership=member,
+        absorbed=companies.absorbed_ids(unit.connection, member.company_id) if member else (),
+        scopes=scopes,
+        now=unit.now,
+        project_id=token.project_id,
+        not_after=token.expires_at,
+    )
+    return {"access_token": access, "expires_in": seconds}
+
+
+def _answer_or_raise(outcome: dict[str, Any] | ServiceError) -> dict[str, Any]:
+    """Raise a refusal after its transaction was committed, because what it counted must stay."""
+    if isinstance(outcome, ServiceError):
+        raise outcome
+    return outcome

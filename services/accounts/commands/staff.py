@@ -1,0 +1,107 @@
+"""What staff of the vendor do with people (ACC-9, ACC-10), and the first staff account."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from services.accounts.api import SCOPE_WRITE, Actor
+from services.accounts.commands.common import emit_for_user
+from services.accounts.domain import new_secret, normalized_email
+from services.accounts.kit import Argon2Hasher, Hasher
+from services.accounts.queries import staff_user
+from services.accounts.store import people, sessions
+from services.chassis.context import Call
+from services.chassis.db import Database, Unit
+from services.chassis.errors import conflict, not_found
+from services.chassis.ids import new_id
+
+
+def update_user_staff(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Change lock, account rights or staff mark of a user.
+
+    Raises: accounts.staff_needed, accounts.user_not_found, accounts.staff_self.
+    Emits: user_locked, user_unlocked, user_changed.
+    """
+    actor = Actor.of(call)
+    actor.require_staff()
+    actor.require_scope(SCOPE_WRITE)
+
+    def work(unit: Unit) -> dict[str, Any]:
+        user = people.locked_by_id(unit, request["user_id"])
+        if user is None:
+            raise not_found("accounts.user_not_found", "There is no such user.")
+        if user.id == actor.user_id and ("locked" in request or "staff" in request):
+            raise conflict("accounts.staff_self", "You cannot lock yourself or change your own staff mark.")
+        changed = _changes(user, request)
+        if changed:
+            people.change(unit, user.id, **changed)
+            _tell(unit, user.id, changed)
+        row = people.by_id(unit.connection, user.id)
+        assert row is not None
+        return staff_user(unit.connection, row)
+
+    return database.command(call, "update_user_staff", request, work, scope=actor.user_id) or {}
+
+
+def create_staff(
+    database: Database, email: str, password: str | None = None, *, hasher: Hasher | None = None
+) -> tuple[str, str | None]:
+    """Make a working staff account, or make a staff account of the one that has this address.
+
+    For `tessera-admin` on the machine itself; there is no call for it.
+
+    Args:
+        database: of accounts.
+        email: address of the account.
+        password: of a new account; None makes one up. An account that is there keeps its own.
+        hasher: in place of argon2id with today's costs.
+
+    Returns:
+        The user's id, and the password when one was made up.
+    Emits: user_activated for a new account, user_changed.
+    """
+    made_up = new_secret() if password is None else None
+    chosen = made_up or password or ""
+    password_hash = (hasher or Argon2Hasher()).hash(chosen)
+    normalized = normalized_email(email)
+
+    def work(unit: Unit) -> tuple[str, str | None]:
+        known = people.by_email(unit.connection, normalized)
+        if known is not None:
+            people.change(unit, known.id, staff=True)
+            _tell(unit, known.id, {"staff": True})
+            return known.id, None
+        user_id = new_id()
+        values = {
+            "id": user_id,
+            "email": email.strip(),
+            "email_normalized": normalized,
+            "password_hash": password_hash,
+            "forename": "Staff",
+            "surname": email.split("@")[0][:64],
+            "language": "en",
+            "staff": True,
+        }
+        people.add(unit, values)
+        unit.emit("user_activated", subject=user_id, data={"user_id": user_id})
+        _tell(unit, user_id, {"staff": True})
+        return user_id, made_up
+
+    return database.write(work)
+
+
+def _changes(user: Any, request: Mapping[str, Any]) -> dict[str, Any]:
+    wanted = {name: request[name] for name in ("locked", "staff") if name in request}
+    if "account_rights" in request:
+        wanted["account_rights"] = sorted(set(request["account_rights"]))
+    return {name: value for name, value in wanted.items() if getattr(user, name) != value}
+
+
+def _tell(unit: Unit, user_id: str, changed: Mapping[str, Any]) -> None:
+    if "locked" in changed:
+        if changed["locked"]:
+            sessions.end_all(unit, user_id, "lock")
+            sessions.revoke(unit, "user", user_id)
+        emit_for_user(unit, "user_locked" if changed["locked"] else "user_unlocked", user_id, {})
+    others = {name: value for name, value in changed.items() if name != "locked"}
+    if others:
+        emit_for_user(unit, "user_changed", user_id, {"what": sorted(others), **others})

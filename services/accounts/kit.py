@@ -1,0 +1,150 @@
+"""What the commands of accounts work with besides the database: password hashing and keys. No rules here."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import jwt
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from services.accounts import domain
+from services.accounts.domain import Membership
+from services.chassis.ids import new_id
+from services.chassis.keystore import KeyStore
+from services.chassis.tokens import AUDIENCE, ISSUER, TYPE
+
+TOKENS: Final = "tokens"
+"""Purpose of the keys that sign access tokens."""
+FINGERPRINTS: Final = "fingerprints"
+"""Purpose of the key that makes fingerprints of secrets; its public half is never given out."""
+
+
+class Hasher(Protocol):
+    """Slow hashing of passwords; the service runs it off the event loop."""
+
+    def hash(self, password: str) -> str:
+        """Return a PHC string of the password."""
+        ...
+
+    def verify(self, stored: str | None, password: str) -> bool:
+        """Return whether the password fits; None costs the same time and never fits (S2)."""
+        ...
+
+    def is_outdated(self, stored: str) -> bool:
+        """Return whether the string was made with other costs than today's."""
+        ...
+
+
+class Argon2Hasher:
+    """argon2id with the costs of S1: 46 MiB, one pass, one lane.
+
+    Args:
+        memory_kib: memory per hash in KiB; tests take less.
+    """
+
+    def __init__(self, memory_kib: int = 47104) -> None:
+        """Make the hasher and the hash that stands for unknown users."""
+        self._hasher = PasswordHasher(time_cost=1, memory_cost=memory_kib, parallelism=1)
+        self._dummy = self._hasher.hash(domain.new_secret())
+
+    def hash(self, password: str) -> str:
+        """Return a PHC string of the password."""
+        return self._hasher.hash(password)
+
+    def verify(self, stored: str | None, password: str) -> bool:
+        """Return whether the password fits; None is compared with a hash that nothing fits."""
+        try:
+            return self._hasher.verify(stored or self._dummy, password) and stored is not None
+        except (VerificationError, InvalidHashError):
+            return False
+
+    def is_outdated(self, stored: str) -> bool:
+        """Return whether the string was made with other costs than today's."""
+        return self._hasher.check_needs_rehash(stored)
+
+
+@cache
+def common_passwords() -> frozenset[str]:
+    """Return the commonest passwords of at least eight characters in lower case (S1)."""
+    text = (Path(__file__).parent / "common_passwords.txt").read_text(encoding="utf-8")
+    return frozenset(line for line in text.splitlines() if line and not line.startswith("#"))
+
+
+@dataclass(frozen=True, slots=True)
+class Kit:
+    """Hashing and keys of one process of accounts."""
+
+    hasher: Hasher
+    keys: KeyStore
+
+    def fingerprint(self, secret: str) -> str:
+        """Return a keyed fingerprint of a secret, to tell two requests apart without storing a guessable hash."""
+        _, signature = self.keys.sign(FINGERPRINTS, "Ed25519", secret.encode())
+        return hashlib.sha256(signature).hexdigest()
+
+    def access_token(
+        self,
+        user: Any,
+        *,
+        session_id: str,
+        membership: Membership | None,
+        absorbed: Sequence[str],
+        scopes: Sequence[str],
+        now: datetime,
+        project_id: str | None = None,
+        not_after: datetime | None = None,
+    ) -> tuple[str, int]:
+        """Sign an access token.
+
+        Args:
+            user: row of the user.
+            session_id: session or API token that it stands for; a revocation of it ends this token.
+            membership: the company that it is for, None without one.
+            absorbed: ids of the companies which that company absorbed.
+            scopes: what it may be used for.
+            now: database time.
+            project_id: the one project that it is bound to.
+            not_after: it expires then at the latest.
+
+        Returns:
+            The token and its life in seconds.
+        """
+        expires = now + timedelta(seconds=domain.ACCESS_SECONDS)
+        if not_after is not None:
+            expires = min(expires, not_after)
+        claims = {
+            "iss": ISSUER,
+            "aud": AUDIENCE,
+            "sub": user.id,
+            "sid": session_id,
+            "jti": new_id(),
+            # Milliseconds matter: a token made right after a revocation must not die with the older ones.
+            "iat": round(now.timestamp(), 3),
+            "exp": int(expires.timestamp()),
+            "company": membership.company_id if membership else None,
+            "companies": [membership.company_id, *absorbed] if membership else [],
+            "role": membership.role if membership else None,
+            "rights": sorted(user.account_rights),
+            "staff": bool(user.staff),
+            "scopes": list(scopes),
+            "project": project_id,
+            "lang": user.language,
+        }
+        key = self.keys.active(TOKENS, "Ed25519")
+        token = jwt.encode(
+            claims,
+            self.keys.private_key(TOKENS, "Ed25519"),  # type: ignore[arg-type]
+            algorithm="EdDSA",
+            headers={"kid": key.kid, "typ": TYPE},
+        )
+        return token, max(1, int((expires - now).total_seconds()))
+
+    def public_keys(self) -> list[dict[str, Any]]:
+        """Return the public keys of access tokens as JWKs, also those of processes that rotated meanwhile."""
+        self.keys.reload()
+        return self.keys.public_jwks(TOKENS, "Ed25519")

@@ -1,0 +1,262 @@
+"""The reads of accounts: one function per read."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from services.accounts.api import SCOPE_ACCOUNT, Actor
+from services.accounts.domain import EMAIL_CHANGE, REVOCATION_WINDOW, Membership, iso, normalized_email
+from services.accounts.store import companies, mails, people, sessions
+from services.chassis.context import Call
+from services.chassis.db import Database
+from services.chassis.errors import forbidden, not_found
+
+
+def get_me(database: Database, call: Call) -> dict[str, Any]:
+    """Return the caller's own account.
+
+    Raises: accounts.user_not_found for an erased one.
+    """
+    actor = Actor.of(call)
+    return database.read(lambda connection: me(connection, actor))
+
+
+def me(connection: Connection, actor: Actor) -> dict[str, Any]:
+    """Return the account of an actor as answers carry it.
+
+    Raises: accounts.user_not_found for an erased one.
+    """
+    user = people.by_id(connection, actor.user_id)
+    if user is None:
+        raise not_found("accounts.user_not_found", "Your account was erased.")
+    members = companies.memberships(connection, user.id)
+    present = next((member for member in members if member.company_id == actor.company_id), None)
+    now = datetime.now(UTC)
+    return {
+        "id": user.id,
+        "email": user.email,
+        "forename": user.forename,
+        "surname": user.surname,
+        "language": user.language,
+        "vendor_customer_number": user.vendor_customer_number,
+        "account_rights": sorted(user.account_rights),
+        "staff": user.staff,
+        "otp_enabled": user.otp_confirmed_at is not None,
+        "pending_email": mails.pending_email(connection, EMAIL_CHANGE, user.id, now),
+        "company": _ref(present) if present else None,
+        "companies": [_ref(member) for member in members if not member.locked],
+        "version": user.version,
+    }
+
+
+def list_sessions(database: Database, call: Call) -> dict[str, Any]:
+    """Return the caller's sessions that live, newest first."""
+    actor = Actor.of(call)
+    actor.require_scope(SCOPE_ACCOUNT)
+    rows = database.read(lambda connection: sessions.living(connection, actor.user_id, datetime.now(UTC)))
+    items = [
+        {
+            "id": row.id,
+            "current": row.id == actor.session_id,
+            "created_at": iso(row.created_at),
+            "last_used_at": iso(row.last_used_at),
+            "expires_at": iso(row.expires_at),
+            "user_agent": row.user_agent,
+            "company": row.company_id,
+        }
+        for row in rows
+    ]
+    return {"items": items, "next": None}
+
+
+def get_company(database: Database, call: Call) -> dict[str, Any]:
+    """Return the caller's company.
+
+    Raises: accounts.company_needed, accounts.company_not_found.
+    """
+    actor = Actor.of(call)
+    company_id = actor.require_company()
+    row = database.read(lambda connection: companies.by_id(connection, company_id))
+    if row is None:
+        raise not_found("accounts.company_not_found", "There is no such company.")
+    return {
+        "id": row.id,
+        "name": row.name,
+        "vendor_customer_number": row.vendor_customer_number,
+        "role": actor.role,
+        "created_at": iso(row.created_at),
+        "version": row.version,
+    }
+
+
+def list_company_users(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the users of the caller's company, open invitations at the end.
+
+    Raises: accounts.company_needed.
+    """
+    company_id = Actor.of(call).require_company()
+
+    def work(connection: Connection) -> dict[str, Any]:
+        rows = people.of_company(connection, company_id, request["cursor"], request["limit"])
+        page, following = _page(rows, request["limit"], "membership_id")
+        items = [_company_user(row) for row in page]
+        if following is None:
+            items += [_invited(row) for row in companies.invitations(connection, company_id)]
+        return {"items": items, "next": following}
+
+    return database.read(work)
+
+
+def list_companies_staff(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Return companies whose name or vendor account id holds a text.
+
+    Raises: accounts.staff_needed.
+    """
+    Actor.of(call).require_staff()
+    limit = request["limit"]
+    rows = database.read(lambda connection: companies.search(connection, request["q"], request["cursor"], limit))
+    page, following = _page(rows, limit, "id")
+    items = [
+        {
+            "id": row.id,
+            "name": row.name,
+            "vendor_customer_number": row.vendor_customer_number,
+            "users": row.users,
+            "created_at": iso(row.created_at),
+        }
+        for row in page
+    ]
+    return {"items": items, "next": following}
+
+
+def list_users_staff(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Return users whose address or name holds a text.
+
+    Raises: accounts.staff_needed.
+    """
+    Actor.of(call).require_staff()
+
+    def work(connection: Connection) -> dict[str, Any]:
+        rows = people.search(connection, request["q"], request["cursor"], request["limit"])
+        page, following = _page(rows, request["limit"], "id")
+        return {"items": [staff_user(connection, row) for row in page], "next": following}
+
+    return database.read(work)
+
+
+def staff_user(connection: Connection, row: Any) -> dict[str, Any]:
+    """Return a user as staff see them."""
+    return {
+        "id": row.id,
+        "email": row.email,
+        "forename": row.forename,
+        "surname": row.surname,
+        "active": True,
+        "locked": row.locked,
+        "staff": row.staff,
+        "account_rights": sorted(row.account_rights),
+        "companies": [_ref(member) for member in companies.memberships(connection, row.id)],
+    }
+
+
+def find_companies_by_email(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the companies in which the user with this address works.
+
+    Raises: accounts.company_needed.
+    """
+    actor = Actor.of(call)
+    if not actor.staff:
+        actor.require_company()
+
+    def work(connection: Connection) -> dict[str, Any]:
+        user = people.by_email(connection, normalized_email(request["email"]))
+        members = companies.memberships(connection, user.id) if user is not None and not user.locked else []
+        found = [{"id": one.company_id, "name": one.company_name} for one in members if not one.locked]
+        return {"companies": found}
+
+    return database.read(work)
+
+
+def get_names(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Return names of persons and companies by id; only other rooms ask this."""
+    Actor.of(call)
+
+    def work(connection: Connection) -> dict[str, Any]:
+        return {
+            "users": people.names(connection, request["user_ids"]),
+            "companies": companies.names(connection, request["company_ids"]),
+        }
+
+    return database.read(work)
+
+
+def list_revocations(database: Database) -> dict[str, Any]:
+    """Return what the gateways must not believe any more, of the last 16 minutes; older tokens expired by themselves."""
+    rows = database.read(lambda connection: sessions.revocations(connection, datetime.now(UTC) - REVOCATION_WINDOW))
+    items = [
+        {"kind": row.kind, "id": row.subject_id, "company_id": row.company_id, "at": iso(row.at)} for row in rows
+    ]
+    return {"items": items}
+
+
+def list_api_tokens(database: Database, call: Call) -> dict[str, Any]:
+    """Return the caller's API tokens, newest first, without their secrets.
+
+    Raises: accounts.scope_needed.
+    """
+    actor = Actor.of(call)
+    if SCOPE_ACCOUNT not in actor.scopes:
+        raise forbidden("accounts.scope_needed", "API tokens are managed after a login, not by an API token.")
+    rows = database.read(lambda connection: sessions.api_tokens(connection, actor.user_id))
+    items = [
+        {
+            "id": row.id,
+            "name": row.name,
+            "scopes": list(row.scopes),
+            "project_id": row.project_id,
+            "company_id": row.company_id,
+            "created_at": iso(row.created_at),
+            "expires_at": iso(row.expires_at),
+            "last_used_at": iso(row.last_used_at),
+        }
+        for row in rows
+    ]
+    return {"items": items, "next": None}
+
+
+def _ref(member: Membership) -> dict[str, Any]:
+    return {"id": member.company_id, "name": member.company_name, "role": member.role}
+
+
+def _page(rows: Sequence[Any], limit: int, key: str) -> tuple[Sequence[Any], str | None]:
+    """Return a page and the cursor of the next one, from rows that were asked for with one more than `limit`."""
+    if len(rows) <= limit:
+        return rows, None
+    page = rows[:limit]
+    return page, str(getattr(page[-1], key))
+
+
+def _company_user(row: Any) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "email": row.email,
+        "forename": row.forename,
+        "surname": row.surname,
+        "role": row.role,
+        "locked": row.membership_locked,
+        "state": "member",
+    }
+
+
+def _invited(row: Any) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "email": row.email,
+        "forename": None,
+        "surname": None,
+        "role": "member",
+        "locked": False,
+        "state": "invited",
+    }

@@ -1,0 +1,132 @@
+"""SQL for mail links and the mails to send."""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, Row
+
+from services.accounts.domain import digest
+from services.accounts.models import Link, Mail
+from services.chassis.db import Unit
+from services.chassis.ids import new_id
+from services.chassis.keystore import KeyStore
+
+
+def add_link(unit: Unit, purpose: str, secret: str, subject_id: str, life: timedelta, email: str | None = None) -> None:
+    """Store the token of a mail link, hashed.
+
+    Args:
+        purpose: one of the domain's four.
+        secret: the token as the mail carries it.
+        subject_id: registration, user or invitation that it acts on.
+        life: how long it works.
+        email: the new address, for a change of address.
+    """
+    unit.execute(
+        sa.insert(Link).values(
+            id=new_id(),
+            purpose=purpose,
+            token_hash=digest(secret),
+            subject_id=subject_id,
+            email=email,
+            created_at=unit.now,
+            expires_at=unit.now + life,
+            used_at=None,
+        )
+    )
+
+
+def take_link(unit: Unit, purpose: str, secret: str) -> Row[Any] | None:
+    """Use up a link; returns None when it is unknown, for another purpose, used or expired."""
+    table = Link.__table__
+    same = sa.and_(table.c.token_hash == digest(secret), table.c.purpose == purpose)
+    taken = unit.execute(
+        sa.update(table).where(same, table.c.used_at.is_(None), table.c.expires_at > unit.now).values(used_at=unit.now)
+    )
+    return unit.execute(sa.select(*table.c).where(same)).first() if taken.rowcount == 1 else None
+
+
+def void_links(unit: Unit, purpose: str, subject_id: str) -> None:
+    """Make all unused links of one purpose and subject worthless."""
+    unit.execute(
+        sa.update(Link)
+        .where(Link.purpose == purpose, Link.subject_id == subject_id, Link.used_at.is_(None))
+        .values(used_at=unit.now)
+    )
+
+
+def pending_email(connection: Connection, purpose: str, user_id: str, now: datetime) -> str | None:
+    """Return the address that an open change of address would set."""
+    return connection.execute(
+        sa.select(Link.email)
+        .where(Link.purpose == purpose, Link.subject_id == user_id, Link.used_at.is_(None), Link.expires_at > now)
+        .order_by(Link.id.desc())
+        .limit(1)
+    ).scalar()
+
+
+def queue(unit: Unit, keys: KeyStore, template: str, language: str, to: str, values: Mapping[str, str]) -> None:
+    """Put a mail into the outbox of mails; it is sent after the commit, again and again until it went out.
+
+    Args:
+        keys: seal recipient and values.
+        template: name of a text in `mails.texts`.
+        language: of the recipient.
+        to: address of the recipient.
+        values: what the text needs, such as the link's token.
+    """
+    identifier = new_id()
+    content = json.dumps({"to": to, "values": dict(values)}).encode()
+    unit.execute(
+        sa.insert(Mail).values(
+            id=identifier,
+            template=template,
+            language=language,
+            sealed=keys.seal(content, f"mails:{identifier}"),
+            attempts=0,
+            created_at=unit.now,
+            next_at=unit.now,
+            sent_at=None,
+            error=None,
+        )
+    )
+
+
+def claim(unit: Unit, lease: timedelta) -> Row[Any] | None:
+    """Take the mail that is due longest for the time of a lease; two processes never get the same one."""
+    table = Mail.__table__
+    row = unit.execute(
+        sa.select(*table.c)
+        .where(table.c.next_at <= unit.now)
+        .order_by(table.c.next_at)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    ).first()
+    if row is not None:
+        unit.execute(
+            sa.update(table)
+            .where(table.c.id == row.id)
+            .values(attempts=table.c.attempts + 1, next_at=unit.now + lease)
+        )
+    return row
+
+
+def sent(unit: Unit, mail_id: str) -> None:
+    """Note that a mail went out and forget its content."""
+    unit.execute(
+        sa.update(Mail).where(Mail.id == mail_id).values(sent_at=unit.now, next_at=None, sealed=None, error=None)
+    )
+
+
+def failed(unit: Unit, mail_id: str, error: str, wait: timedelta | None) -> None:
+    """Note why a mail did not go out and when it is tried again; None gives it up."""
+    next_at = None if wait is None else unit.now + wait
+    unit.execute(sa.update(Mail).where(Mail.id == mail_id).values(error=error[:500], next_at=next_at))
+
+
+def next_due(connection: Connection) -> datetime | None:
+    """Return when the next mail is due."""
+    return connection.execute(sa.select(sa.func.min(Mail.next_at), type_=Mail.next_at.type)).scalar()

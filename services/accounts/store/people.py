@@ -1,0 +1,163 @@
+"""SQL for users, registrations and recovery codes."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, Row
+
+from services.accounts.models import Membership, RecoveryCode, Registration, User
+from services.chassis.db import Unit, insert_or_ignore
+
+Person = Row[Any]
+"""A row of `users` with all its columns."""
+
+
+def by_email(connection: Connection, email_normalized: str) -> Person | None:
+    """Return the user with this address."""
+    return connection.execute(sa.select(*User.__table__.c).where(User.email_normalized == email_normalized)).first()
+
+
+def by_id(connection: Connection, user_id: str) -> Person | None:
+    """Return the user with this id who was not erased."""
+    return connection.execute(sa.select(*User.__table__.c).where(User.id == user_id, User.erased_at.is_(None))).first()
+
+
+def locked_by_id(unit: Unit, user_id: str) -> Person | None:
+    """Return the user and hold the row until the transaction ends; SQLite has one writer anyway."""
+    statement = sa.select(*User.__table__.c).where(User.id == user_id, User.erased_at.is_(None)).with_for_update()
+    return unit.connection.execute(statement).first()
+
+
+def add(unit: Unit, values: Mapping[str, Any]) -> bool:
+    """Insert a user unless the address is taken; returns whether it was inserted."""
+    row = {
+        "locked": False,
+        "staff": False,
+        "account_rights": [],
+        "last_company_id": None,
+        "otp_secret": None,
+        "otp_confirmed_at": None,
+        "otp_last_step": 0,
+        "version": 1,
+        "created_at": unit.now,
+        "erased_at": None,
+        "vendor_customer_number": None,
+        **values,
+    }
+    return insert_or_ignore(unit.connection, User, row)
+
+
+def change(unit: Unit, user_id: str, **values: Any) -> None:
+    """Change columns of a user and count its version up."""
+    unit.execute(sa.update(User).where(User.id == user_id).values(version=User.version + 1, **values))
+
+
+def touch(unit: Unit, user_id: str, **values: Any) -> None:
+    """Change columns that are no part of the visible account: the version stays."""
+    unit.execute(sa.update(User).where(User.id == user_id).values(**values))
+
+
+def take_otp_step(unit: Unit, user_id: str, step: int) -> bool:
+    """Mark the time step of a code as used; returns whether it was new, so that a code works once."""
+    result = unit.execute(
+        sa.update(User).where(User.id == user_id, User.otp_last_step < step).values(otp_last_step=step)
+    )
+    return result.rowcount == 1
+
+
+def take_recovery_code(unit: Unit, user_id: str, code_hash: str) -> bool:
+    """Use up a recovery code; returns whether it was there and unused."""
+    result = unit.execute(
+        sa.update(RecoveryCode)
+        .where(RecoveryCode.user_id == user_id, RecoveryCode.code_hash == code_hash, RecoveryCode.used_at.is_(None))
+        .values(used_at=unit.now)
+    )
+    return result.rowcount == 1
+
+
+def replace_recovery_codes(unit: Unit, user_id: str, hashes: Sequence[str]) -> None:
+    """Put new recovery codes in place of all old ones."""
+    unit.execute(sa.delete(RecoveryCode).where(RecoveryCode.user_id == user_id))
+    if hashes:
+        unit.execute(sa.insert(RecoveryCode), [{"user_id": user_id, "code_hash": code} for code in hashes])
+
+
+def add_registration(unit: Unit, values: Mapping[str, Any]) -> None:
+    """Insert a registration."""
+    unit.execute(sa.insert(Registration).values(**values))
+
+
+def registration(connection: Connection, registration_id: str) -> Row[Any] | None:
+    """Return a registration."""
+    table = Registration.__table__
+    return connection.execute(sa.select(*table.c).where(table.c.id == registration_id)).first()
+
+
+def newest_registration(connection: Connection, email_normalized: str, now: datetime) -> Row[Any] | None:
+    """Return the newest registration of an address whose time is not over."""
+    table = Registration.__table__
+    return connection.execute(
+        sa.select(*table.c)
+        .where(table.c.email_normalized == email_normalized, table.c.expires_at > now)
+        .order_by(table.c.created_at.desc(), table.c.id.desc())
+        .limit(1)
+    ).first()
+
+
+def forget_registrations(unit: Unit, email_normalized: str) -> None:
+    """Delete all registrations of an address, because one of them became an account."""
+    unit.execute(sa.delete(Registration).where(Registration.email_normalized == email_normalized))
+
+
+def names(connection: Connection, user_ids: Sequence[str]) -> dict[str, str]:
+    """Return `Forename Surname` by id; erased and unknown ids are left out."""
+    rows = connection.execute(
+        sa.select(User.id, User.forename, User.surname).where(User.id.in_(user_ids), User.erased_at.is_(None))
+    )
+    return {row.id: f"{row.forename} {row.surname}" for row in rows}
+
+
+def search(connection: Connection, text: str | None, after: str | None, limit: int) -> Sequence[Person]:
+    """Return users by id whose address or name holds a text, one more than `limit` if there are more."""
+    statement = sa.select(*User.__table__.c).where(User.erased_at.is_(None)).order_by(User.id).limit(limit + 1)
+    if after is not None:
+        statement = statement.where(User.id > after)
+    if text:
+        pattern = contains(text)
+        statement = statement.where(
+            sa.or_(
+                User.email_normalized.like(pattern, escape="\\"),
+                sa.func.lower(User.forename + " " + User.surname).like(pattern, escape="\\"),
+            )
+        )
+    return connection.execute(statement).all()
+
+
+def of_company(connection: Connection, company_id: str, after: str | None, limit: int) -> Sequence[Row[Any]]:
+    """Return the users of a company by membership id, one more than `limit` if there are more."""
+    statement = (
+        sa.select(
+            Membership.id.label("membership_id"),
+            Membership.role,
+            Membership.locked.label("membership_locked"),
+            User.id,
+            User.email,
+            User.forename,
+            User.surname,
+        )
+        .join(User, User.id == Membership.user_id)
+        .where(Membership.company_id == company_id)
+        .order_by(Membership.id)
+        .limit(limit + 1)
+    )
+    if after is not None:
+        statement = statement.where(Membership.id > after)
+    return connection.execute(statement).all()
+
+
+def contains(text: str) -> str:
+    """Return a LIKE pattern for texts that hold this one, its own wildcards taken literally."""
+    escaped = text.casefold().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return f"%{escaped}%"

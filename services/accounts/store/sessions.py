@@ -1,0 +1,160 @@
+"""SQL for sessions, refresh tokens, API tokens, revocations."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, Row
+
+from services.accounts.domain import REFRESH_IDLE, digest
+from services.accounts.models import ApiToken, RefreshToken, Revocation, Session
+from services.chassis.db import Unit
+
+
+def add(unit: Unit, values: Mapping[str, Any]) -> None:
+    """Insert a session."""
+    unit.execute(
+        sa.insert(Session).values(
+            created_at=unit.now, last_used_at=unit.now, ended_at=None, end_reason=None, **values
+        )
+    )
+
+
+def by_id(connection: Connection, session_id: str) -> Row[Any] | None:
+    """Return a session, ended or not."""
+    table = Session.__table__
+    return connection.execute(sa.select(*table.c).where(table.c.id == session_id)).first()
+
+
+def living(connection: Connection, user_id: str, now: datetime) -> Sequence[Row[Any]]:
+    """Return a user's sessions that live, newest first, at most 200."""
+    table = Session.__table__
+    return connection.execute(
+        sa.select(*table.c)
+        .where(table.c.user_id == user_id, table.c.ended_at.is_(None), table.c.expires_at > now)
+        .order_by(table.c.id.desc())
+        .limit(200)
+    ).all()
+
+
+def change(unit: Unit, session_id: str, **values: Any) -> None:
+    """Change columns of a session."""
+    unit.execute(sa.update(Session).where(Session.id == session_id).values(**values))
+
+
+def end(unit: Unit, session_id: str, reason: str) -> bool:
+    """End a session; returns False when it had ended before."""
+    result = unit.execute(
+        sa.update(Session)
+        .where(Session.id == session_id, Session.ended_at.is_(None))
+        .values(ended_at=unit.now, end_reason=reason)
+    )
+    return result.rowcount == 1
+
+
+def end_all(unit: Unit, user_id: str, reason: str, *, but: str | None = None, company_id: str | None = None) -> None:
+    """End a user's sessions.
+
+    Args:
+        but: a session id to leave alone.
+        company_id: end only the sessions in this company.
+    """
+    statement = sa.update(Session).where(Session.user_id == user_id, Session.ended_at.is_(None))
+    if but is not None:
+        statement = statement.where(Session.id != but)
+    if company_id is not None:
+        statement = statement.where(Session.company_id == company_id)
+    unit.execute(statement.values(ended_at=unit.now, end_reason=reason))
+
+
+def add_refresh_token(unit: Unit, session_id: str, secret: str) -> None:
+    """Store a refresh token, hashed."""
+    unit.execute(
+        sa.insert(RefreshToken).values(
+            token_hash=digest(secret),
+            session_id=session_id,
+            created_at=unit.now,
+            expires_at=unit.now + REFRESH_IDLE,
+            used_at=None,
+        )
+    )
+
+
+def take_refresh_token(unit: Unit, secret: str) -> tuple[Row[Any], bool] | None:
+    """Mark a refresh token as used.
+
+    Returns:
+        The row as it was before, and whether this was its first use; None when it is unknown.
+    """
+    table = RefreshToken.__table__
+    key = digest(secret)
+    first = unit.execute(
+        sa.update(table).where(table.c.token_hash == key, table.c.used_at.is_(None)).values(used_at=unit.now)
+    )
+    row = unit.execute(sa.select(*table.c).where(table.c.token_hash == key)).first()
+    return None if row is None else (row, first.rowcount == 1)
+
+
+def revoke(unit: Unit, kind: str, subject_id: str, company_id: str | None = None) -> None:
+    """Note what the gateways must stop to believe from now on."""
+    unit.execute(
+        sa.insert(Revocation).values(kind=kind, subject_id=subject_id, company_id=company_id, at=unit.now)
+    )
+
+
+def revocations(connection: Connection, since: datetime) -> Sequence[Row[Any]]:
+    """Return the revocations since a time."""
+    table = Revocation.__table__
+    return connection.execute(sa.select(*table.c).where(table.c.at >= since).order_by(table.c.number)).all()
+
+
+def add_api_token(unit: Unit, values: Mapping[str, Any]) -> None:
+    """Insert an API token."""
+    unit.execute(sa.insert(ApiToken).values(created_at=unit.now, last_used_at=None, revoked_at=None, **values))
+
+
+def api_token(connection: Connection, secret: str) -> Row[Any] | None:
+    """Return an API token by its secret, whatever its state."""
+    table = ApiToken.__table__
+    return connection.execute(sa.select(*table.c).where(table.c.token_hash == digest(secret))).first()
+
+
+def api_token_by_id(connection: Connection, token_id: str) -> Row[Any] | None:
+    """Return an API token by its id, whatever its state."""
+    table = ApiToken.__table__
+    return connection.execute(sa.select(*table.c).where(table.c.id == token_id)).first()
+
+
+def api_tokens(connection: Connection, user_id: str) -> Sequence[Row[Any]]:
+    """Return a user's API tokens that were not revoked, newest first, at most 200."""
+    table = ApiToken.__table__
+    return connection.execute(
+        sa.select(*table.c)
+        .where(table.c.user_id == user_id, table.c.revoked_at.is_(None))
+        .order_by(table.c.id.desc())
+        .limit(200)
+    ).all()
+
+
+def use_api_token(unit: Unit, token_id: str) -> None:
+    """Note when an API token was last used."""
+    unit.execute(sa.update(ApiToken).where(ApiToken.id == token_id).values(last_used_at=unit.now))
+
+
+def revoke_api_token(unit: Unit, user_id: str, token_id: str) -> bool:
+    """Revoke one of a user's API tokens; returns False when there is none."""
+    result = unit.execute(
+        sa.update(ApiToken)
+        .where(ApiToken.id == token_id, ApiToken.user_id == user_id, ApiToken.revoked_at.is_(None))
+        .values(revoked_at=unit.now)
+    )
+    return result.rowcount == 1
+
+
+def revoke_api_tokens(unit: Unit, user_id: str, company_id: str | None = None) -> None:
+    """Revoke all API tokens of a user, or those for one company."""
+    statement = sa.update(ApiToken).where(ApiToken.user_id == user_id, ApiToken.revoked_at.is_(None))
+    if company_id is not None:
+        statement = statement.where(ApiToken.company_id == company_id)
+    unit.execute(statement.values(revoked_at=unit.now))
