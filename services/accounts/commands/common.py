@@ -69,9 +69,7 @@ def fits_otp(unit: Unit, kit: Kit, user: Any, code: str) -> bool:
     return people.take_recovery_code(unit, user.id, digest(otp.normalized_recovery_code(code)))
 
 
-def emit_for_user(
-    unit: Unit, type: str, user_id: str, data: dict[str, Any], *, actor_id: str | None = None
-) -> None:
+def emit_for_user(unit: Unit, type: str, user_id: str, data: dict[str, Any], *, actor_id: str | None = None) -> None:
     """Emit one event about a person for each company that they belong to, or one without a company.
 
     Args:
@@ -82,6 +80,4 @@ def emit_for_user(
     """
     company_ids: list[str | None] = [member.company_id for member in companies.memberships(unit.connection, user_id)]
     for company_id in company_ids or [None]:
-        unit.emit(
-            type, subject=user_id, company_id=company_id, actor_id=actor_id, data={"user_id": user_id, **data}
-        )
+        unit.emit(type, subject=user_id, company_id=company_id, actor_id=actor_id, data={"user_id": user_id, **data})

@@ -230,9 +230,7 @@ def _forgive(unit: Unit, login: _Login) -> None:
     throttles.forgive(unit, address_key(login.address))
 
 
-def _company(
-    unit: Unit, user: Any, asked: str | None, last_used: str | None = None
-) -> tuple[Membership | None, bool]:
+def _company(unit: Unit, user: Any, asked: str | None, last_used: str | None = None) -> tuple[Membership | None, bool]:
     members = companies.memberships(unit.connection, user.id)
     return domain.choose_company(members, asked, last_used or user.last_company_id)
 

@@ -59,9 +59,7 @@ def names(connection: Connection, company_ids: Sequence[str]) -> dict[str, str]:
 
 def search(connection: Connection, text: str | None, after: str | None, limit: int) -> Sequence[Row[Any]]:
     """Return companies with the number of their users, one more than `limit` if there are more."""
-    users = (
-        sa.select(sa.func.count()).where(Membership.company_id == Company.id).correlate(Company).scalar_subquery()
-    )
+    users = sa.select(sa.func.count()).where(Membership.company_id == Company.id).correlate(Company).scalar_subquery()
     statement = (
         sa.select(Company.id, Company.name, Company.vendor_customer_number, Company.created_at, users.label("users"))
         .where(Company.absorbed_into.is_(None))
@@ -113,9 +111,7 @@ def add_membership(unit: Unit, company_id: str, user_id: str, role: str) -> bool
 def change_membership(unit: Unit, company_id: str, user_id: str, **values: Any) -> None:
     """Change role or lock of a user in a company."""
     unit.execute(
-        sa.update(Membership)
-        .where(Membership.company_id == company_id, Membership.user_id == user_id)
-        .values(**values)
+        sa.update(Membership).where(Membership.company_id == company_id, Membership.user_id == user_id).values(**values)
     )
 
 
@@ -135,9 +131,7 @@ def working_admins(connection: Connection, company_id: str) -> int:
 def invite(unit: Unit, values: Mapping[str, Any]) -> str:
     """Store an invitation, or renew the one that this address has; returns its id."""
     table = Invitation.__table__
-    same = sa.and_(
-        table.c.company_id == values["company_id"], table.c.email_normalized == values["email_normalized"]
-    )
+    same = sa.and_(table.c.company_id == values["company_id"], table.c.email_normalized == values["email_normalized"])
     old = unit.execute(sa.select(table.c.id).where(same)).scalar()
     if old is not None:
         unit.execute(sa.update(table).where(same).values(expires_at=values["expires_at"], email=values["email"]))

@@ -107,9 +107,7 @@ def claim(unit: Unit, lease: timedelta) -> Row[Any] | None:
     ).first()
     if row is not None:
         unit.execute(
-            sa.update(table)
-            .where(table.c.id == row.id)
-            .values(attempts=table.c.attempts + 1, next_at=unit.now + lease)
+            sa.update(table).where(table.c.id == row.id).values(attempts=table.c.attempts + 1, next_at=unit.now + lease)
         )
     return row
 

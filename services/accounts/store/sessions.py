@@ -15,9 +15,7 @@ from services.chassis.db import Unit
 def add(unit: Unit, values: Mapping[str, Any]) -> None:
     """Insert a session."""
     unit.execute(
-        sa.insert(Session).values(
-            created_at=unit.now, last_used_at=unit.now, ended_at=None, end_reason=None, **values
-        )
+        sa.insert(Session).values(created_at=unit.now, last_used_at=unit.now, ended_at=None, end_reason=None, **values)
     )
 
 
@@ -98,9 +96,7 @@ def take_refresh_token(unit: Unit, secret: str) -> tuple[Row[Any], bool] | None:
 
 def revoke(unit: Unit, kind: str, subject_id: str, company_id: str | None = None) -> None:
     """Note what the gateways must stop to believe from now on."""
-    unit.execute(
-        sa.insert(Revocation).values(kind=kind, subject_id=subject_id, company_id=company_id, at=unit.now)
-    )
+    unit.execute(sa.insert(Revocation).values(kind=kind, subject_id=subject_id, company_id=company_id, at=unit.now))
 
 
 def revocations(connection: Connection, since: datetime) -> Sequence[Row[Any]]:

@@ -1,0 +1,120 @@
+"""Brings mails out: to files, or to an SMTP server; what fails is tried again, later and later, for three days.
+
+A mail is at worst sent twice with the same Message-ID, never lost. The loop around `send_due` is in `service`.
+"""
+
+import json
+import os
+import smtplib
+from collections.abc import Callable
+from datetime import timedelta
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
+
+import structlog
+
+from services.accounts.mails.render import render
+from services.accounts.store import mails
+from services.chassis.db import Database
+from services.chassis.keystore import KeyStore
+from services.chassis.settings import Settings
+
+LEASE: Final = timedelta(seconds=60)
+"""So long a process may take for one mail before another one tries it."""
+WAITS: Final = tuple(timedelta(seconds=seconds) for seconds in (5, 30, 120, 600, 1800)) + (timedelta(hours=2),) * 36
+"""Time to the next attempt after the first, second, … failure; then the mail is given up."""
+SMTP_SECONDS: Final = 10.0
+
+_log = structlog.get_logger(__name__)
+
+Post = Callable[[str, EmailMessage], None]
+"""Delivers the message with this id or raises OSError or SMTPException."""
+
+
+def post_for(settings: Settings) -> Post:
+    """Return what delivers mails by the settings: SMTP when `TESSERA_SMTP_URI` is set, else files."""
+    if settings.smtp_uri is None:
+        folder = settings.data_dir / "mail"
+        return lambda mail_id, message: write_file(folder, mail_id, message)
+    uri = settings.smtp_uri
+    return lambda mail_id, message: send_smtp(uri, message)
+
+
+def write_file(folder: Path, mail_id: str, message: EmailMessage) -> None:
+    """Write a message as `<mail id>.eml`, which sorts by time; it appears whole or not at all.
+
+    Raises: OSError when the folder cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    part = folder / f".{mail_id}.part"
+    # Mails hold links with tokens: nobody else may read them.
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(message.as_bytes())
+        file.flush()
+        os.fsync(file.fileno())
+    part.rename(folder / f"{mail_id}.eml")
+
+
+def send_smtp(uri: str, message: EmailMessage) -> None:
+    """Send a message by SMTP.
+
+    Args:
+        uri: `smtp://user:password@host:port`, or `smtps://` for TLS from the start; `smtp` takes STARTTLS when offered.
+
+    Raises: OSError or SMTPException when the server is away or refuses.
+    """
+    parts = urlsplit(uri)
+    host = parts.hostname or "localhost"
+    secure = parts.scheme == "smtps"
+    client = smtplib.SMTP_SSL if secure else smtplib.SMTP
+    with client(host, parts.port or (465 if secure else 25), timeout=SMTP_SECONDS) as connection:
+        if not secure and connection.has_extn("starttls"):
+            connection.starttls()
+        if parts.username:
+            connection.login(unquote(parts.username), unquote(parts.password or ""))
+        connection.send_message(message)
+
+
+def send_due(database: Database, keys: KeyStore, post: Post, public_url: str) -> bool:
+    """Send the one mail that is due longest.
+
+    Args:
+        database: of accounts.
+        keys: unseal the mail.
+        post: delivers it.
+        public_url: base of the links.
+
+    Returns:
+        Whether there was one, sent or not.
+    """
+    row = database.write(lambda unit: mails.claim(unit, LEASE))
+    if row is None:
+        return False
+    try:
+        post(row.id, _message(row, keys, public_url))
+    except (OSError, smtplib.SMTPException) as error:
+        wait = WAITS[row.attempts] if row.attempts < len(WAITS) else None
+        reason = f"{type(error).__name__}: {error}"
+        # The text of an SMTP refusal may hold the address: it stays in the table and out of the log (S21).
+        _log.warning("mail_failed", mail=row.id, attempt=row.attempts + 1, error=type(error).__name__)
+        database.write(lambda unit: mails.failed(unit, row.id, reason, wait))
+        return True
+    database.write(lambda unit: mails.sent(unit, row.id))
+    _log.info("mail_sent", mail=row.id, template=row.template)
+    return True
+
+
+def _message(row: Any, keys: KeyStore, public_url: str) -> EmailMessage:
+    content = json.loads(keys.unseal(row.sealed, f"mails:{row.id}"))
+    return render(
+        row.template,
+        row.language,
+        content["to"],
+        content["values"],
+        public_url=public_url,
+        mail_id=row.id,
+        created_at=row.created_at,
+    )

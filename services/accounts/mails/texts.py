@@ -1,0 +1,161 @@
+"""The texts of all mails by language. No names and nothing a stranger typed: the form can be filled with any address.
+
+A mail has a subject, an opening paragraph, for a link its path and label, and a closing paragraph.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One mail in one language; `path` is the page of the portal that the link opens, None without a link."""
+
+    subject: str
+    opening: str
+    closing: str
+    path: str | None = None
+    label: str = ""
+
+
+GREETING: Final = {"en": "Hello,", "de": "Guten Tag,"}
+SIGNATURE: Final = {"en": "Tessera license portal", "de": "Tessera-Lizenzportal"}
+
+TEXTS: Final[dict[str, dict[str, Text]]] = {
+    "activation": {
+        "en": Text(
+            "Activate your account",
+            "an account of the license portal was requested with this e-mail address. Open the link and confirm there "
+            "to activate it. The link works once, within 48 hours.",
+            "If you did not ask for an account, ignore this mail: without the link nothing happens.",
+            "/activate",
+            "Activate the account",
+        ),
+        "de": Text(
+            "Aktivieren Sie Ihr Konto",
+            "mit dieser E-Mail-Adresse wurde ein Konto im Lizenzportal angefordert. Öffnen Sie den Link und bestätigen "
+            "Sie dort, um es zu aktivieren. Der Link gilt einmal und 48 Stunden lang.",
+            "Haben Sie kein Konto angefordert? Dann ignorieren Sie diese Mail: Ohne den Link geschieht nichts.",
+            "/activate",
+            "Konto aktivieren",
+        ),
+    },
+    "already_registered": {
+        "en": Text(
+            "You have an account already",
+            "somebody registered with this e-mail address, which has an account already. Nothing was changed. "
+            "If you forgot the password, ask for a new one on the login page.",
+            "If it was not you, ignore this mail.",
+            "/login",
+            "To the login page",
+        ),
+        "de": Text(
+            "Sie haben schon ein Konto",
+            "mit dieser E-Mail-Adresse wurde eine Registrierung versucht; es gibt dazu schon ein Konto. Es wurde nichts "
+            "geändert. Falls Sie das Passwort vergessen haben, fordern Sie auf der Anmeldeseite ein neues an.",
+            "Waren Sie es nicht? Dann ignorieren Sie diese Mail.",
+            "/login",
+            "Zur Anmeldeseite",
+        ),
+    },
+    "password_reset": {
+        "en": Text(
+            "Set a new password",
+            "a new password was requested for your account. Open the link to set it. The link works once, within an hour.",
+            "If it was not you, ignore this mail: your password stays as it is.",
+            "/reset-password",
+            "Set a new password",
+        ),
+        "de": Text(
+            "Neues Passwort setzen",
+            "für Ihr Konto wurde ein neues Passwort angefordert. Öffnen Sie den Link, um es zu setzen. Der Link gilt "
+            "einmal und eine Stunde lang.",
+            "Waren Sie es nicht? Dann ignorieren Sie diese Mail: Ihr Passwort bleibt, wie es ist.",
+            "/reset-password",
+            "Neues Passwort setzen",
+        ),
+    },
+    "password_changed": {
+        "en": Text(
+            "Your password was changed",
+            "the password of your account was changed, and all other sessions were ended.",
+            "If it was not you, ask for a new password on the login page at once.",
+            "/login",
+            "To the login page",
+        ),
+        "de": Text(
+            "Ihr Passwort wurde geändert",
+            "das Passwort Ihres Kontos wurde geändert, und alle anderen Sitzungen wurden beendet.",
+            "Waren Sie es nicht? Dann fordern Sie auf der Anmeldeseite sofort ein neues Passwort an.",
+            "/login",
+            "Zur Anmeldeseite",
+        ),
+    },
+    "email_change": {
+        "en": Text(
+            "Confirm your new e-mail address",
+            "this is to become the address of an account of the license portal. Open the link and confirm there. "
+            "The link works once, within 48 hours.",
+            "If you did not ask for this, ignore this mail.",
+            "/confirm-email",
+            "Confirm the address",
+        ),
+        "de": Text(
+            "Bestätigen Sie Ihre neue E-Mail-Adresse",
+            "dies soll die Adresse eines Kontos im Lizenzportal werden. Öffnen Sie den Link und bestätigen Sie dort. "
+            "Der Link gilt einmal und 48 Stunden lang.",
+            "Haben Sie das nicht veranlasst? Dann ignorieren Sie diese Mail.",
+            "/confirm-email",
+            "Adresse bestätigen",
+        ),
+    },
+    "email_change_notice": {
+        "en": Text(
+            "A new e-mail address was asked for",
+            "a change of the e-mail address of your account was asked for. It takes effect once the new address is "
+            "confirmed.",
+            "If it was not you, change your password at once.",
+        ),
+        "de": Text(
+            "Eine neue E-Mail-Adresse wurde angefordert",
+            "für Ihr Konto wurde eine andere E-Mail-Adresse angefordert. Sie gilt, sobald die neue Adresse bestätigt ist.",
+            "Waren Sie es nicht? Dann ändern Sie sofort Ihr Passwort.",
+        ),
+    },
+    "invitation": {
+        "en": Text(
+            "You are invited to a company",
+            "a user of a company in the license portal invites you to work in it. Log in, or register with this "
+            "address first, then open the link and accept there. The link works once, within 14 days.",
+            "If you do not want to, ignore this mail.",
+            "/invitation",
+            "See the invitation",
+        ),
+        "de": Text(
+            "Sie sind in eine Firma eingeladen",
+            "ein Benutzer einer Firma im Lizenzportal lädt Sie ein, dort mitzuarbeiten. Melden Sie sich an oder "
+            "registrieren Sie sich zuerst mit dieser Adresse, öffnen Sie dann den Link und nehmen Sie dort an. Der Link "
+            "gilt einmal und 14 Tage lang.",
+            "Möchten Sie das nicht? Dann ignorieren Sie diese Mail.",
+            "/invitation",
+            "Einladung ansehen",
+        ),
+    },
+    "added_to_company": {
+        "en": Text(
+            "You were added to a company",
+            "a user of a company in the license portal added you to it. You find it after the next login.",
+            "If you do not know the company, ask the vendor's support.",
+            "/login",
+            "To the login page",
+        ),
+        "de": Text(
+            "Sie wurden einer Firma hinzugefügt",
+            "ein Benutzer einer Firma im Lizenzportal hat Sie ihr hinzugefügt. Sie finden sie nach der nächsten Anmeldung.",
+            "Kennen Sie die Firma nicht? Dann wenden Sie sich an den Support des Herstellers.",
+            "/login",
+            "Zur Anmeldeseite",
+        ),
+    },
+}
+"""Template -> language -> text."""
