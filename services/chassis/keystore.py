@@ -85,6 +85,20 @@ class KeyStore:
         self._keys.pop(purpose, None)
         return key
 
+    def named(self, purpose: str, kid: str) -> Key:
+        """Return one key of a purpose by its id, to finish what was recorded under it before a rotation.
+
+        Raises:
+            KeyStoreError: there is no such key (any more).
+        """
+        for _ in range(2):
+            for key in self._load(purpose):
+                if key.kid == kid:
+                    _log.debug("key_used", purpose=purpose, kid=kid)
+                    return key
+            self._keys.pop(purpose, None)
+        raise KeyStoreError(f"There is no key {kid} for {purpose} in {self._folder}.")
+
     def sign(self, purpose: str, algorithm: Algorithm, data: bytes) -> tuple[str, bytes]:
         """Sign bytes with the active key of a purpose.
 
