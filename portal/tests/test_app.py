@@ -1,0 +1,168 @@
+"""The plain pages: GET never consumes, POST does, and nothing from outside gets out unescaped."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import eventlet
+import eventlet.wsgi
+import pytest
+from werkzeug.test import Client
+from werkzeug.wrappers import Request, Response
+
+from portal.app import PAGES, Portal
+from portal.texts import LANGUAGES, TEXTS
+
+TOKEN = 'abc"><script>alert(1)</script>'
+
+
+class GatewayDouble:
+    """Answers as told and remembers what it was asked."""
+
+    address = ""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, str, dict[str, Any], dict[str, str]]] = []
+        self.answers: dict[str, tuple[int, dict[str, Any]]] = {}
+
+    def app(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        request = Request(environ)
+        self.calls.append((request.method, request.path, request.get_json(silent=True) or {}, dict(request.headers)))
+        status, body = self.answers.get(request.path, (204, {}))
+        response = Response(json.dumps(body) if body else "", status, mimetype="application/json")
+        return response(environ, start_response)
+
+
+@pytest.fixture
+def gateway() -> Iterator[GatewayDouble]:
+    double = GatewayDouble()
+    listener = eventlet.listen(("127.0.0.1", 0))
+    double.address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    serving = eventlet.spawn(eventlet.wsgi.server, listener, double.app, log_output=False)
+    yield double
+    serving.kill()
+    listener.close()
+
+
+@pytest.fixture
+def portal(gateway: GatewayDouble) -> Client:
+    return Client(Portal(gateway.address))
+
+
+FORMS = {
+    "/activate": ({}, "/v1/registrations/confirmations", {"token": TOKEN}),
+    "/reset": (
+        {"password": "correct horse"},
+        "/v1/password-resets/confirmations",
+        {"token": TOKEN, "password": "correct horse"},
+    ),
+    "/invitation": (
+        {"email": "ann@example.com", "password": "secret"},
+        "/v1/invitations/acceptances",
+        {"token": TOKEN},
+    ),
+}
+
+
+def test_every_page_is_tested() -> None:
+    assert FORMS.keys() == PAGES.keys()
+
+
+@pytest.mark.parametrize("path", FORMS)
+def test_opening_a_link_calls_nothing_and_shows_a_form_with_the_token_escaped(
+    portal: Client, gateway: GatewayDouble, path: str
+) -> None:
+    response = portal.get(path, query_string={"token": TOKEN})
+    assert response.status_code == 200
+    assert gateway.calls == []
+    assert "<script>" not in response.text
+    assert "abc&#34;&gt;&lt;script&gt;" in response.text
+    assert response.headers["Referrer-Policy"] == "no-referrer"
+    assert response.headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize("path", FORMS)
+def test_sending_the_form_consumes_the_token_once_per_form(portal: Client, gateway: GatewayDouble, path: str) -> None:
+    fields, route, body = FORMS[path]
+    gateway.answers["/v1/sessions"] = (201, {"access_token": "access"})
+    form = re.search(r'name="key" value="([^"]+)"', portal.get(path, query_string={"token": TOKEN}).text)
+    assert form is not None
+    response = portal.post(path, data={"token": TOKEN, "key": form[1], **fields})
+    assert response.status_code == 200
+    assert TEXTS["en"][f"{PAGES[path].name}.done"] in response.text
+    method, _, sent, headers = next(call for call in gateway.calls if call[1] == route)
+    assert (method, sent, headers["Idempotency-Key"]) == ("POST", body, form[1])
+
+
+def test_invitation_uses_a_session_and_ends_it(portal: Client, gateway: GatewayDouble) -> None:
+    gateway.answers["/v1/sessions"] = (201, {"access_token": "access"})
+    portal.post("/invitation", data={"token": "t", "key": "k", "email": "ann@example.com", "password": "secret"})
+    assert [(call[0], call[1]) for call in gateway.calls] == [
+        ("POST", "/v1/sessions"),
+        ("POST", "/v1/invitations/acceptances"),
+        ("DELETE", "/v1/sessions/current"),
+    ]
+    assert gateway.calls[1][3]["Authorization"] == "Bearer access"
+
+
+def test_failed_login_accepts_no_invitation_and_tells_why(portal: Client, gateway: GatewayDouble) -> None:
+    gateway.answers["/v1/sessions"] = (401, {"detail": "E-mail or password is wrong."})
+    response = portal.post("/invitation", data={"token": "t", "key": "k", "email": "a@b.example", "password": "x"})
+    assert response.status_code == 401
+    assert "E-mail or password is wrong." in response.text
+    assert [call[1] for call in gateway.calls] == ["/v1/sessions"]
+
+
+def test_refusal_is_shown_in_the_gateways_words_and_escaped(portal: Client, gateway: GatewayDouble) -> None:
+    gateway.answers["/v1/registrations/confirmations"] = (409, {"detail": "Der Link ist <b>alt</b>."})
+    response = portal.post("/activate", data={"token": "t", "key": "k"}, headers={"Accept-Language": "de-CH, en;q=0.5"})
+    assert response.status_code == 409
+    assert "Der Link ist &lt;b&gt;alt&lt;/b&gt;." in response.text
+    assert TEXTS["de"]["failed.title"] in response.text
+    assert gateway.calls[0][3]["Accept-Language"] == "de"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "language"),
+    [("", "en"), ("de", "de"), ("de-CH, en;q=0.5", "de"), ("fr, de;q=0.8, en;q=0.9", "en"), ("fr", "en"), ("*", "en")],
+)
+def test_language_is_the_best_one_we_have(portal: Client, wanted: str, language: str) -> None:
+    response = portal.get("/", headers={"Accept-Language": wanted})
+    assert response.headers["Content-Language"] == language
+    assert TEXTS[language]["home.text"] in response.text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "data", "status"),
+    [
+        ("GET", "/activate", None, 400),
+        ("POST", "/activate", {"token": "t"}, 400),
+        ("POST", "/reset", {"token": "t", "key": "k"}, 400),
+        ("PUT", "/activate", None, 405),
+        ("POST", "/", None, 404),
+        ("GET", "/nothing", None, 404),
+        ("POST", "/reset", {"token": "t" * 20_000, "key": "k", "password": "long enough"}, 413),
+    ],
+)
+def test_bad_request_is_told_apart_and_calls_nothing(
+    portal: Client, gateway: GatewayDouble, method: str, path: str, data: dict[str, str] | None, status: int
+) -> None:
+    response = portal.open(path, method=method, data=data)
+    assert response.status_code == status
+    assert response.mimetype == "text/html"
+    assert gateway.calls == []
+
+
+def test_unreachable_gateway_is_503_with_a_plain_sentence() -> None:
+    listener = eventlet.listen(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    listener.close()
+    response = Client(Portal(f"http://127.0.0.1:{port}")).post("/activate", data={"token": "t", "key": "k"})
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
+    assert TEXTS["en"]["failed.unreachable"] in response.text
+
+
+def test_languages_have_the_same_texts() -> None:
+    for language in LANGUAGES:
+        assert TEXTS[language].keys() == TEXTS["en"].keys(), language
