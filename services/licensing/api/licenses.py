@@ -28,6 +28,7 @@ RULES: Final[dict[str, str]] = {
 ERRORS: Final[dict[str, str]] = {
     "licensing.rule_violated": "The licenses do not go together on this device; `rule` names why, `allowed` what would.",
     "licensing.source_not_usable": "A project in `sources` is not an open project of your company; leave it out.",
+    "licensing.power_needed": "You may see this but not do it here: ask a user of the company that owns the project.",
     "licensing.line_not_found": "The device has no such license line; list its licenses.",
     "licensing.file_issued": "A license file was issued for this assignment, so it can no longer be taken back.",
     "licensing.line_not_yours": "The assignment was paid by another company; only that company can take it back.",

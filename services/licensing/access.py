@@ -1,0 +1,162 @@
+"""What a caller may do with a device or a project here; who the caller is comes from the token, the powers from projects.
+
+Facts of other rooms are asked for before a transaction begins (rule D3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from services.accounts.api import Actor
+from services.chassis.context import Call
+from services.chassis.db import Database
+from services.chassis.errors import ServiceError, conflict, forbidden, not_found
+from services.devices.api import DevicesClient
+from services.licensing.store import projects as store
+from services.licensing.store.projects import ProjectCopy
+from services.projects.api import ERRORS, OPEN, ProjectsClient
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device record as devices told it for this caller."""
+
+    device_id: str
+    hardware_id: str
+    type: str
+    company_id: str
+    project_id: str
+    rma: bool
+    held_by_others: bool
+    powers: frozenset[str]
+
+    @classmethod
+    def of(cls, facts: dict[str, Any]) -> Device:
+        """Read the answer of `get_device_facts`."""
+        return cls(
+            facts["device_id"],
+            facts["hardware_id"],
+            facts["type"],
+            facts["company_id"],
+            facts["project_id"],
+            bool(facts["rma"]),
+            bool(facts["held_by_others"]),
+            frozenset(facts["powers"]),
+        )
+
+    def concerned(self, actor: Actor) -> list[str]:
+        """Return the companies that must see what is done here: the project's owner, and the guest who did it."""
+        guest = actor.company_id
+        if guest is None or guest == self.company_id or actor.owns(self.company_id):
+            return [self.company_id]
+        return [self.company_id, guest]
+
+
+def get_device(call: Call, devices: DevicesClient, device_id: str, power: str) -> Device:
+    """Return a device that the caller may do something with.
+
+    Args:
+        power: name of the power in the device's project, of the published table.
+
+    Raises: devices.device_not_found, licensing.power_needed.
+    """
+    device = Device.of(devices.get_device_facts(call, device_id=device_id))
+    require_power(device.powers, power)
+    return device
+
+
+def require_power(powers: Collection[str], power: str) -> None:
+    """Refuse a caller without a power in a project.
+
+    Raises: licensing.power_needed.
+    """
+    if power not in powers:
+        raise forbidden(
+            "licensing.power_needed",
+            "You may see this but not do it here: ask a user of the company that owns the project.",
+            power=power,
+        )
+
+
+def refuse_rma(device: Device) -> None:
+    """Refuse a device that is marked RMA (DEV-8).
+
+    Raises: licensing.device_rma.
+    """
+    if device.rma:
+        raise conflict(
+            "licensing.device_rma",
+            f"{device.hardware_id} is marked RMA and takes no licenses; only the vendor's staff take the mark off.",
+        )
+
+
+def get_project(call: Call, database: Database, projects: ProjectsClient, project_id: str, power: str) -> ProjectCopy:
+    """Return a project that the caller may do something in, as projects tells it now; the copy here is brought up to date.
+
+    Raises: projects.not_found, licensing.power_needed.
+    """
+    access = projects.get_access(call, project_id=project_id)
+    project = ProjectCopy(access["project_id"], access["company_id"], access["name"], access["state"])
+    require_power(access["powers"], power)
+    if database.read(lambda connection: store.get(connection, project_id)) != project:
+        database.write(lambda unit: store.save(unit.connection, project))
+    return project
+
+
+def know_project(call: Call, database: Database, projects: ProjectsClient, project_id: str) -> ProjectCopy:
+    """Return the copy of a project, asking projects only if it was never heard of here.
+
+    Raises: projects.not_found.
+    """
+    copy = database.read(lambda connection: store.get(connection, project_id))
+    if copy is not None:
+        return copy
+    access = projects.get_access(call, project_id=project_id)
+    project = ProjectCopy(access["project_id"], access["company_id"], access["name"], access["state"])
+    database.write(lambda unit: store.save(unit.connection, project))
+    return project
+
+
+def own_projects(
+    call: Call, database: Database, projects: ProjectsClient, project_ids: Collection[str]
+) -> dict[str, ProjectCopy]:
+    """Return projects of the caller's own company; anything else answers like an id that does not exist (S8d).
+
+    Raises: projects.not_found, licensing.source_not_usable.
+    """
+    actor = Actor.of(call)
+    found = {}
+    for project_id in dict.fromkeys(project_ids):
+        project = know_project(call, database, projects, project_id)
+        if not actor.owns(project.company_id):
+            raise _no_such_project()
+        if project.state != OPEN:
+            raise conflict(
+                "licensing.source_not_usable",
+                f"The project {project.name} is {project.state}, so nothing can be drawn from it: leave it out.",
+                project_id=project_id,
+            )
+        found[project_id] = project
+    return found
+
+
+def see_project(call: Call, database: Database, projects: ProjectsClient, project_id: str) -> ProjectCopy:
+    """Return a project that the caller may see; own ones are known here, others are asked for.
+
+    Raises: projects.not_found.
+    """
+    actor = Actor.of(call)
+    if actor.project_id not in (None, project_id):
+        raise _no_such_project()
+    copy = database.read(lambda connection: store.get(connection, project_id))
+    if copy is not None and actor.owns(copy.company_id):
+        return copy
+    access = projects.get_access(call, project_id=project_id)
+    return ProjectCopy(access["project_id"], access["company_id"], access["name"], access["state"])
+
+
+def _no_such_project() -> ServiceError:
+    # The text is the owner's, so that a stranger's id answers byte for byte like one that does not exist.
+    return not_found("projects.not_found", ERRORS["projects.not_found"])

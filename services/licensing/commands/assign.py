@@ -1,0 +1,227 @@
+"""Assigning licenses to a device (LIC-1 to LIC-3): the busiest write of the product, so its statements are few."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from services.accounts.api import SCOPE_WRITE, Actor
+from services.chassis.context import Call
+from services.chassis.db import Database, Unit
+from services.chassis.errors import ServiceError, conflict, unavailable
+from services.chassis.ids import new_id
+from services.devices.api import DevicesClient
+from services.licensing import access
+from services.licensing.access import Device
+from services.licensing.commands.naming import merged_lines, name_of, refuse_not_offered, rule_violated
+from services.licensing.commands.running import run
+from services.licensing.domain.catalogue import Catalogue, DeviceType, LicenseType
+from services.licensing.domain.drawing import Draw, plan_draws
+from services.licensing.domain.rules import RuleViolationError, check_assignment
+from services.licensing.store import ledger, lines, projects
+from services.licensing.store.catalogue import get_catalogue
+from services.licensing.store.ledger import Entry
+from services.licensing.store.projects import ProjectCopy
+from services.projects.api import ADD, DRAW, ProjectsClient
+
+
+def assign_licenses(
+    database: Database, call: Call, request: Mapping[str, Any], *, devices: DevicesClient, projects: ProjectsClient
+) -> dict[str, Any]:
+    """Put licenses on a device and pay them from its project, then from `sources` as listed (LIC-3).
+
+    Raises: devices.device_not_found, licensing.power_needed, licensing.license_type_unknown,
+        licensing.version_not_offered, licensing.device_rma, licensing.rule_violated, licensing.insufficient_balance,
+        licensing.source_not_usable, projects.not_found.
+    Emits: licenses_assigned, to each company concerned.
+    """
+    actor = Actor.of(call)
+    actor.require_scope(SCOPE_WRITE)
+    device = access.get_device(call, devices, request["device_id"], ADD)
+    catalogue = get_catalogue(database)
+    new = merged_lines(catalogue, request["licenses"])
+    refuse_not_offered(catalogue, new)
+    if request["sources"]:
+        access.require_power(device.powers, DRAW)
+        access.own_projects(call, database, projects, request["sources"])
+    assignment = _Assignment(actor, device, catalogue, new, request["sources"])
+    try:
+        return run(database, call, "assign_licenses", request, assignment)
+    except UnknownProjectError:
+        # Nothing was changed: the device moved into a project that was never heard of here.
+        access.know_project(call, database, projects, device.project_id)
+        return run(database, call, "assign_licenses", request, assignment)
+
+
+def device_type_of(catalogue: Catalogue, model: str) -> DeviceType:
+    """Return a model's row of the catalogue; a model without one can hold nothing but what has no maximum."""
+    return catalogue.device_types.get(model) or DeviceType(model, "gateway", 0, {})
+
+
+def resolved(catalogue: Catalogue, quantities: Mapping[str, int]) -> dict[LicenseType, int]:
+    """Return quantities by license type instead of by its id."""
+    return {catalogue.license_types[license_type]: n for license_type, n in quantities.items()}
+
+
+class UnknownProjectError(Exception):
+    """A device is in a project that has no copy here yet; nothing was changed."""
+
+
+class _Assignment:
+    """One assignment, as a unit of work that may run more than once."""
+
+    def __init__(
+        self,
+        actor: Actor,
+        device: Device,
+        catalogue: Catalogue,
+        new: Mapping[LicenseType, int],
+        sources: Sequence[str],
+    ) -> None:
+        self.actor = actor
+        self.device = device
+        self.catalogue = catalogue
+        self.new = new
+        self.sources = [source for source in sources if source != device.project_id]
+
+    def __call__(self, unit: Unit) -> dict[str, Any]:
+        """Check, book, note the lines, tell the companies."""
+        access.refuse_rma(self.device)
+        ledger.lock_device(unit, self.device.hardware_id)
+        self._check_rules(unit)
+        known = projects.get_many(unit.connection, [self.device.project_id, *self.sources])
+        if self.device.project_id not in known:
+            raise UnknownProjectError(self.device.project_id)
+        transfer_id = new_id()
+        draws = self._draw(unit)
+        try:
+            ledger.post(unit, transfer_id, "assign", self._entries(draws), company_id=self.device.company_id)
+        except ledger.ShortError:
+            raise self._shortage(unit) from None
+        assigned = self._note_lines(unit, transfer_id, draws)
+        return self._tell(unit, assigned, draws, known)
+
+    def _check_rules(self, unit: Unit) -> None:
+        installed = lines.installed_quantities(unit.connection, self.device.hardware_id)
+        try:
+            check_assignment(
+                device_type_of(self.catalogue, self.device.type), resolved(self.catalogue, installed), self.new
+            )
+        except RuleViolationError as violation:
+            raise rule_violated(violation) from None
+
+    @property
+    def _needed(self) -> dict[str, int]:
+        return {license_type.id: n for license_type, n in self.new.items() if license_type.from_stock}
+
+    def _draw(self, unit: Unit) -> list[Draw]:
+        if not self.sources:
+            # The conditional update of the booking decides; a look before it would only cost a statement.
+            return [Draw(self.device.project_id, license_type, n) for license_type, n in self._needed.items()]
+        order = [self.device.project_id, *self.sources]
+        pools = {ledger.project_pool(project_id): project_id for project_id in order}
+        locked = ledger.lock_stock(unit.connection, list(pools), list(self._needed))
+        stock = {(pools[pool_id], license_type): n for (pool_id, license_type), n in locked.items()}
+        draws, missing = plan_draws(self._needed, stock, order)
+        if missing:
+            raise self._shortage(unit)
+        return draws
+
+    def _entries(self, draws: Sequence[Draw]) -> list[Entry]:
+        target = ledger.device_pool(self.device.hardware_id)
+        entries = [Entry(ledger.project_pool(d.project_id), d.license_type, -d.quantity) for d in draws]
+        entries += [Entry(ledger.ISSUED, t.id, -n) for t, n in self.new.items() if not t.from_stock]
+        return entries + [Entry(target, license_type.id, n) for license_type, n in self.new.items()]
+
+    def _note_lines(self, unit: Unit, transfer_id: str, draws: Sequence[Draw]) -> list[dict[str, Any]]:
+        rows, assigned = [], []
+        for license_type, quantity in self.new.items():
+            line_id = new_id()
+            paid = [[d.project_id, d.quantity] for d in draws if d.license_type == license_type.id]
+            rows.append(
+                {
+                    "id": line_id,
+                    "hardware_id": self.device.hardware_id,
+                    "license_type": license_type.id,
+                    "quantity": quantity,
+                    "state": lines.INSTALLED,
+                    "file_issued": lines.NO_FILE,
+                    "transfer_id": transfer_id,
+                    "company_id": self.device.company_id,
+                    "project_id": self.device.project_id,
+                    "draws": json.dumps(paid or [[ledger.ISSUED, quantity]], separators=(",", ":")),
+                    "assigned_by": self.actor.user_id,
+                    "assigned_at": unit.now,
+                }
+            )
+            assigned.append(
+                {"id": line_id, "license_type": license_type.id, "name": license_type.name, "quantity": quantity}
+            )
+        lines.insert(unit.connection, rows)
+        return assigned
+
+    def _tell(
+        self, unit: Unit, assigned: list[dict[str, Any]], draws: Sequence[Draw], known: Mapping[str, ProjectCopy]
+    ) -> dict[str, Any]:
+        drawn = [
+            {**known[d.project_id].ref(), "license_type": d.license_type, "quantity": d.quantity} for d in draws
+        ]
+        for company_id in self.device.concerned(self.actor):
+            unit.emit(
+                "licenses_assigned",
+                subject=self.device.hardware_id,
+                data={"project": known[self.device.project_id].ref(), "licenses": assigned, "drawn": drawn},
+                company_id=company_id,
+                project_id=self.device.project_id,
+                device_id=self.device.device_id,
+                hardware_id=self.device.hardware_id,
+            )
+        return {"licenses": assigned, "drawn": drawn}
+
+    def _shortage(self, unit: Unit) -> ServiceError:
+        """Make the refusal of LIC-3: what is missing, and which own projects hold some."""
+        needed = self._needed
+        chosen = [self.device.project_id, *self.sources]
+        held = projects.stock(unit.connection, project_ids=chosen, license_types=list(needed))
+        stock = {(row.project_id, row.license_type): row.n for row in held}
+        _, missing = plan_draws(needed, stock, chosen)
+        if not missing:
+            # Somebody put licenses back between the booking and this look; the same request may work now.
+            return unavailable(detail="The stock changed while it was looked at; nothing was booked. Repeat the request.")
+        others = projects.stock(
+            unit.connection, company_ids=self.actor.company_ids, license_types=list(missing)
+        )
+        shortages = [
+            {
+                "license_type": license_type,
+                "name": name_of(self.catalogue, license_type),
+                "needed": needed[license_type],
+                "missing": quantity,
+                "projects": [
+                    {"id": row.project_id, "name": row.name, "available": row.n}
+                    for row in others
+                    if row.license_type == license_type and row.project_id != self.device.project_id
+                ],
+            }
+            for license_type, quantity in missing.items()
+        ]
+        return insufficient(shortages, with_sources=bool(self.sources))
+
+
+def insufficient(shortages: Sequence[Mapping[str, Any]], *, with_sources: bool = False) -> ServiceError:
+    """Make `licensing.insufficient_balance`."""
+    texts = [f"{s['missing']} {s['name']}" for s in shortages]
+    others = any(s["projects"] for s in shortages)
+    where = "in the project and the chosen others" if with_sources else "in the project"
+    remedy = (
+        "choose projects that hold some as `sources`, in the order in which to draw."
+        if others
+        else "take fewer, or add an activation key."
+    )
+    return conflict(
+        "licensing.insufficient_balance",
+        f"There are too few licenses {where}: {', '.join(texts)} missing; {remedy}",
+        shortages=list(shortages),
+    )
+

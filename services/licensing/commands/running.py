@@ -1,0 +1,42 @@
+"""How commands run: once per command id, or as a rehearsal that is rolled back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from services.chassis.context import Call
+from services.chassis.db import Database, Unit
+
+Work = Callable[[Unit], dict[str, Any]]
+
+
+class _Rehearsed(Exception):  # noqa: N818 - it carries an answer out of a transaction, it is no error
+    def __init__(self, answer: dict[str, Any]) -> None:
+        super().__init__()
+        self.answer = answer
+
+
+def run(
+    database: Database, call: Call, name: str, request: Mapping[str, Any], work: Work, *, sealed: bool = False
+) -> dict[str, Any]:
+    """Run a command, or only rehearse it when the request says `dry_run`.
+
+    A rehearsal does the very same work and throws it away, so it refuses what the real thing would refuse.
+    """
+    if request.get("dry_run"):
+        return rehearse(database, call, work)
+    answer = database.command(call, name, request, work, sealed=sealed)
+    return answer or {}
+
+
+def rehearse(database: Database, call: Call, work: Work) -> dict[str, Any]:
+    """Return what work would answer, and change nothing."""
+
+    def rolled_back(unit: Unit) -> dict[str, Any]:
+        raise _Rehearsed(work(unit))
+
+    try:
+        return database.write(rolled_back, call=call)
+    except _Rehearsed as rehearsed:
+        return rehearsed.answer
