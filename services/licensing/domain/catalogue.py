@@ -146,7 +146,12 @@ def expand(data: Mapping[str, Any]) -> tuple[list[LicenseType], list[DeviceType]
         types += [_counted(entry, version) for entry in data["counted"]]
     types += [_counted(entry, entry.get("version")) for entry in data["others"]]
     models = [
-        DeviceType(model, row["category"], row.get("warranty_months", data["warranty_months"]), {**data["maxima"], **row["maxima"]})
+        DeviceType(
+            model,
+            row["category"],
+            row.get("warranty_months", data["warranty_months"]),
+            {**data["maxima"], **row["maxima"]},
+        )
         for model, row in data["device_types"].items()
     ]
     return types, models, {int(version): bool(offered) for version, offered in data["versions"].items()}

@@ -29,7 +29,7 @@ from services.licensing.models.base import Base
 
 
 class FileCounter(Base):
-    """The highest counter given to a file of a device; one row per hardware id, locked while a file is recorded."""
+    """The highest counter given to a file of a device; its row is locked while a file or certificate is recorded."""
 
     __tablename__ = "file_counters"
 
@@ -47,7 +47,12 @@ class LicenseFileRow(Base):
         CheckConstraint("state IN ('active', 'returned', 'void')", name="state"),
         CheckConstraint("counter > 0", name="counter"),
         CheckConstraint("(content IS NULL) = (signed_at IS NULL)", name="signed"),
-        Index("ix_license_files_unsigned", "recorded_at", postgresql_where=text("signed_at IS NULL")),
+        Index(
+            "ix_license_files_unsigned",
+            "recorded_at",
+            postgresql_where=text("signed_at IS NULL"),
+            sqlite_where=text("signed_at IS NULL"),
+        ),
     )
 
     serial: Mapped[str] = mapped_column(String(36), primary_key=True)
@@ -135,6 +140,7 @@ class DeviceCertificate(Base):
     key_digest: Mapped[str] = mapped_column(String(64), index=True)
     public_key: Mapped[bytes] = mapped_column(LargeBinary)
     authority: Mapped[str] = mapped_column(ForeignKey("authorities.kid"))
+    crl_url: Mapped[str] = mapped_column(String(300))
     not_before: Mapped[datetime] = mapped_column(UtcDateTime)
     not_after: Mapped[datetime] = mapped_column(UtcDateTime)
     recorded_at: Mapped[datetime] = mapped_column(UtcDateTime)

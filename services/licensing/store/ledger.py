@@ -70,12 +70,7 @@ _DEBIT = (
     )
     .values(n=Balance.n - bindparam("q"))
 )
-_BUMP = (
-    sa.update(Pool)
-    .where(Pool.id == bindparam("pool"))
-    .values(revision=Pool.revision + 1)
-    .returning(Pool.revision)
-)
+_BUMP = sa.update(Pool).where(Pool.id == bindparam("pool")).values(revision=Pool.revision + 1).returning(Pool.revision)
 _INSERT_TRANSFER = sa.insert(Transfer)
 _INSERT_ENTRIES = sa.insert(TransferEntry)
 
@@ -175,7 +170,9 @@ def post(
     )
 
 
-def lock_stock(connection: Connection, pool_ids: Sequence[str], license_types: Sequence[str]) -> dict[tuple[str, str], int]:
+def lock_stock(
+    connection: Connection, pool_ids: Sequence[str], license_types: Sequence[str]
+) -> dict[tuple[str, str], int]:
     """Lock balances in the canonical order and return them by pool and license type; absent means none."""
     rows = connection.execute(
         sa.select(Balance.pool_id, Balance.license_type, Balance.n)

@@ -84,9 +84,7 @@ def insert(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     connection.execute(_INSERT, rows)
 
 
-def end(
-    connection: Connection, line_ids: Collection[str], *, state: str, now: datetime, transfer_id: str
-) -> int:
+def end(connection: Connection, line_ids: Collection[str], *, state: str, now: datetime, transfer_id: str) -> int:
     """End installed lines with the transfer that took them off; returns how many were still installed."""
     return connection.execute(
         sa.update(DeviceLine)

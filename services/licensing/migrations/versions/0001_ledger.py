@@ -179,9 +179,7 @@ def _ledger_tables(metadata: sa.MetaData) -> sa.Table:
         sa.CheckConstraint("file_issued IN ('none', 'encrypted', 'plain')", name="file_issued_known"),
     )
     installed = sa.text("state = 'installed'")
-    sa.Index(
-        "ix_device_lines_installed", lines.c.hardware_id, postgresql_where=installed, sqlite_where=installed
-    )
+    sa.Index("ix_device_lines_installed", lines.c.hardware_id, postgresql_where=installed, sqlite_where=installed)
     return pools
 
 

@@ -1,0 +1,121 @@
+"""The device authority itself: root and issuing certificates on first use, chains, revocation list, verification keys."""
+
+from __future__ import annotations
+
+import base64
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ec
+from sqlalchemy import Connection
+
+from services.chassis.db import Database, Unit
+from services.chassis.keystore import Key, KeyStore
+from services.licensing.certificates import profile
+from services.licensing.store import certificates as store
+
+ROOT_KEY, ISSUING_KEY, FILE_KEY, TEXT_KEY = "device-root", "device-issuing", "license-files", "license-text"
+CRL_EVERY = timedelta(days=1)
+CRL_NEXT_UPDATE = timedelta(days=7)
+_log = structlog.get_logger(__name__)
+
+
+def private(key: Key) -> ec.EllipticCurvePrivateKey:
+    """Return a key's private part, which in this room is always on P-256."""
+    if not isinstance(key.private, ec.EllipticCurvePrivateKey):
+        raise TypeError(f"The key {key.kid} is not on P-256.")
+    return key.private
+
+
+def issuing_authority(database: Database, keystore: KeyStore) -> tuple[Key, x509.Certificate]:
+    """Return the issuing authority's key and certificate, made under the root on first use.
+
+    The root's key is touched only here; once the issuing authority exists, its file can be taken off the machine.
+    """
+    key = keystore.active(ISSUING_KEY, "ES256")
+    row = database.read(lambda connection: store.authority(connection, key.kid))
+    if row is None:
+        root_key = keystore.active(ROOT_KEY, "ES256")
+
+        def make(unit: Unit) -> None:
+            root_row = store.authority(unit.connection, root_key.kid)
+            if root_row is None:
+                root = profile.make_root(private(root_key), unit.now)
+                store.insert_authority(unit.connection, root_key.kid, store.ROOT, profile.pem(root), unit.now)
+                root_row = store.authority(unit.connection, root_key.kid)
+                assert root_row is not None
+            root = x509.load_pem_x509_certificate(root_row.certificate.encode())
+            issuing = profile.make_issuing(private(key).public_key(), key.kid[-8:], root, private(root_key), unit.now)
+            store.insert_authority(unit.connection, key.kid, store.ISSUING, profile.pem(issuing), unit.now)
+
+        database.write(make)
+        _log.info("device_authority_created", kid=key.kid, root=root_key.kid)
+        row = database.read(lambda connection: store.authority(connection, key.kid))
+        assert row is not None
+    return key, x509.load_pem_x509_certificate(row.certificate.encode())
+
+
+def chain(connection: Connection, kid: str) -> str:
+    """Return the PEM of an issuing authority and of its root."""
+    issuing = store.authority(connection, kid)
+    assert issuing is not None
+    issuer = x509.load_pem_x509_certificate(issuing.certificate.encode())
+    for row in store.authorities(connection, store.ROOT):
+        root = x509.load_pem_x509_certificate(row.certificate.encode())
+        if _issued_by(issuer, root):
+            return str(issuing.certificate) + str(row.certificate)
+    raise LookupError(f"The root of the authority {kid} is not stored.")
+
+
+def device_ca(database: Database, keystore: KeyStore) -> dict[str, Any]:
+    """Publish all issuing authorities, newest first, and the roots, in PEM."""
+    issuing_authority(database, keystore)
+
+    def work(connection: Connection) -> str:
+        rows = store.authorities(connection, store.ISSUING) + store.authorities(connection, store.ROOT)
+        return "".join(row.certificate for row in rows)
+
+    return {"content_type": "application/x-pem-file", "content": database.read(work)}
+
+
+def device_crl(database: Database, keystore: KeyStore) -> dict[str, Any]:
+    """Publish the revocation list; a new one is signed once a day and after every revocation."""
+    key, issuer = issuing_authority(database, keystore)
+
+    def work(unit: Unit) -> bytes:
+        newest = store.newest_list(unit.connection)
+        last = store.last_revocation(unit.connection)
+        if (
+            newest is not None
+            and unit.now - newest.issued_at < CRL_EVERY
+            and (last is None or last <= newest.issued_at)
+        ):
+            return bytes(newest.content)
+        number = 1 if newest is None else newest.number + 1
+        revoked = store.revoked(unit.connection, key.kid)
+        content = profile.make_crl(revoked, number, issuer, private(key), unit.now, unit.now + CRL_NEXT_UPDATE)
+        if store.insert_list(unit.connection, number, unit.now, content):
+            return content
+        newest = store.newest_list(unit.connection)
+        assert newest is not None
+        return bytes(newest.content)
+
+    content = database.write(work)
+    return {"content_type": "application/pkix-crl", "content_base64": base64.b64encode(content).decode()}
+
+
+def signing_keys(keystore: KeyStore) -> dict[str, Any]:
+    """Publish the keys that license files are verified with, as a JWK set; a rotated key stays in it."""
+    keystore.reload()
+    return {"keys": keystore.public_jwks(FILE_KEY, "ES256")}
+
+
+def _issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (InvalidSignature, ValueError, TypeError):
+        return False
+    return True

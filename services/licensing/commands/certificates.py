@@ -1,0 +1,289 @@
+"""Certificates of devices: request, renewal, revocation (LIC-10, rules L9, S16)."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from sqlalchemy import Connection, Row
+
+from services.accounts.api import Actor
+from services.chassis.context import Call
+from services.chassis.db import Database, Unit
+from services.chassis.errors import ServiceError, conflict, forbidden, invalid, not_found
+from services.chassis.faults import fail_point
+from services.chassis.keystore import KeyStore
+from services.devices.api import DevicesClient
+from services.licensing.api.files import ERRORS
+from services.licensing.certificates import profile
+from services.licensing.certificates.requests import key_bytes, key_digest, read_request
+from services.licensing.commands import device_access
+from services.licensing.commands.authority import chain, issuing_authority, private
+from services.licensing.files.errors import FormatError
+from services.licensing.files.payload import write_time
+from services.licensing.files.returns import read_proof, split_proof
+from services.licensing.files.signing import verify
+from services.licensing.store import certificates as store
+from services.projects.api import REQUEST_CERTIFICATE
+
+RIGHT = "REQUEST_CERTIFICATE"
+RENEW_BEFORE = timedelta(days=90)
+"""A request with the same key gets the same certificate until this long before its end."""
+_log = structlog.get_logger(__name__)
+
+
+def request_certificate(
+    database: Database,
+    keystore: KeyStore,
+    call: Call,
+    request: Mapping[str, Any],
+    *,
+    devices: DevicesClient,
+    crl_url: str,
+) -> dict[str, Any]:
+    """Certify a device's key on a user's or staff's request.
+
+    Raises: licensing.request_malformed, .request_bad_signature, .request_wrong_key, .request_key_known,
+        .held_by_others, .proof_needed, .proof_invalid, .device_rma, accounts.right_needed, projects.power_needed.
+    Emits: certificate_issued.
+    """
+    facts = devices.get_device_facts(call, device_id=request["device_id"])
+    return _Request(database, keystore, call, facts, crl_url).run(request["pem"], request.get("proof"))
+
+
+def request_device_certificate(
+    database: Database,
+    keystore: KeyStore,
+    call: Call,
+    request: Mapping[str, Any],
+    *,
+    devices: DevicesClient,
+    crl_url: str,
+) -> dict[str, Any]:
+    """Certify a device's key on its own request, with the login of the device door.
+
+    Raises: as `request_certificate`, and accounts.scope_needed.
+    Emits: certificate_issued.
+    """
+    device_access.require_device_scope(call)
+    facts = device_access.record_of(call, devices, request["hardware_id"])
+    return _Request(database, keystore, call, facts, crl_url).run(request["pem"], None)
+
+
+class _Request:
+    """One request on its way: who asks for which device, and whether they may."""
+
+    def __init__(
+        self, database: Database, keystore: KeyStore, call: Call, facts: device_access.Facts, crl_url: str
+    ) -> None:
+        self.database, self.keystore, self.call, self.facts, self.crl_url = database, keystore, call, facts, crl_url
+        self.hardware_id = str(facts["hardware_id"])
+
+    def run(self, upload: str, proof: str | None) -> dict[str, Any]:
+        """Check, record, sign, store; a repetition finishes what a crash left undone."""
+        pem, block = split_proof(upload)
+        proof = proof or block
+        try:
+            key = read_request(pem)
+        except FormatError as error:
+            raise invalid(f"licensing.request_{error.reason}", error.detail) from error
+        if self.facts["rma"]:
+            raise conflict("licensing.device_rma", ERRORS["licensing.device_rma"])
+        authority, _ = issuing_authority(self.database, self.keystore)
+        fingerprint = {"device": self.hardware_id, "pem": pem, "proof": proof}
+
+        def record(unit: Unit) -> dict[str, Any]:
+            return {"serial": self._record(unit, key, proof, authority.kid)}
+
+        answer = self.database.command(self.call, "request_certificate", fingerprint, record)
+        assert answer is not None
+        return finish(self.database, self.keystore, answer["serial"])
+
+    def _record(self, unit: Unit, key: ec.EllipticCurvePublicKey, proof: str | None, authority: str) -> str:
+        connection, der = unit.connection, key_bytes(key)
+        digest = key_digest(der)
+        store.lock_hardware(connection, self.hardware_id)
+        current = store.current(connection, self.hardware_id)
+        if store.other_device_with_key(connection, digest, self.hardware_id) is not None:
+            raise conflict("licensing.request_key_known", ERRORS["licensing.request_key_known"])
+        # The request itself is signed by its key: with the present key it proves as much as a separate proof.
+        same_key = current is not None and current.key_digest == digest
+        if not same_key:
+            self._require_permission(connection, current, digest, proof)
+        elif current is not None and (current.signed_at is None or current.not_after - unit.now > RENEW_BEFORE):
+            return str(current.serial)
+        store.supersede(connection, self.hardware_id)
+        serial = f"{x509.random_serial_number() | 1 << 150:x}"
+        not_before = (unit.now - profile.BACKDATE).replace(microsecond=0)
+        not_after = not_before + timedelta(days=profile.DEVICE_DAYS)
+        values = {
+            "serial": serial,
+            "hardware_id": self.hardware_id,
+            "company_id": self.facts["company_id"],
+            "device_id": self.facts["device_id"],
+            "key_digest": digest,
+            "public_key": der,
+            "authority": authority,
+            "crl_url": self.crl_url,
+            "not_before": not_before,
+            "not_after": not_after,
+            "recorded_at": unit.now,
+            "state": store.CURRENT,
+        }
+        store.insert(connection, values)
+        self._emit(
+            unit, "certificate_issued", serial=serial, expires_at=write_time(not_after), renewal=current is not None
+        )
+        return serial
+
+    def _require_permission(
+        self, connection: Connection, current: Row[Any] | None, digest: str, proof: str | None
+    ) -> None:
+        if proof is not None:
+            self._check_proof(current, digest, proof)
+            return
+        actor = Actor.of(self.call)
+        if actor.staff:
+            return
+        if store.has_had(connection, self.hardware_id):
+            raise conflict("licensing.proof_needed", ERRORS["licensing.proof_needed"])
+        if self.facts["held_by_others"]:
+            raise conflict("licensing.held_by_others", ERRORS["licensing.held_by_others"])
+        actor.require_right(RIGHT)
+        if REQUEST_CERTIFICATE not in self.facts["powers"]:
+            raise forbidden(
+                "projects.power_needed",
+                "You may see this device but not request a certificate for it.",
+                power=REQUEST_CERTIFICATE,
+            )
+
+    def _check_proof(self, current: Row[Any] | None, digest: str, text: str) -> None:
+        try:
+            proof = read_proof(text)
+        except FormatError as error:
+            raise invalid("licensing.proof_invalid", error.detail) from error
+        refusal = conflict("licensing.proof_invalid", ERRORS["licensing.proof_invalid"])
+        if current is None or current.signed_at is None:
+            raise refusal
+        key = load_key(bytes(current.public_key))
+        fits = proof.device == self.hardware_id and hmac.compare_digest(proof.key_sha256, digest)
+        if not fits or not verify(key, proof.signature, proof.signed, one_form=False):
+            raise refusal
+
+    def _emit(self, unit: Unit, type: str, **data: Any) -> None:
+        unit.emit(
+            type,
+            subject=self.hardware_id,
+            data=data,
+            company_id=self.facts["company_id"],
+            project_id=self.facts["project_id"],
+            device_id=self.facts["device_id"],
+            hardware_id=self.hardware_id,
+        )
+
+
+def finish(database: Database, keystore: KeyStore, serial: str) -> dict[str, Any]:
+    """Sign a recorded certificate unless that is done, store it, and return it with its chain (rule L9)."""
+    row = database.read(lambda connection: store.get(connection, serial))
+    assert row is not None
+    if row.signed_at is None:
+        fail_point("licensing.certificate.before_signing")
+        authority = keystore.named("device-issuing", row.authority)
+        issuer_row = database.read(lambda connection: store.authority(connection, row.authority))
+        assert issuer_row is not None
+        issuer = x509.load_pem_x509_certificate(issuer_row.certificate.encode())
+        certificate = profile.make_device(subject_of(row), issuer, private(authority))
+        wrong = profile.check_device(certificate, subject_of(row), issuer)
+        if wrong:
+            raise RuntimeError(f"The certificate {serial} came out wrong: {'; '.join(wrong)}.")
+        _log.info("certificate_signed", serial=serial, kid=row.authority)
+        fail_point("licensing.certificate.after_signing")
+        database.write(lambda unit: store.fill(unit.connection, serial, profile.pem(certificate), unit.now))
+        row = database.read(lambda connection: store.get(connection, serial))
+        assert row is not None
+    issuers = database.read(lambda connection: chain(connection, row.authority))
+    return {**describe(row), "content_type": "application/x-pem-file", "content": row.certificate + issuers}
+
+
+def list_certificates(
+    database: Database, call: Call, request: Mapping[str, Any], *, devices: DevicesClient
+) -> dict[str, Any]:
+    """List all certificates that a device ever had, newest first."""
+    facts = devices.get_device_facts(call, device_id=request["device_id"])
+    rows = database.read(lambda connection: store.of_device(connection, str(facts["hardware_id"])))
+    return {"items": [describe(row) for row in rows]}
+
+
+def revoke_certificate(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Revoke a certificate; doing it again changes nothing.
+
+    Raises: accounts.staff_needed, licensing.certificate_not_found.
+    Emits: certificate_revoked.
+    """
+    Actor.of(call).require_staff()
+    serial = str(request["serial"]).lower()
+
+    def work(unit: Unit) -> dict[str, Any]:
+        row = store.get(unit.connection, serial)
+        if row is None or row.signed_at is None:
+            raise missing()
+        if store.revoke(unit.connection, serial, unit.now, request["reason"]):
+            unit.emit(
+                "certificate_revoked",
+                subject=row.hardware_id,
+                data={"serial": serial, "reason": request["reason"]},
+                company_id=row.company_id,
+                device_id=row.device_id,
+                hardware_id=row.hardware_id,
+            )
+        row = store.get(unit.connection, serial)
+        assert row is not None
+        return describe(row)
+
+    answer = database.command(call, "revoke_certificate", request, work)
+    assert answer is not None
+    return answer
+
+
+def missing() -> ServiceError:
+    """Return the refusal for a serial number that is not one of ours."""
+    return not_found("licensing.certificate_not_found", ERRORS["licensing.certificate_not_found"])
+
+
+def describe(row: Row[Any]) -> dict[str, Any]:
+    """Return a certificate's facts as they are published."""
+    return {
+        "serial": row.serial,
+        "device_id": row.device_id,
+        "hardware_id": row.hardware_id,
+        "state": row.state,
+        "issued_at": write_time(row.recorded_at),
+        "expires_at": write_time(row.not_after),
+        "revoked_at": write_time(row.revoked_at) if row.revoked_at else None,
+    }
+
+
+def subject_of(row: Row[Any]) -> profile.DeviceSubject:
+    """Return what a recorded certificate says."""
+    return profile.DeviceSubject(
+        serial=int(row.serial, 16),
+        hardware_id=row.hardware_id,
+        key=load_key(bytes(row.public_key)),
+        not_before=row.not_before,
+        not_after=row.not_after,
+        crl_url=row.crl_url,
+    )
+
+
+def load_key(der: bytes) -> ec.EllipticCurvePublicKey:
+    """Return a stored public key."""
+    key = serialization.load_der_public_key(der)
+    if not isinstance(key, ec.EllipticCurvePublicKey):
+        raise TypeError("A stored device key is not an elliptic curve key.")
+    return key
