@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from deploy.installed import write_private
+from deploy.staff import STAFF_EMAIL
 from services.chassis.settings import Settings
 
 PENDING = "demo.pending"
 DEMO = "demo.json"
-STAFF_FILE = "first-staff.json"
-STAFF_EMAIL = "staff@tessera.example"
+FIRST_START = "first-start"
 ADMIN_EMAIL = "admin@customer.example"
 COMPANY = "Example Communications Ltd"
 
@@ -179,7 +179,7 @@ def build(settings: Settings, choices: Mapping[str, Any]) -> dict[str, Any]:
     orders = [_enter(staff, order, choices["shipped_on"]) for order in _ORDERS]
     _make_admin(settings, admin, staff, choices["admin"])
     demo = {
-        "gateway": f"http://{_host(settings.http)}",
+        "gateway": f"http://{host_of(settings.http)}",
         "portal": settings.public_url,
         "staff": dict(choices["staff"]),
         "admin": dict(choices["admin"]),
@@ -232,6 +232,7 @@ def _login(account: Mapping[str, str]) -> dict[str, str]:
     return {"address": account["email"], "password": account["password"]}
 
 
-def _host(address: tuple[str, int]) -> str:
+def host_of(address: tuple[str, int]) -> str:
+    """Return host and port as they stand in an address."""
     host, port = address
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

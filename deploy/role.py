@@ -1,0 +1,42 @@
+"""One process of the fleet: `python -m deploy.role accounts|projects|devices|licensing|history|gateway`.
+
+All roles come from one image and one command; what a process is, its argument says. Databases are migrated before.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+# Sockets must be green before anything else is imported that may open one (rule D1).
+from services.chassis import green  # noqa: F401  # isort: skip
+
+from deploy.installed import installed_settings
+from deploy.rooms import GATEWAY, ROOMS, service_class
+from services.chassis import logs
+from services.chassis.runner import serve
+from services.chassis.settings import SettingsError
+
+ROLES = (*ROOMS, GATEWAY)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one role until SIGTERM; exit code 2 means that it could not be started as asked."""
+    if len(arguments) != 1 or arguments[0] not in ROLES:
+        sys.stderr.write(f"usage: python -m deploy.role {'|'.join(ROLES)}\n")
+        return 2
+    (role,) = arguments
+    try:
+        settings = installed_settings()
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    if settings.is_embedded:
+        sys.stderr.write("A single role needs a broker to talk to the others: set TESSERA_AMQP_URI to amqp://...\n")
+        return 2
+    logs.configure(role, settings.log_level)
+    return serve(settings, [service_class(role)])
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

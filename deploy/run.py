@@ -1,0 +1,135 @@
+"""`make run`: all five services and the gateway in this process, the portal's page in a small one beside it.
+
+An empty data folder gets databases and the demo world first (or, with TESSERA_DEMO=0, a staff account whose password is
+in a 0600 file). `/readyz` says 200 when everything is there; then the addresses are printed. Ends on SIGINT or SIGTERM.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import sys
+import time
+
+# Sockets must be green before anything else is imported that may open one (rule D1).
+from services.chassis import green  # noqa: F401  # isort: skip
+
+from deploy import demo
+from deploy.bare.processes import Process
+from deploy.migrate import migrate
+from deploy.rooms import GATEWAY, ROOMS, service_class
+from deploy.staff import FIRST_STAFF_FILE, make_first_staff, make_staff
+from services.chassis import logs
+from services.chassis.runner import Runner
+from services.chassis.settings import Settings, SettingsError
+
+_READY_SECONDS = 60.0
+
+
+def prepare(settings: Settings) -> None:
+    """Make databases and the first account ready, before any service starts; quick when there is nothing to do."""
+    if demo.is_first_start(settings):
+        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if settings.demo:
+            demo.begin(settings)
+        else:
+            (settings.data_dir / demo.FIRST_START).touch()
+    migrate(settings)
+    choices = demo.pending(settings)
+    if choices is not None:
+        make_staff(settings, choices["staff"]["email"], choices["staff"]["password"])
+    elif (settings.data_dir / demo.FIRST_START).exists():
+        make_first_staff(settings)
+        (settings.data_dir / demo.FIRST_START).unlink()
+
+
+def finish(settings: Settings) -> None:
+    """Make the demo world if it is wanted and not there yet, and wait until the gateway says that it is ready.
+
+    Raises:
+        demo.DemoError: the demo world could not be made.
+        TimeoutError: something did not become ready in time.
+    """
+    choices = demo.pending(settings)
+    if choices is not None:
+        demo.build(settings, choices)
+    deadline = time.monotonic() + _READY_SECONDS
+    while not _is_ready(settings):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"the gateway did not become ready within {_READY_SECONDS:.0f} s; see the log")
+        time.sleep(0.05)
+
+
+def tell_addresses(settings: Settings) -> None:
+    """Print where everything is."""
+    gateway = f"http://{demo.host_of(settings.http)}"
+    rows = [
+        ("API", f"{gateway}/v1"),
+        ("API documentation", f"{gateway}/docs"),
+        ("Portal", settings.public_url),
+        ("Metrics", f"http://{demo.host_of(settings.admin_http)}/metrics"),
+        ("Data", str(settings.data_dir)),
+    ]
+    if settings.smtp_uri is None:
+        rows.append(("Mails", str(settings.data_dir / "mail")))
+    for name, label in ((demo.DEMO, "Demo logins"), (FIRST_STAFF_FILE, "First staff login")):
+        if (settings.data_dir / name).exists():
+            rows.append((label, str(settings.data_dir / name)))
+    lines = "".join(f"  {label:<18} {value}\n" for label, value in rows)
+    sys.stdout.write(f"\nTessera is ready.\n{lines}\nStop with Ctrl-C.\n")
+    sys.stdout.flush()
+
+
+def main() -> int:
+    """Run everything until asked to stop."""
+    try:
+        settings = Settings.from_environment()
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    if not settings.is_embedded:
+        sys.stderr.write("make run has its own broker: unset TESSERA_AMQP_URI, or start each service by `python -m deploy.role`.\n")
+        return 2
+    logs.configure("tessera", settings.log_level)
+    prepare(settings)
+    portal = start_portal(settings)
+    runner = Runner(settings, [service_class(name) for name in (*ROOMS, GATEWAY)])
+    runner.start()
+    try:
+        finish(settings)
+        tell_addresses(settings)
+        return runner.wait()
+    except (demo.DemoError, TimeoutError) as error:
+        sys.stderr.write(f"Tessera could not start: {error}\n")
+        return 1
+    finally:
+        portal.end(signal.SIGTERM, seconds=5)
+        runner.stop()
+
+
+def start_portal(settings: Settings) -> Process:
+    """Start the portal's process; it ends with this one, however this one ends."""
+    folder = settings.data_dir / "log"
+    folder.mkdir(parents=True, exist_ok=True)
+    return Process(
+        [sys.executable, "-m", "portal"],
+        log=folder / "portal.log",
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [os.getcwd(), os.environ.get("PYTHONPATH", "")]))},
+        death_signal="TERM",
+    )
+
+
+def _is_ready(settings: Settings) -> bool:
+    connection = http.client.HTTPConnection(*settings.http, timeout=5)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
