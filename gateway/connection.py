@@ -111,6 +111,7 @@ class Connection:
                     return
                 self.waiting_since = None
                 request = self._request_of(head)
+                self._closing = False
                 response = self._rules.handler(request)
             except ServiceError as error:
                 response = self._rules.problem(error, request)
@@ -186,15 +187,21 @@ class Connection:
         self._http.receive_data(data)
 
     def _request_of(self, head: h11.Request) -> Request:
+        # Who sends an ambiguous head may mean another end of this request than we do: nothing after it is read.
+        self._closing = True
         headers: dict[str, str] = {}
+        size = len(head.target)
         for raw_name, raw_value in head.headers:
+            size += len(raw_name) + len(raw_value) + 4
             name, value = raw_name.decode("ascii"), raw_value.decode("latin-1")
             if name in headers:
                 if name in _SINGLE:
-                    self._closing = True
                     raise invalid("request.bad_request", f"The header {name} is there twice; send it once.")
                 value = f"{headers[name]}, {value}"
             headers[name] = value
+        # h11 bounds only what it cannot read yet, not a head that came in one piece.
+        if size > self._limits.head:
+            raise _head_too_large()
         self._check_framing(headers)
         path, query, authority = _target(head.target.decode("latin-1"))
         self._check_host(authority or headers.get("host", ""))
@@ -211,7 +218,6 @@ class Connection:
 
     def _check_framing(self, headers: dict[str, str]) -> None:
         if "transfer-encoding" in headers:
-            self._closing = True
             raise invalid("request.length_required", "Chunked bodies are not taken; send a Content-Length.")
         self._length = int(headers.get("content-length", "0"))
 
@@ -220,7 +226,6 @@ class Connection:
             return
         name = host.strip().lower()
         if name not in self._rules.allowed_hosts and _without_port(name) not in self._rules.allowed_hosts:
-            self._closing = True
             raise invalid("request.host_refused", "This server does not answer for that Host; check the address.")
 
     def _client_address(self, headers: dict[str, str]) -> str:
@@ -347,9 +352,13 @@ class Connection:
                 left -= len(data)
 
 
+def _head_too_large() -> ServiceError:
+    return invalid("request.headers_too_large", "The request's head is larger than 16 KiB.")
+
+
 def _unreadable(error: h11.RemoteProtocolError) -> ServiceError:
     if error.error_status_hint == 431:
-        return invalid("request.headers_too_large", "The request's head is larger than 16 KiB.")
+        return _head_too_large()
     return invalid("request.bad_request", "The request cannot be read as HTTP/1.1.")
 
 

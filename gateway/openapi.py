@@ -1,0 +1,184 @@
+"""The OpenAPI 3.1 document, made from the same rows that serve the requests; nothing in it is written by hand twice."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, Final
+
+from apispec import APISpec
+from apispec.ext.marshmallow import MarshmallowPlugin, resolver
+from apispec.ext.marshmallow.openapi import OpenAPIConverter
+from marshmallow import Schema
+
+from gateway.messages import JSON
+from gateway.problems import PROBLEM_JSON
+from gateway.routes import ROWS
+from gateway.row import Right, Row
+
+VERSION: Final = "1.0.0"
+_DESCRIPTION: Final = (
+    "Licenses for devices: companies, projects, activation keys, balances, devices and their signed license files. "
+    "Errors are problem documents whose `code` never changes its meaning. Lists give `next`, the cursor of the next "
+    "page. Writes take an Idempotency-Key: the same key and body get the first answer again."
+)
+_RIGHTS: Final = {
+    Right.NONE: "No login is needed.",
+    Right.LOGIN: "A login is needed.",
+    Right.COMPANY: "A login in a company (or of staff) is needed.",
+    Right.ADMIN: "An administrator of the company is needed.",
+    Right.STAFF: "Staff of the vendor are needed.",
+    Right.DEVICE: "HTTP Basic with the portal account, or a token of scope `device`, is needed.",
+}
+_PROBLEM: Final[dict[str, Any]] = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "code", "instance"],
+    "properties": {
+        "type": {"type": "string", "description": "address of an explanation"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "in the language of Accept-Language"},
+        "code": {"type": "string", "description": "dotted, never changes its meaning"},
+        "instance": {"type": "string", "description": "request id, also in X-Request-Id"},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["pointer", "code", "detail"],
+                "properties": {
+                    "pointer": {"type": "string", "description": "JSON pointer, or ?name for a query parameter"},
+                    "code": {"type": "string"},
+                    "detail": {"type": "string"},
+                },
+            },
+        },
+    },
+}
+_HEADERS: Final[dict[str, dict[str, Any]]] = {
+    "Idempotency-Key": {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[\\x21-\\x7e]+$"},
+    "If-Match": {"type": "string"},
+    "If-None-Match": {"type": "string"},
+    "Accept-Language": {"type": "string", "examples": ["de"]},
+}
+
+
+@cache
+def document() -> dict[str, Any]:
+    """Return the OpenAPI document of all rows."""
+    plugin = MarshmallowPlugin(schema_name_resolver=_schema_name)
+    spec = APISpec(
+        title="Tessera", version=VERSION, openapi_version="3.1.0", plugins=[plugin], info={"description": _DESCRIPTION}
+    )
+    spec.components.schema("Problem", _PROBLEM)
+    spec.components.security_scheme("bearer", {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"})
+    spec.components.security_scheme("basic", {"type": "http", "scheme": "basic"})
+    converter = plugin.converter
+    assert converter is not None
+    operations: dict[str, dict[str, Any]] = {}
+    for row in ROWS:
+        operations.setdefault(row.path, {})[row.method.lower()] = _operation(row, converter)
+    for path, methods in operations.items():
+        spec.path(path=path, operations=methods)
+    return spec.to_dict()
+
+
+def _schema_name(schema: Any) -> str:
+    """Return the component's name: the room's schemas keep theirs, equal names of two rooms are told apart."""
+    name = str(resolver(schema))
+    cls = schema if isinstance(schema, type) else type(schema)
+    room = cls.__module__.split(".")[1] if cls.__module__.startswith("services.") else ""
+    return name if room in ("", "chassis") else f"{room.capitalize()}{name}"
+
+
+def _operation(row: Row, converter: OpenAPIConverter) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "operationId": row.operation_id,
+        "summary": row.summary,
+        "description": _RIGHTS[row.right],
+        "tags": [_tag(row)],
+        "parameters": [*_parameters(row, converter), *_header_parameters(row)],
+        "responses": _responses(row),
+        "security": _security(row),
+    }
+    if row.errors:
+        operation["x-error-codes"] = list(row.errors)
+    if (body := _body(row, converter)) is not None:
+        operation["requestBody"] = body
+    return operation
+
+
+def _tag(row: Row) -> str:
+    parts = row.path.strip("/").split("/")
+    return "device door" if parts[0] == "device" else parts[1]
+
+
+def _parameters(row: Row, converter: OpenAPIConverter) -> list[dict[str, Any]]:
+    parameters: list[dict[str, Any]] = []
+    for name in (*row.path_names, *sorted(row.query_names)):
+        field = row.wire_fields.get(name)
+        schema: dict[str, Any] = {"type": "boolean"} if field is None else converter.field2property(field)
+        in_path = name in row.path_names
+        parameters.append(
+            {
+                "name": name,
+                "in": "path" if in_path else "query",
+                "required": in_path or bool(field is not None and field.required),
+                "schema": schema,
+            }
+        )
+    return parameters
+
+
+def _header_parameters(row: Row) -> list[dict[str, Any]]:
+    names = ["Accept-Language"]
+    if row.is_keyed:
+        names.append("Idempotency-Key")
+    if row.version_field is not None:
+        names.append("If-Match")
+    if not row.is_write and row.right is not Right.NONE:
+        names.append("If-None-Match")
+    return [{"name": name, "in": "header", "required": False, "schema": _HEADERS[name]} for name in names]
+
+
+def _body(row: Row, converter: OpenAPIConverter) -> dict[str, Any] | None:
+    if row.raw is not None:
+        return {"required": True, "content": {row.takes: {"schema": {"type": "string"}}}}
+    if not row.body_names or row.request is None or row.schema is None:
+        return None
+    names = [name for name, field in row.schema.fields.items() if (field.data_key or name) in row.body_names]
+    schema: Schema = row.request(only=names)
+    return {
+        "required": any(schema.fields[name].required for name in names),
+        "content": {JSON: {"schema": _json_schema(converter, schema)}},
+    }
+
+
+def _json_schema(converter: OpenAPIConverter, schema: Schema) -> dict[str, Any]:
+    made: dict[str, Any] = converter.schema2jsonschema(schema)  # type: ignore[no-untyped-call]
+    return made
+
+
+def _responses(row: Row) -> dict[str, Any]:
+    success: dict[str, Any] = {"description": row.summary}
+    if row.status != 204:
+        schema: Any = {"type": "string"} if row.answer is None else row.answer
+        success["content"] = {media_type: {"schema": schema} for media_type in row.gives}
+    responses: dict[str, Any] = {str(row.status): success}
+    if row.dry_run and row.status != 200:
+        responses["200"] = {**success, "description": "What would happen; nothing was changed."}
+    if row.location is not None and row.answer is None:
+        responses["200"] = {**success, "description": "Nothing had changed: the same bytes as before."}
+    if row.right is Right.DEVICE and row.method == "GET":
+        responses["204"] = {"description": "There is nothing for the device."}
+        responses["304"] = {"description": "The device has the newest already."}
+    problem = {"schema": {"$ref": "#/components/schemas/Problem"}}
+    content: dict[str, Any] = {PROBLEM_JSON: problem}
+    if row.right is Right.DEVICE:
+        content["text/plain"] = {"schema": {"type": "string"}}
+    responses["default"] = {"description": "A refusal or a failure.", "content": content}
+    return responses
+
+
+def _security(row: Row) -> list[dict[str, list[str]]]:
+    if row.right is Right.NONE:
+        return []
+    return [{"bearer": []}, {"basic": []}] if row.right is Right.DEVICE else [{"bearer": []}]
