@@ -1,0 +1,249 @@
+"""The house rules that linters do not know: caps, purity, the call graph, and contracts that tell the truth.
+
+Import rules between rooms are import-linter's; its contracts stand in pyproject.toml.
+"""
+
+import ast
+import importlib
+import inspect
+import re
+import sys
+from collections.abc import Iterator
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+ROOMS = ("accounts", "projects", "devices", "licensing", "history")
+FURNITURE = ("api", "domain", "models", "store", "commands", "queries", "service", "fake")
+PRODUCTION = ("services", "gateway", "portal", "clients", "deploy")
+# Calls go one way (architecture, section 2); a room may call those that stand after it.
+ORDER = ("licensing", "devices", "projects", "accounts")
+# Anyone may call these two: their handlers call nobody and have workers of their own (rule R14).
+LEAVES = {"read_events", "public_keys"}
+CODE = re.compile(r"\b(?:accounts|projects|devices|licensing|history)\.[a-z_]+\b")
+# Modules a pure rule cannot need: they read a clock, a file, the network or the environment.
+IMPURE = {"os", "io", "pathlib", "socket", "subprocess", "time", "logging", "threading", "http"}
+
+
+def modules(*folders: str, tests: bool = False) -> list[Path]:
+    """Return the Python files under these folders; migrations are frozen and therefore left out."""
+    found = [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
+    return [path for path in found if "versions" not in path.parts and (tests or "tests" not in path.parts)]
+
+
+def none_of(findings: list[str]) -> None:
+    """Fail with one finding a line."""
+    assert not findings, "\n".join(["", *sorted(findings)])
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(), filename=str(path))
+
+
+def room_modules(room: str, name: str) -> list[Path]:
+    """Return the files of one piece of furniture, be it a module or a package."""
+    folder = ROOT / "services" / room
+    return [path for path in (folder / f"{name}.py",) if path.exists()] + sorted((folder / name).rglob("*.py"))
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Yield the full names of everything a file imports at any level."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def contract(room: str) -> Any:
+    return importlib.import_module(f"services.{room}.api")
+
+
+def service_class(room: str) -> Any:
+    module = importlib.import_module(f"services.{room}.service")
+    classes = [
+        value for value in vars(module).values() if inspect.isclass(value) and value.__module__ == module.__name__
+    ]
+    return next(value for value in classes if getattr(value, "name", None) == room)
+
+
+def entrypoint_docstrings(room: str) -> dict[str, str]:
+    """Return the docstring of every method of the service class that is an RPC."""
+    methods = inspect.getmembers(service_class(room), inspect.isfunction)
+    return {
+        name: inspect.getdoc(method) or ""
+        for name, method in methods
+        if any(type(entrypoint).__name__ == "Rpc" for entrypoint in getattr(method, "nameko_entrypoints", ()))
+    }
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_rooms_have_the_same_furniture(room: str) -> None:
+    missing = [name for name in FURNITURE if not room_modules(room, name)]
+    folder = ROOT / "services" / room
+    missing += [name for name in ("README.md", "migrations", "tests") if not (folder / name).exists()]
+    none_of(missing)
+
+
+def test_no_module_outgrows_400_lines_and_no_function_60() -> None:
+    too_long = []
+    for path in modules(*PRODUCTION):
+        if (lines := len(path.read_text().splitlines())) > 400:
+            too_long.append(f"{path.relative_to(ROOT)}: {lines} lines, make it a package")
+        too_long += [
+            f"{path.relative_to(ROOT)}:{node.lineno}: {node.name} is longer than 60 lines"
+            for node in ast.walk(tree(path))
+            if isinstance(node, ast.FunctionDef) and (node.end_lineno or 0) - node.lineno >= 60
+        ]
+    none_of(too_long)
+
+
+def test_chassis_stays_small_and_knows_nothing_of_the_trade() -> None:
+    nouns = re.compile(
+        r"licen[sc]e|ledger|balance|device|company|project|activation|warrant|order|customer", re.IGNORECASE
+    )
+    found = []
+    for path in modules("services/chassis"):
+        if (lines := len(path.read_text().splitlines())) > 300:
+            found.append(f"{path.name}: {lines} lines")
+        names = [node.name for node in ast.walk(tree(path)) if isinstance(node, ast.ClassDef | ast.FunctionDef)]
+        found += [f"{path.name}: {name}" for name in [path.stem, *names] if nouns.search(name)]
+    none_of(found)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_domain_needs_nothing_but_the_standard_library_and_touches_nothing(room: str) -> None:
+    found = []
+    for path in room_modules(room, "domain"):
+        for name in imported(path):
+            root = name.partition(".")[0]
+            own = name.startswith(f"services.{room}.domain")
+            if not own and (root not in sys.stdlib_module_names or root in IMPURE):
+                found.append(f"{path.relative_to(ROOT)} imports {name}")
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.Call):
+                called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+                if called in {"now", "utcnow", "today", "open", "uuid1", "uuid4"}:
+                    found.append(f"{path.relative_to(ROOT)}:{node.lineno} calls {called}")
+    none_of(found)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_contract_imports_schemas_errors_and_own_rules_only(room: str) -> None:
+    allowed = ("marshmallow", "services.chassis.errors", "services.chassis.context", "services.chassis.fields")
+    own = (f"services.{room}.api", f"services.{room}.domain")
+    found = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in room_modules(room, "api")
+        for name in imported(path)
+        if name.partition(".")[0] not in sys.stdlib_module_names and not name.startswith((*allowed, *own))
+    ]
+    none_of(found)
+
+
+def test_calls_between_rooms_go_one_way() -> None:
+    from services.chassis.rpc import Client
+
+    graph = {
+        room: {value.service for value in vars(service_class(room)).values() if isinstance(value, Client)}
+        for room in ROOMS
+    }
+    try:
+        list(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(f"services call each other in a circle: {' > '.join(error.args[1])}")
+    assert graph["history"] == set()
+    for position, room in enumerate(ORDER):
+        assert graph[room] <= set(ORDER[position + 1 :]), f"{room} calls upwards"
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_entrypoints_tell_what_they_raise_and_emit(room: str) -> None:
+    from services.chassis.errors import ERRORS as CHASSIS_ERRORS
+
+    errors = set(CHASSIS_ERRORS).union(*(contract(other).ERRORS for other in ROOMS))
+    events = set(getattr(contract(room), "EVENTS", {}))
+    wrong = []
+    for name, text in entrypoint_docstrings(room).items():
+        if not text:
+            wrong.append(f"{name}: no docstring")
+        wrong += [
+            f"{name}: raises unknown {code}" for code in CODE.findall(section(text, "Raises")) if code not in errors
+        ]
+        emitted = re.findall(r"\b[a-z]+(?:_[a-z]+)+\b", section(text, "Emits"))
+        wrong += [f"{name}: emits unknown {event}" for event in emitted if event not in events]
+    none_of(wrong)
+
+
+def section(text: str, title: str) -> str:
+    """Return the part of a docstring from `title:` to the next section or the end."""
+    match = re.search(rf"^{title}:(.*?)(?=^\w+:|\Z)", text, re.MULTILINE | re.DOTALL)
+    return match[1] if match else ""
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_every_error_code_used_is_declared_and_every_declared_one_used(room: str) -> None:
+    declared = contract(room).ERRORS
+    assert [code for code, meaning in declared.items() if not code.startswith(f"{room}.") or len(meaning) < 10] == []
+    files = [path for path in modules(f"services/{room}") if "api" not in path.relative_to(ROOT).parts[2].split(".")]
+    used = {
+        node.value
+        for path in [*files, *room_modules(room, "api")]
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith(f"{room}.")
+        if CODE.fullmatch(node.value) and not node.value.endswith(".jsonl") and id(node) not in _error_keys(path)
+    }
+    none_of(
+        [f"{code} is used and not declared in ERRORS" for code in used - set(declared)]
+        + [f"{code} is declared in ERRORS and never used" for code in set(declared) - used]
+    )
+
+
+@cache
+def _error_keys(path: Path) -> frozenset[int]:
+    """Return the ids of the nodes that are keys of a dictionary named ERRORS."""
+    found: set[int] = set()
+    for node in tree(path).body:
+        targets = (
+            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        )
+        value = getattr(node, "value", None)
+        if isinstance(value, ast.Dict) and any(getattr(target, "id", "") == "ERRORS" for target in targets):
+            found.update(id(key) for key in value.keys)
+    return frozenset(found)
+
+
+@pytest.mark.parametrize("room", [room for room in ROOMS if room != "history"])
+def test_every_event_emitted_is_declared_and_every_declared_one_named(room: str) -> None:
+    declared = set(contract(room).EVENTS)
+    emitted: set[str] = set()
+    named: set[str] = set()
+    for path in modules(f"services/{room}"):
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and "api" not in path.parts[-2:]:
+                named.add(node.value)
+            if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "emit" and node.args:
+                words = (part.value for part in ast.walk(node.args[0]) if isinstance(part, ast.Constant))
+                emitted |= {word for word in words if isinstance(word, str)}
+    none_of(
+        [f"{event} is emitted and not declared in EVENTS" for event in emitted - declared]
+        + [f"{event} is declared in EVENTS and never emitted" for event in declared - named]
+    )
+
+
+def test_contexts_of_two_runs_never_meet() -> None:
+    """Tests never use fixed ports: two runs on one machine must not meet."""
+    fixed = re.compile(r"(?:localhost|127\.0\.0\.1):(?:5672|5432|8000|8001|8080)\b")
+    found = [
+        str(path.relative_to(ROOT))
+        for path in modules("services", "gateway", "portal", "clients", "deploy", "tests", tests=True)
+        if path.name.startswith("test_") and path != Path(__file__) and "integration" in path.parts
+        if fixed.search(path.read_text())
+    ]
+    none_of(found)
