@@ -89,7 +89,7 @@ class OrderDevice(RequestSchema):
 class EnterOrderRequest(RequestSchema):
     """An order of the vendor: devices for production data, licenses for a new activation key."""
 
-    number = Text(1, 40, required=True)
+    number = Text(1, 64, required=True)
     customer_name = Text(0, 200, load_default="")
     customer_reference = Text(0, 200, load_default="")
     devices = fields.List(
@@ -101,7 +101,7 @@ class EnterOrderRequest(RequestSchema):
 class OrderRequest(RequestSchema):
     """An order by its number."""
 
-    number = Text(1, 40, required=True)
+    number = Text(1, 64, required=True)
 
 
 class ListOrdersRequest(ListRequest):

@@ -17,7 +17,13 @@ from services.chassis.db import Database, Unit
 from services.chassis.errors import ServiceError, conflict, invalid
 from services.chassis.faults import fail_point
 from services.chassis.idempotency import canonical
-from services.devices.api import DevicesClient, MalformedIdError, canonical_hardware_id
+from services.devices.api import (
+    DevicesClient,
+    MalformedIdError,
+    MalformedOrderNumberError,
+    canonical_hardware_id,
+    canonical_order_number,
+)
 from services.licensing.commands.keys import create_key, reveal_key
 from services.licensing.commands.naming import merged_lines, named
 from services.licensing.domain.catalogue import Catalogue
@@ -26,9 +32,6 @@ from services.licensing.store.catalogue import get_catalogue
 from services.licensing.store.keys import Row
 from services.licensing.store.ledger import Entry
 
-CHAIN_COMPANY = None
-"""Orders concern the vendor alone, so their events name no company."""
-
 
 def enter_order(
     database: Database, call: Call, request: Mapping[str, Any], *, devices: DevicesClient
@@ -36,7 +39,7 @@ def enter_order(
     """Enter an order and return it with its activation key; the same order again gets the same answer.
 
     Raises: accounts.staff_needed, licensing.order_empty, licensing.order_exists, licensing.license_type_unknown,
-        licensing.device_type_unknown, devices.malformed_id, devices.repeated_in_request, devices.in_other_order.
+        licensing.device_type_unknown, devices.malformed_order_number, devices.malformed_id, devices.repeated_in_request, devices.in_other_order.
     Emits: order_entered.
     """
     actor = Actor.of(call)
@@ -103,7 +106,7 @@ class _Order:
         licenses = merged_lines(catalogue, request["licenses"])
         return cls(
             {
-                "number": request["number"],
+                "number": _number(request["number"]),
                 "customer_name": request["customer_name"],
                 "customer_reference": request["customer_reference"],
                 "devices": devices,
@@ -147,7 +150,6 @@ class _Order:
                 "licenses": named(catalogue, self.licenses.items()),
                 "activation_key_id": key_id,
             },
-            company_id=CHAIN_COMPANY,
         )
         answer = order_answer(catalogue, row, key=text, key_state=keys.OPEN if key_id is not None else None)
         return {**answer, "state": keys.DONE}
@@ -193,6 +195,13 @@ def _hand_to_devices(database: Database, call: Call, order: _Order, devices: Dev
         if refusal.is_final:
             database.write(lambda unit: keys.drop_order(unit.connection, order.number), call=call)
         raise
+
+
+def _number(text: str) -> str:
+    try:
+        return canonical_order_number(text)
+    except MalformedOrderNumberError as error:
+        raise _wrong("devices.malformed_order_number", "/number", str(error)) from None
 
 
 def _device(catalogue: Catalogue, place: int, line: Mapping[str, Any]) -> dict[str, str]:

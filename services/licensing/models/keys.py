@@ -31,7 +31,7 @@ class ActivationKey(Base):
     last_group: Mapped[str] = mapped_column(String(5))
     state: Mapped[str] = mapped_column(String(9))
     licenses: Mapped[list[list[str | int]]] = mapped_column(JSON)
-    order_number: Mapped[str | None] = mapped_column(String(40))
+    order_number: Mapped[str | None] = mapped_column(String(64))
     company_id: Mapped[str | None] = mapped_column(String(36))
     project_id: Mapped[str | None] = mapped_column(String(36))
     created_by: Mapped[str] = mapped_column(String(36))
@@ -68,7 +68,7 @@ class Order(Base):
         Index("ix_orders_created", "created_at", "number"),
     )
 
-    number: Mapped[str] = mapped_column(String(40), primary_key=True)
+    number: Mapped[str] = mapped_column(String(64), primary_key=True)
     fingerprint: Mapped[str] = mapped_column(String(64))
     state: Mapped[str] = mapped_column(String(8))
     customer_name: Mapped[str] = mapped_column(String(200))

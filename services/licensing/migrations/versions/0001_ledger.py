@@ -204,7 +204,7 @@ def _key_tables(metadata: sa.MetaData) -> None:
         _text("last_group", 5),
         _text("state", 9),
         sa.Column("licenses", sa.JSON, nullable=False),
-        _text("order_number", 40, nullable=True),
+        _text("order_number", 64, nullable=True),
         _text("company_id", 36, nullable=True),
         _text("project_id", 36, nullable=True),
         _text("created_by", 36),
@@ -233,7 +233,7 @@ def _key_tables(metadata: sa.MetaData) -> None:
     sa.Table(
         "orders",
         metadata,
-        _text("number", 40, primary_key=True),
+        _text("number", 64, primary_key=True),
         _text("fingerprint", 64),
         _text("state", 8),
         _text("customer_name", 200),

@@ -1,0 +1,192 @@
+"""What takes licenses off a device again: taking back (LIC-13), and the booking of returns for `services.licensing.files`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from services.accounts.api import SCOPE_WRITE, Actor
+from services.chassis.context import Call
+from services.chassis.db import Database, Unit
+from services.chassis.errors import conflict, not_found
+from services.chassis.ids import new_id
+from services.devices.api import DevicesClient
+from services.licensing import access
+from services.licensing.access import Device
+from services.licensing.commands.naming import name_of
+from services.licensing.commands.running import run
+from services.licensing.domain.catalogue import FLOATING, Catalogue
+from services.licensing.store import ledger, lines, projects
+from services.licensing.store.catalogue import get_catalogue
+from services.licensing.store.ledger import Entry
+from services.licensing.store.lines import InstalledLine
+from services.projects.api import MANAGE_DEVICES
+
+
+def take_back(
+    database: Database, call: Call, request: Mapping[str, Any], *, devices: DevicesClient
+) -> dict[str, Any]:
+    """Take an assignment back in full, to the projects that paid it, while no real file was issued for it (LIC-13).
+
+    The rules between licenses do not stand in the way: what no longer goes together afterwards is refused a license
+    file, and the next assignment of the same version must put it right.
+
+    Raises: devices.device_not_found, licensing.power_needed, licensing.line_not_found, licensing.line_not_yours,
+        licensing.file_issued.
+    Emits: licenses_taken_back, to each company concerned.
+    """
+    actor = Actor.of(call)
+    actor.require_scope(SCOPE_WRITE)
+    device = access.get_device(call, devices, request["device_id"], MANAGE_DEVICES)
+    catalogue = get_catalogue(database)
+
+    def work(unit: Unit) -> dict[str, Any]:
+        ledger.lock_device(unit, device.hardware_id)
+        line = _find(unit, device, catalogue, request["line_id"])
+        if not actor.owns(line.company_id):
+            raise conflict(
+                "licensing.line_not_yours",
+                "The assignment was paid by another company that has this device too; only that company takes it back.",
+            )
+        refuse_filed(line, catalogue)
+        credited = give_back(unit, device, line, kind="take_back", state=lines.TAKEN_BACK)
+        return _tell(unit, actor, device, catalogue, line, credited)
+
+    return run(database, call, "take_back", request, work)
+
+
+def refuse_filed(line: InstalledLine, catalogue: Catalogue) -> None:
+    """Refuse a line that a real license file was issued for.
+
+    Raises: licensing.file_issued.
+    """
+    if line.file_issued != lines.NO_FILE:
+        raise conflict(
+            "licensing.file_issued",
+            f"A license file with {line.quantity} {name_of(catalogue, line.license_type)} was issued, so they can no "
+            "longer be taken back; what is returnable goes back by a return that the device signs.",
+            file_issued=line.file_issued,
+        )
+
+
+def give_back(
+    unit: Unit, device: Device, line: InstalledLine, *, kind: str, state: str
+) -> list[tuple[str, int]]:
+    """Book a line back to the pools that paid it; returns who got how much. The device must be locked.
+
+    A project that is gone is stood in for by the project that the device is in.
+    """
+    draws = [(str(payer), int(quantity)) for payer, quantity in json.loads(line.draws)]
+    known = projects.get_many(unit.connection, [payer for payer, _ in draws if payer != ledger.ISSUED])
+    credited: dict[str, int] = {}
+    for payer, quantity in draws:
+        usable = payer == ledger.ISSUED or (payer in known and known[payer].state != "closed")
+        target = payer if usable else device.project_id
+        credited[target] = credited.get(target, 0) + quantity
+    transfer_id = new_id()
+    entries = [Entry(ledger.device_pool(device.hardware_id), line.license_type, -line.quantity)]
+    entries += [
+        Entry(target if target == ledger.ISSUED else ledger.project_pool(target), line.license_type, quantity)
+        for target, quantity in credited.items()
+    ]
+    ledger.post(unit, transfer_id, kind, entries, company_id=line.company_id)
+    lines.end(unit.connection, [line.id], state=state, now=unit.now, transfer_id=transfer_id)
+    return list(credited.items())
+
+
+def return_lines(
+    unit: Unit,
+    hardware_id: str,
+    line_ids: Collection[str],
+    *,
+    to_project: str,
+    company_id: str,
+    transfer_id: str,
+) -> list[InstalledLine]:
+    """Book lines that the device has given up to a project (LIC-8); returns those that were still installed.
+
+    For `services.licensing.files`, which has checked the return. Emits nothing: the return's own event tells it.
+
+    Args:
+        unit: the running transaction; the device is locked here.
+        hardware_id: of the device.
+        line_ids: the lines; those no longer installed are passed over.
+        to_project: the project to credit; its copy must be known here.
+        company_id: whose booking it is.
+        transfer_id: derived from the file, so that a second return cannot even be inserted (L10).
+    """
+    ledger.lock_device(unit, hardware_id)
+    wanted = set(line_ids)
+    returned = [line for line in lines.installed_lines(unit.connection, hardware_id) if line.id in wanted]
+    if not returned:
+        return []
+    source, target = ledger.device_pool(hardware_id), ledger.project_pool(to_project)
+    ledger.post(
+        unit,
+        transfer_id,
+        "return",
+        [
+            entry
+            for line in returned
+            for entry in (
+                Entry(source, line.license_type, -line.quantity),
+                Entry(target, line.license_type, line.quantity),
+            )
+        ],
+        company_id=company_id,
+    )
+    lines.end(
+        unit.connection, [line.id for line in returned], state=lines.RETURNED, now=unit.now, transfer_id=transfer_id
+    )
+    return returned
+
+
+def _find(unit: Unit, device: Device, catalogue: Catalogue, line_id: str) -> InstalledLine:
+    for line in lines.installed_lines(unit.connection, device.hardware_id):
+        if line.id == line_id and catalogue.license_types[line.license_type].kind != FLOATING:
+            return line
+    raise not_found("licensing.line_not_found", "The device has no such license line; list its licenses.")
+
+
+def _tell(
+    unit: Unit,
+    actor: Actor,
+    device: Device,
+    catalogue: Catalogue,
+    line: InstalledLine,
+    credited: Sequence[tuple[str, int]],
+) -> dict[str, Any]:
+    known = projects.get_many(unit.connection, [device.project_id, *(target for target, _ in credited)])
+    licenses = [
+        {
+            "id": line.id,
+            "license_type": line.license_type,
+            "name": name_of(catalogue, line.license_type),
+            "quantity": line.quantity,
+        }
+    ]
+    shares = [
+        {**known[target].ref(), "license_type": line.license_type, "quantity": quantity}
+        for target, quantity in credited
+        if target in known
+    ]
+    here = known.get(device.project_id)
+    companies = dict.fromkeys(
+        [*device.concerned(actor), *(known[target].company_id for target, _ in credited if target in known)]
+    )
+    for company_id in companies:
+        unit.emit(
+            "licenses_taken_back",
+            subject=device.hardware_id,
+            data={
+                "project": here.ref() if here is not None else {"id": device.project_id, "name": ""},
+                "licenses": licenses,
+                "credited": shares,
+            },
+            company_id=company_id,
+            project_id=device.project_id,
+            device_id=device.device_id,
+            hardware_id=device.hardware_id,
+        )
+    return {"licenses": licenses, "credited": shares}

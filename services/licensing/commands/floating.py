@@ -1,0 +1,163 @@
+"""The floating license `PBX7#0` of a slave PBX (LIC-4): one line of its own kind, free as shipped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from services.accounts.api import SCOPE_WRITE, Actor
+from services.chassis.context import Call
+from services.chassis.db import Database, Unit
+from services.chassis.errors import invalid, not_found
+from services.chassis.ids import new_id
+from services.devices.api import DevicesClient
+from services.licensing import access
+from services.licensing.access import Device
+from services.licensing.commands.assign import device_type_of, insufficient, resolved
+from services.licensing.commands.device_lines import give_back, refuse_filed
+from services.licensing.commands.naming import name_of, refuse_not_offered, rule_violated
+from services.licensing.commands.running import run
+from services.licensing.domain.catalogue import FLOATING, Catalogue, LicenseType
+from services.licensing.domain.rules import RuleViolationError, check_floating
+from services.licensing.store import ledger, lines
+from services.licensing.store.catalogue import get_catalogue
+from services.licensing.store.ledger import Entry
+from services.licensing.store.lines import InstalledLine
+from services.projects.api import ADD, ProjectsClient
+
+
+def set_floating(
+    database: Database, call: Call, request: Mapping[str, Any], *, devices: DevicesClient, projects: ProjectsClient
+) -> dict[str, Any]:
+    """Give a device the floating license of a version; the one that it has already is answered again.
+
+    Raises: devices.device_not_found, licensing.power_needed, licensing.version_unknown, licensing.version_not_offered,
+        licensing.device_rma, licensing.rule_violated, licensing.insufficient_balance.
+    Emits: floating_license_set, to each company concerned.
+    """
+    actor = Actor.of(call)
+    actor.require_scope(SCOPE_WRITE)
+    device = access.get_device(call, devices, request["device_id"], ADD)
+    catalogue = get_catalogue(database)
+    floating = catalogue.floating(request["version"])
+    if floating is None:
+        raise invalid(
+            "licensing.version_unknown", f"There is no floating license of version {request['version']}: take 5, 6 or 7."
+        )
+    refuse_not_offered(catalogue, [floating])
+    project = access.know_project(call, database, projects, device.project_id)
+
+    def work(unit: Unit) -> dict[str, Any]:
+        access.refuse_rma(device)
+        ledger.lock_device(unit, device.hardware_id)
+        there = _floating_line(unit, device, catalogue)
+        if there is not None and there.license_type == floating.id:
+            return _answer(catalogue, there.id, floating.id)
+        if there is not None:
+            refuse_filed(there, catalogue)
+            give_back(unit, device, there, kind="floating_off", state=lines.REMOVED)
+        line_id = _book(unit, actor, device, catalogue, floating)
+        answer = _answer(catalogue, line_id, floating.id)
+        _tell(unit, "floating_license_set", actor, device, project.ref(), answer)
+        return answer
+
+    return run(database, call, "set_floating", request, work)
+
+
+def remove_floating(
+    database: Database, call: Call, request: Mapping[str, Any], *, devices: DevicesClient, projects: ProjectsClient
+) -> dict[str, Any]:
+    """Take the floating license off a device; one that cost something and is in a file stays (LIC-13).
+
+    Raises: devices.device_not_found, licensing.power_needed, licensing.line_not_found, licensing.file_issued.
+    Emits: floating_license_removed, to each company concerned.
+    """
+    actor = Actor.of(call)
+    actor.require_scope(SCOPE_WRITE)
+    device = access.get_device(call, devices, request["device_id"], ADD)
+    catalogue = get_catalogue(database)
+    project = access.know_project(call, database, projects, device.project_id)
+
+    def work(unit: Unit) -> dict[str, Any]:
+        ledger.lock_device(unit, device.hardware_id)
+        line = _floating_line(unit, device, catalogue)
+        if line is None:
+            raise not_found("licensing.line_not_found", "The device has no floating license.")
+        if json.loads(line.draws)[0][0] != ledger.ISSUED:
+            refuse_filed(line, catalogue)
+        give_back(unit, device, line, kind="floating_off", state=lines.REMOVED)
+        answer = _answer(catalogue, line.id, line.license_type)
+        _tell(unit, "floating_license_removed", actor, device, project.ref(), answer)
+        return answer
+
+    return run(database, call, "remove_floating", request, work)
+
+
+def _floating_line(unit: Unit, device: Device, catalogue: Catalogue) -> InstalledLine | None:
+    for line in lines.installed_lines(unit.connection, device.hardware_id):
+        if catalogue.license_types[line.license_type].kind == FLOATING:
+            return line
+    return None
+
+
+def _book(unit: Unit, actor: Actor, device: Device, catalogue: Catalogue, floating: LicenseType) -> str:
+    installed = lines.installed_quantities(unit.connection, device.hardware_id)
+    try:
+        check_floating(device_type_of(catalogue, device.type), resolved(catalogue, installed), floating)
+    except RuleViolationError as violation:
+        raise rule_violated(violation) from None
+    payer = device.project_id if floating.from_stock else ledger.ISSUED
+    source = ledger.project_pool(payer) if floating.from_stock else ledger.ISSUED
+    transfer_id, line_id = new_id(), new_id()
+    try:
+        ledger.post(
+            unit,
+            transfer_id,
+            "floating_on",
+            [Entry(source, floating.id, -1), Entry(ledger.device_pool(device.hardware_id), floating.id, 1)],
+            company_id=device.company_id,
+        )
+    except ledger.ShortError:
+        missing = {"license_type": floating.id, "name": floating.name, "needed": 1, "missing": 1, "projects": []}
+        raise insufficient([missing]) from None
+    lines.insert(
+        unit.connection,
+        [
+            {
+                "id": line_id,
+                "hardware_id": device.hardware_id,
+                "license_type": floating.id,
+                "quantity": 1,
+                "state": lines.INSTALLED,
+                "file_issued": lines.NO_FILE,
+                "transfer_id": transfer_id,
+                "company_id": device.company_id,
+                "project_id": device.project_id,
+                "draws": json.dumps([[payer, 1]]),
+                "assigned_by": actor.user_id,
+                "assigned_at": unit.now,
+            }
+        ],
+    )
+    return line_id
+
+
+def _answer(catalogue: Catalogue, line_id: str, license_type: str) -> dict[str, Any]:
+    line = {"id": line_id, "license_type": license_type, "name": name_of(catalogue, license_type), "quantity": 1}
+    return {"licenses": [line]}
+
+
+def _tell(
+    unit: Unit, type: str, actor: Actor, device: Device, project: dict[str, str], answer: Mapping[str, Any]
+) -> None:
+    for company_id in device.concerned(actor):
+        unit.emit(
+            type,
+            subject=device.hardware_id,
+            data={"project": project, "licenses": answer["licenses"]},
+            company_id=company_id,
+            project_id=device.project_id,
+            device_id=device.device_id,
+            hardware_id=device.hardware_id,
+        )
