@@ -77,7 +77,7 @@ def create_staff(
             "email_normalized": normalized,
             "password_hash": password_hash,
             "forename": "Staff",
-            "surname": email.split("@")[0][:64],
+            "surname": email.split("@", maxsplit=1)[0][:64],
             "language": "en",
             "staff": True,
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +48,12 @@ class World:
         self.database = database
         self.kit = kit
 
-    def do(self, command: Any, schema: Any, call: Call | None = None, **values: Any) -> Any:
-        """Run a command with a request loaded by its schema."""
+    def do(self, command: Any, schema: Any, call: Call | None = None, *, again: bool = False, **values: Any) -> Any:
+        """Run a command with a request loaded by its schema, under a new command id unless it is done again."""
         request = load_request(schema(), values)
         call = call or Call()
+        if not again:
+            call = replace(call, command_id=new_id())
         needs_kit = "kit" in command.__code__.co_varnames[: command.__code__.co_argcount]
         return command(self.database, call, request, *([self.kit] if needs_kit else []))
 

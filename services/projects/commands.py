@@ -1,0 +1,288 @@
+"""The writes of projects: one function per write, one transaction each; what other rooms know is asked before."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from services.accounts.api import SCOPE_WRITE, AccountsClient, Actor
+from services.chassis.context import Call
+from services.chassis.db import Database, Unit
+from services.chassis.errors import conflict, invalid, not_found, stale
+from services.chassis.ids import new_id
+from services.projects import store
+from services.projects.domain import ARCHIVED, CLOSED, DEFAULT_NAME, MANAGE, OPEN, OWN, SEE
+from services.projects.queries import company_names, load, load_with_power, project_answer, right_answer
+
+
+def ensure_default(database: Database, call: Call, accounts: AccountsClient) -> dict[str, Any]:
+    """Return the first project of the caller's company, making `DEFAULT` when there is none (PRJ-1).
+
+    Raises: accounts.company_needed.
+    Emits: project_created.
+    """
+    actor = Actor.of(call)
+    company_id = actor.require_company()
+
+    def work(unit: Unit) -> Any:
+        project_id = new_id()
+        given = not store.claim_first(unit, company_id, project_id)
+        row = store.oldest(unit.connection, company_id) if given else None
+        if row is None:
+            row = _create(unit, actor, company_id, project_id if not given else new_id(), DEFAULT_NAME, "")
+        return row
+
+    # Every call may repeat it, so it takes no command id.
+    row = database.write(work, call=call)
+    return project_answer(actor, row, OWN, company_names(call, accounts, [row.company_id]))
+
+
+def create_project(
+    database: Database, call: Call, request: Mapping[str, Any], accounts: AccountsClient
+) -> dict[str, Any]:
+    """Make a project.
+
+    Raises: accounts.company_needed, projects.name_taken.
+    Emits: project_created.
+    """
+    actor = Actor.of(call)
+    actor.require_scope(SCOPE_WRITE)
+    company_id = actor.require_company()
+    if actor.project_id is not None:
+        actor.require_scope("every project")
+    names = company_names(call, accounts, [company_id])
+
+    def work(unit: Unit) -> dict[str, Any]:
+        row = _create(unit, actor, company_id, new_id(), request["name"], request["description"])
+        return project_answer(actor, row, OWN, names)
+
+    return database.command(call, "create_project", request, work) or {}
+
+
+def update_project(
+    database: Database, call: Call, request: Mapping[str, Any], accounts: AccountsClient
+) -> dict[str, Any]:
+    """Rename, describe, archive or reopen an own project; what is absent stays.
+
+    Raises: projects.not_found, projects.power_needed, projects.name_taken, projects.archived, projects.closed,
+        projects.stale.
+    Emits: project_changed.
+    """
+    actor = Actor.of(call)
+    actor.require_scope(SCOPE_WRITE)
+    names = company_names(call, accounts, [actor.company_id] if actor.company_id else [])
+
+    def work(unit: Unit) -> dict[str, Any]:
+        store.hold(unit, request["project_id"])
+        row = load_with_power(unit.connection, actor, request["project_id"], MANAGE)
+        if request.get("if_version") not in (None, row.version):
+            raise stale("projects.stale", "The project was changed since it was read: read it again.")
+        changed = _changes(row, request)
+        if row.state == ARCHIVED and "state" not in changed and changed:
+            raise conflict("projects.archived", "The project is archived: take it out of the archive first.")
+        if changed:
+            _change(unit, actor, row, changed)
+        row, relation = load(unit.connection, actor, row.id)
+        return project_answer(actor, row, relation, names)
+
+    return database.command(call, "update_project", request, work) or {}
+
+
+def select_project(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Remember the project chosen for all pages, per user and company (PRJ-2).
+
+    Raises: accounts.company_needed, projects.not_found.
+    """
+    actor = Actor.of(call)
+    company_id = actor.require_company()
+    project_id = request["project_id"]
+
+    def work(unit: Unit) -> dict[str, Any]:
+        if project_id is not None:
+            load_with_power(unit.connection, actor, project_id, SEE)
+        store.select(unit, actor.user_id, company_id, project_id)
+        return {"project_id": project_id}
+
+    return database.command(call, "select_project", request, work) or {}
+
+
+def add_right(database: Database, call: Call, request: Mapping[str, Any], accounts: AccountsClient) -> dict[str, Any]:
+    """Let the company of the user with an e-mail address work in an own project (PRJ-3).
+
+    Raises: projects.not_found, projects.power_needed, projects.archived, projects.user_without_company,
+        projects.own_company, projects.company_ambiguous.
+    Emits: project_right_granted, for the owner and for the guest.
+    """
+    actor = Actor.of(call)
+    actor.require_scope(SCOPE_WRITE)
+    # Whoever may not manage the project learns nothing about addresses.
+    database.read(lambda connection: load_with_power(connection, actor, request["project_id"], MANAGE))
+    guest_id, guest_name = _guest(accounts.find_companies_by_email(call, email=request["email"]), request, actor)
+
+    def work(unit: Unit) -> dict[str, Any]:
+        store.hold(unit, request["project_id"])
+        row = load_with_power(unit.connection, actor, request["project_id"], MANAGE)
+        if row.state != OPEN:
+            raise conflict("projects.archived", "The project is archived: take it out of the archive first.")
+        if store.add_right(unit, row.id, guest_id, actor.user_id):
+            _tell_right(unit, "project_right_granted", row, guest_id)
+        right = store.right(unit.connection, row.id, guest_id)
+        return right_answer(right, {guest_id: guest_name})
+
+    return database.command(call, "add_right", request, work) or {}
+
+
+def remove_right(database: Database, call: Call, request: Mapping[str, Any]) -> None:
+    """End the right of a company in an own project.
+
+    Raises: projects.not_found, projects.power_needed, projects.right_not_found.
+    Emits: project_right_removed, for the owner and for the guest.
+    """
+    actor = Actor.of(call)
+    actor.require_scope(SCOPE_WRITE)
+
+    def work(unit: Unit) -> None:
+        store.hold(unit, request["project_id"])
+        row = load_with_power(unit.connection, actor, request["project_id"], MANAGE)
+        if not store.remove_right(unit, row.id, request["company_id"]):
+            raise not_found("projects.right_not_found", "This company has no right in the project.")
+        _tell_right(unit, "project_right_removed", row, request["company_id"])
+
+    database.command(call, "remove_right", request, work)
+
+
+def close_project(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Close an own project for its deletion, unless companies have rights in it; licensing asks this (PRJ-4).
+
+    A closed project takes no device, key or right any more. With rights it stays as it is, and the answer says how many.
+
+    Raises: projects.not_found, projects.power_needed.
+    Emits: project_changed.
+    """
+    actor = Actor.of(call)
+    actor.require_scope(SCOPE_WRITE)
+
+    def work(unit: Unit) -> dict[str, Any]:
+        row = store.hold(unit, request["project_id"])
+        if row is not None and row.state == CLOSED and actor.owns(row.company_id):
+            return {"rights": 0}
+        row = load_with_power(unit.connection, actor, request["project_id"], MANAGE)
+        rights = store.count_rights(unit.connection, row.id)
+        if not rights:
+            _change(unit, actor, row, {"state": CLOSED})
+        return {"rights": rights}
+
+    return database.command(call, "close_project", request, work) or {}
+
+
+def reopen_project(database: Database, call: Call, request: Mapping[str, Any]) -> None:
+    """Open a closed project again, because another room refused its deletion; an open one is left alone.
+
+    Raises: projects.not_found.
+    Emits: project_changed.
+    """
+    actor = Actor.of(call)
+
+    def work(unit: Unit) -> None:
+        row = store.hold(unit, request["project_id"])
+        if row is None or not actor.owns(row.company_id):
+            raise not_found("projects.not_found", "There is no such project among yours.")
+        if row.state == CLOSED:
+            _change(unit, actor, row, {"state": OPEN})
+
+    database.command(call, "reopen_project", request, work)
+
+
+def delete_closed_project(database: Database, call: Call, request: Mapping[str, Any]) -> None:
+    """Delete a closed project for good, after every room counted nothing in it.
+
+    Raises: projects.not_found, projects.not_empty when it is not closed.
+    Emits: project_deleted.
+    """
+    actor = Actor.of(call)
+
+    def work(unit: Unit) -> None:
+        row = store.hold(unit, request["project_id"])
+        if row is None or not actor.owns(row.company_id):
+            raise not_found("projects.not_found", "There is no such project among yours.")
+        if row.state != CLOSED:
+            raise conflict("projects.not_empty", "The project was not closed for deletion.")
+        store.remove(unit, row.id)
+        _tell(unit, "project_deleted", row, row.name, "deleted", {})
+
+    database.command(call, "delete_closed_project", request, work)
+
+
+def _create(unit: Unit, actor: Actor, company_id: str, project_id: str, name: str, description: str) -> Any:
+    values = {
+        "id": project_id,
+        "company_id": company_id,
+        "name": name,
+        "description": description,
+        "state": OPEN,
+        "created_by": actor.user_id,
+    }
+    if not store.add(unit, values):
+        raise conflict(
+            "projects.name_taken", f"Another project of the company is called {name!r}: choose another name."
+        )
+    row = store.hold(unit, project_id)
+    _tell(unit, "project_created", row, name, OPEN, {})
+    return row
+
+
+def _changes(row: Any, request: Mapping[str, Any]) -> dict[str, Any]:
+    wanted = {name: request[name] for name in ("name", "description") if name in request}
+    if "archived" in request:
+        wanted["state"] = ARCHIVED if request["archived"] else OPEN
+    return {name: value for name, value in wanted.items() if getattr(row, name) != value}
+
+
+def _change(unit: Unit, actor: Actor, row: Any, changed: Mapping[str, Any]) -> None:
+    if not store.change(unit, row.id, **changed):
+        raise conflict(
+            "projects.name_taken", f"Another project of the company is called {changed['name']!r}: choose another name."
+        )
+    extra: dict[str, Any] = {"what": sorted(changed)}
+    if "name" in changed:
+        extra["old_name"] = row.name
+    _tell(unit, "project_changed", row, changed.get("name", row.name), changed.get("state", row.state), extra)
+
+
+def _tell(unit: Unit, type: str, row: Any, name: str, state: str, extra: Mapping[str, Any]) -> None:
+    unit.emit(
+        type,
+        subject=row.id,
+        company_id=row.company_id,
+        project_id=row.id,
+        data={"project_id": row.id, "name": name, "state": state, **extra},
+    )
+
+
+def _tell_right(unit: Unit, type: str, row: Any, guest_id: str) -> None:
+    data = {
+        "project_id": row.id,
+        "name": row.name,
+        "owner_company_id": row.company_id,
+        "guest_company_id": guest_id,
+    }
+    for company_id in (row.company_id, guest_id):
+        unit.emit(type, subject=row.id, company_id=company_id, project_id=row.id, data=data)
+
+
+def _guest(found: Mapping[str, Any], request: Mapping[str, Any], actor: Actor) -> tuple[str, str]:
+    """Return id and name of the one company that is meant."""
+    everyone = found["companies"]
+    others = [company for company in everyone if not actor.owns(company["id"])]
+    wanted = request["company_id"]
+    if wanted is not None:
+        others = [company for company in others if company["id"] == wanted]
+    if not others:
+        if any(actor.owns(company["id"]) for company in everyone):
+            raise invalid("projects.own_company", "This address belongs to your own company, which has every right.")
+        raise invalid("projects.user_without_company", "No user with a company has this e-mail address.")
+    if len(others) > 1:
+        raise conflict(
+            "projects.company_ambiguous",
+            "The user belongs to several companies: name one of them as `company_id`.",
+            companies=others,
+        )
+    return others[0]["id"], others[0]["name"]

@@ -1,0 +1,114 @@
+"""Projects in memory, for the tests of other rooms; `tests/test_contract.py` holds it true to the service."""
+
+from typing import Any
+
+from services.accounts.api import Actor
+from services.chassis.context import Call
+from services.chassis.errors import conflict, forbidden, not_found
+from services.chassis.ids import new_id
+from services.projects.domain import CLOSED, DEFAULT_NAME, GUEST, MANAGE, OPEN, OWN, STAFF, powers_of
+
+
+class FakeProjects:
+    """Implements `ProjectsClient`: `add` makes a project, `let` gives another company a right in it."""
+
+    def __init__(self) -> None:
+        """Start without projects."""
+        self.projects: dict[str, dict[str, Any]] = {}
+        self.rights: set[tuple[str, str]] = set()
+
+    def add(
+        self, company_id: str, name: str = DEFAULT_NAME, *, project_id: str | None = None, state: str = OPEN
+    ) -> str:
+        """Make a project of a company and return its id."""
+        identifier = project_id or new_id()
+        self.projects[identifier] = {"company_id": company_id, "name": name, "state": state}
+        return identifier
+
+    def let(self, project_id: str, company_id: str) -> None:
+        """Let another company work in a project."""
+        self.rights.add((project_id, company_id))
+
+    def get_access(self, call: Call, *, project_id: str) -> dict[str, Any]:
+        """Return what the caller is to a project and may do in it.
+
+        Raises: projects.not_found.
+        """
+        actor = Actor.of(call)
+        project = self.projects.get(project_id)
+        relation = self._relation(actor, project_id)
+        if project is None or relation is None or actor.project_id not in (None, project_id):
+            raise not_found("projects.not_found", "There is no such project among yours.")
+        relations = {OWN: "own_admin" if actor.admin else "own_member", GUEST: "guest", STAFF: "staff"}
+        roles = {relations[relation]} | ({"staff"} if actor.staff else set())
+        powers = list(powers_of(roles, actor.rights, project["state"]))
+        return {"project_id": project_id, **project, "access": relation, "powers": powers}
+
+    def ensure_default(self, call: Call) -> dict[str, Any]:
+        """Return the first project of the caller's company, making it when there is none."""
+        company_id = Actor.of(call).require_company()
+        own = [key for key, project in self.projects.items() if project["company_id"] == company_id]
+        return self._answer(call, own[0] if own else self.add(company_id))
+
+    def list_projects(self, call: Call, *, limit: int = 50, cursor: str | None = None) -> dict[str, Any]:
+        """Return the caller's own projects and foreign ones with a right, all on one page."""
+        actor = Actor.of(call)
+        actor.require_company()
+        seen = [key for key in self.projects if self._relation(actor, key) in (OWN, GUEST)]
+        items = [self._answer(call, key) for key in seen]
+        items.sort(key=lambda item: (item["foreign"], item["name"].casefold(), item["id"]))
+        return {"items": items[:limit], "next": None, "selected": None}
+
+    def close_project(self, call: Call, *, project_id: str) -> dict[str, Any]:
+        """Close an own project for deletion, unless companies have rights in it."""
+        access = self.get_access(call, project_id=project_id)
+        if MANAGE not in access["powers"] and access["state"] != CLOSED:
+            raise forbidden("projects.power_needed", "You may not do this in the project.", power=MANAGE)
+        rights = sum(1 for key, _ in self.rights if key == project_id)
+        if not rights:
+            self.projects[project_id]["state"] = CLOSED
+        return {"rights": rights}
+
+    def reopen_project(self, call: Call, *, project_id: str) -> dict[str, Any]:
+        """Open a closed project again."""
+        self._own(call, project_id)
+        if self.projects[project_id]["state"] == CLOSED:
+            self.projects[project_id]["state"] = OPEN
+        return {}
+
+    def delete_closed_project(self, call: Call, *, project_id: str) -> dict[str, Any]:
+        """Delete a closed project."""
+        self._own(call, project_id)
+        if self.projects[project_id]["state"] != CLOSED:
+            raise conflict("projects.not_empty", "The project was not closed for deletion.")
+        del self.projects[project_id]
+        return {}
+
+    def _own(self, call: Call, project_id: str) -> None:
+        project = self.projects.get(project_id)
+        if project is None or not Actor.of(call).owns(project["company_id"]):
+            raise not_found("projects.not_found", "There is no such project among yours.")
+
+    def _relation(self, actor: Actor, project_id: str) -> str | None:
+        project = self.projects.get(project_id)
+        if project is None:
+            return None
+        if actor.owns(project["company_id"]):
+            return OWN
+        if any((project_id, company_id) in self.rights for company_id in actor.company_ids):
+            return GUEST
+        return STAFF if actor.staff else None
+
+    def _answer(self, call: Call, project_id: str) -> dict[str, Any]:
+        access = self.get_access(call, project_id=project_id)
+        return {
+            "id": project_id,
+            "name": access["name"],
+            "description": "",
+            "foreign": access["access"] != OWN,
+            "state": access["state"],
+            "powers": access["powers"],
+            "company": {"id": access["company_id"], "name": access["company_id"]},
+            "created_at": "2026-01-01T00:00:00.000Z",
+            "version": 1,
+        }

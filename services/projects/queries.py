@@ -1,0 +1,184 @@
+"""The reads of projects: one function per read."""
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row
+
+from services.accounts.api import AccountsClient, Actor
+from services.chassis.context import Call
+from services.chassis.db import Database
+from services.chassis.errors import ServiceError, forbidden, invalid, not_found
+from services.projects import store
+from services.projects.domain import GUEST, MANAGE, OWN, STAFF, powers_of
+
+
+def not_there() -> ServiceError:
+    """Return the one refusal for unknown ids and for projects of strangers."""
+    return not_found("projects.not_found", "There is no such project among yours.")
+
+
+def load(connection: Connection, actor: Actor, project_id: str) -> tuple[Row[Any], str]:
+    """Return a project and what the actor is to it.
+
+    Raises: projects.not_found.
+    """
+    found = store.find(connection, actor, project_id)
+    if found is None:
+        raise not_there()
+    return found
+
+
+def load_with_power(connection: Connection, actor: Actor, project_id: str, power: str) -> Row[Any]:
+    """Return a project in which the actor has a power.
+
+    Raises: projects.not_found, projects.power_needed.
+    """
+    row, relation = load(connection, actor, project_id)
+    if power not in powers(actor, row, relation):
+        raise forbidden(
+            "projects.power_needed", f"You may see this project, but not do this in it ({power}).", power=power
+        )
+    return row
+
+
+def powers(actor: Actor, row: Any, relation: str) -> tuple[str, ...]:
+    """Return what the actor may do in a project."""
+    relations = {
+        OWN: "own_admin" if actor.admin else "own_member",
+        GUEST: "guest",
+        STAFF: "staff",
+    }
+    roles = {relations[relation]} | ({"staff"} if actor.staff else set())
+    return powers_of(roles, actor.rights, row.state)
+
+
+def get_access(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the caller is to a project and may do in it.
+
+    Raises: projects.not_found for strangers and unknown ids alike.
+    """
+    actor = Actor.of(call)
+    row, relation = database.read(lambda connection: load(connection, actor, request["project_id"]))
+    return {
+        "project_id": row.id,
+        "company_id": row.company_id,
+        "name": row.name,
+        "state": row.state,
+        "access": relation,
+        "powers": list(powers(actor, row, relation)),
+    }
+
+
+def get_project(database: Database, call: Call, request: Mapping[str, Any], accounts: AccountsClient) -> dict[str, Any]:
+    """Return one project.
+
+    Raises: projects.not_found.
+    """
+    actor = Actor.of(call)
+    row, relation = database.read(lambda connection: load(connection, actor, request["project_id"]))
+    return project_answer(actor, row, relation, company_names(call, accounts, [row.company_id]))
+
+
+def list_projects(
+    database: Database, call: Call, request: Mapping[str, Any], accounts: AccountsClient
+) -> dict[str, Any]:
+    """Return the caller's own projects and the foreign ones with a right, and which one is selected.
+
+    Raises: accounts.company_needed.
+    """
+    actor = Actor.of(call)
+    company_id = actor.require_company()
+    limit = request["limit"]
+    after = _from_cursor(request["cursor"])
+
+    def work(connection: Connection) -> tuple[Any, str | None]:
+        rows = store.visible(connection, actor, after, limit)
+        return rows, store.selected(connection, actor.user_id, company_id)
+
+    rows, selected = database.read(work)
+    page = rows[:limit]
+    foreign = [row.company_id for row in page if not actor.owns(row.company_id)]
+    names = company_names(call, accounts, [*foreign, company_id])
+    items = [project_answer(actor, row, OWN if actor.owns(row.company_id) else GUEST, names) for row in page]
+    following = _to_cursor(page[-1]) if len(rows) > limit else None
+    return {"items": items, "next": following, "selected": selected}
+
+
+def list_rights(database: Database, call: Call, request: Mapping[str, Any], accounts: AccountsClient) -> dict[str, Any]:
+    """Return the companies that may work in an own project.
+
+    Raises: projects.not_found, projects.power_needed.
+    """
+    actor = Actor.of(call)
+    limit = request["limit"]
+
+    def work(connection: Connection) -> Any:
+        load_with_power(connection, actor, request["project_id"], MANAGE)
+        return store.rights(connection, request["project_id"], request["cursor"], limit)
+
+    rows = database.read(work)
+    page = rows[:limit]
+    names = company_names(call, accounts, [row.company_id for row in page])
+    items = [right_answer(row, names) for row in page]
+    return {"items": items, "next": page[-1].company_id if len(rows) > limit else None}
+
+
+def company_names(call: Call, accounts: AccountsClient, company_ids: list[str]) -> dict[str, str]:
+    """Return the names of companies by id, asked once for all."""
+    if not company_ids:
+        return {}
+    answer = accounts.get_names(call, user_ids=[], company_ids=sorted(set(company_ids)))
+    names: dict[str, str] = answer["companies"]
+    return names
+
+
+def project_answer(actor: Actor, row: Any, relation: str, names: Mapping[str, str]) -> dict[str, Any]:
+    """Return a project as answers carry it."""
+    return {
+        "id": row.id,
+        "name": row.name,
+        "description": row.description,
+        "foreign": relation != OWN,
+        "state": row.state,
+        "powers": list(powers(actor, row, relation)),
+        "company": {"id": row.company_id, "name": names[row.company_id]} if row.company_id in names else None,
+        "created_at": iso(row.created_at),
+        "version": row.version,
+    }
+
+
+def right_answer(row: Any, names: Mapping[str, str]) -> dict[str, Any]:
+    """Return a right as answers carry it."""
+    return {
+        "company_id": row.company_id,
+        "company_name": names.get(row.company_id),
+        "created_at": iso(row.created_at),
+    }
+
+
+def iso(moment: datetime) -> str:
+    """Return a time as answers carry it: RFC 3339 in UTC."""
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _to_cursor(row: Any) -> str:
+    return base64.urlsafe_b64encode(json.dumps([row.order_key, row.id]).encode()).decode()
+
+
+def _from_cursor(cursor: str | None) -> tuple[str, str] | None:
+    if cursor is None:
+        return None
+    try:
+        key, identifier = json.loads(base64.urlsafe_b64decode(cursor.encode()))
+        return str(key), str(identifier)
+    except (ValueError, TypeError, binascii.Error):
+        raise invalid(
+            "request.invalid",
+            "cursor: take it from `next` of the page before.",
+            errors=[{"pointer": "/cursor", "code": "request.invalid", "detail": "Not a cursor of this list."}],
+        ) from None

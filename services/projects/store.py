@@ -1,0 +1,146 @@
+"""The only SQL of projects. Projects are found through an actor only: what is not theirs is not there (S8b)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, Row
+from sqlalchemy.exc import IntegrityError
+
+from services.accounts.api import Actor
+from services.chassis.db import Unit, insert_or_ignore
+from services.projects.domain import GUEST, OWN, STAFF, normalized_name
+from services.projects.models import FirstProject, Project, ProjectRight, Selection
+
+_projects = Project.__table__
+_rights = ProjectRight.__table__
+
+
+def find(connection: Connection, actor: Actor, project_id: str) -> tuple[Row[Any], str] | None:
+    """Return a project and what the actor is to it: `own`, `guest` or `staff`; None for strangers and unknown ids."""
+    if actor.project_id not in (None, project_id):
+        return None
+    row = connection.execute(sa.select(*_projects.c).where(_projects.c.id == project_id)).first()
+    relation = None if row is None else _relation(connection, actor, row)
+    return None if row is None or relation is None else (row, relation)
+
+
+def hold(unit: Unit, project_id: str) -> Row[Any] | None:
+    """Return a project and hold its row until the transaction ends."""
+    return unit.execute(sa.select(*_projects.c).where(_projects.c.id == project_id).with_for_update()).first()
+
+
+def visible(connection: Connection, actor: Actor, after: tuple[str, str] | None, limit: int) -> Sequence[Row[Any]]:
+    """Return the actor's own projects and then foreign ones, by name; one more than `limit` if there are more.
+
+    Args:
+        connection: of the running transaction.
+        actor: who asks.
+        after: order key and id of the last project of the page before.
+        limit: length of a page.
+    """
+    own = _projects.c.company_id.in_(actor.company_ids)
+    guest = _projects.c.id.in_(sa.select(_rights.c.project_id).where(_rights.c.company_id.in_(actor.company_ids)))
+    order = (sa.case((own, "0"), else_="1") + _projects.c.name_normalized).label("order_key")
+    statement = sa.select(*_projects.c, order).where(sa.or_(own, guest)).order_by(order, _projects.c.id)
+    if actor.project_id is not None:
+        statement = statement.where(_projects.c.id == actor.project_id)
+    if after is not None:
+        statement = statement.where(sa.or_(order > after[0], sa.and_(order == after[0], _projects.c.id > after[1])))
+    return connection.execute(statement.limit(limit + 1)).all()
+
+
+def add(unit: Unit, values: Mapping[str, Any]) -> bool:
+    """Insert a project; returns False when the company has one of this name."""
+    row = {"name_normalized": normalized_name(values["name"]), "version": 1, "created_at": unit.now, **values}
+    return insert_or_ignore(unit.connection, Project, row)
+
+
+def change(unit: Unit, project_id: str, **values: Any) -> bool:
+    """Change columns of a project and count its version up; returns False when the new name is taken."""
+    if "name" in values:
+        values["name_normalized"] = normalized_name(values["name"])
+    statement = sa.update(_projects).where(_projects.c.id == project_id)
+    try:
+        with unit.connection.begin_nested():
+            unit.execute(statement.values(version=_projects.c.version + 1, **values))
+    except IntegrityError:
+        return False
+    return True
+
+
+def remove(unit: Unit, project_id: str) -> None:
+    """Delete a project that has no rights, and every choice of it."""
+    unit.execute(sa.delete(Selection).where(Selection.project_id == project_id))
+    unit.execute(sa.delete(_projects).where(_projects.c.id == project_id))
+
+
+def claim_first(unit: Unit, company_id: str, project_id: str) -> bool:
+    """Note the first project of a company; returns False when it was given one before."""
+    return insert_or_ignore(unit.connection, FirstProject, {"company_id": company_id, "project_id": project_id})
+
+
+def oldest(connection: Connection, company_id: str) -> Row[Any] | None:
+    """Return the oldest project of a company."""
+    statement = sa.select(*_projects.c).where(_projects.c.company_id == company_id).order_by(_projects.c.id).limit(1)
+    return connection.execute(statement).first()
+
+
+def count_rights(connection: Connection, project_id: str) -> int:
+    """Return how many companies have a right in a project."""
+    statement = sa.select(sa.func.count()).where(_rights.c.project_id == project_id)
+    return int(connection.execute(statement).scalar_one())
+
+
+def add_right(unit: Unit, project_id: str, company_id: str, created_by: str) -> bool:
+    """Let a company work in a project; returns False when it may already."""
+    values = {"project_id": project_id, "company_id": company_id, "created_at": unit.now, "created_by": created_by}
+    return insert_or_ignore(unit.connection, ProjectRight, values)
+
+
+def right(connection: Connection, project_id: str, company_id: str) -> Row[Any] | None:
+    """Return the right of a company in a project."""
+    statement = sa.select(*_rights.c).where(_rights.c.project_id == project_id, _rights.c.company_id == company_id)
+    return connection.execute(statement).first()
+
+
+def rights(connection: Connection, project_id: str, after: str | None, limit: int) -> Sequence[Row[Any]]:
+    """Return the rights in a project by company id; one more than `limit` if there are more."""
+    statement = sa.select(*_rights.c).where(_rights.c.project_id == project_id).order_by(_rights.c.company_id)
+    if after is not None:
+        statement = statement.where(_rights.c.company_id > after)
+    return connection.execute(statement.limit(limit + 1)).all()
+
+
+def remove_right(unit: Unit, project_id: str, company_id: str) -> bool:
+    """End the right of a company and its users' choice of the project; returns False when there was none."""
+    unit.execute(sa.delete(Selection).where(Selection.project_id == project_id, Selection.company_id == company_id))
+    deleted = unit.execute(
+        sa.delete(_rights).where(_rights.c.project_id == project_id, _rights.c.company_id == company_id)
+    )
+    return deleted.rowcount == 1
+
+
+def selected(connection: Connection, user_id: str, company_id: str) -> str | None:
+    """Return the project that a user chose in a company."""
+    statement = sa.select(Selection.project_id).where(Selection.user_id == user_id, Selection.company_id == company_id)
+    return connection.execute(statement).scalar()
+
+
+def select(unit: Unit, user_id: str, company_id: str, project_id: str | None) -> None:
+    """Store the project that a user chose in a company, None for all own ones."""
+    unit.execute(sa.delete(Selection).where(Selection.user_id == user_id, Selection.company_id == company_id))
+    if project_id is not None:
+        unit.execute(sa.insert(Selection).values(user_id=user_id, company_id=company_id, project_id=project_id))
+
+
+def _relation(connection: Connection, actor: Actor, row: Any) -> str | None:
+    if actor.owns(row.company_id):
+        return OWN
+    if actor.company_ids:
+        statement = sa.select(sa.func.count()).where(
+            _rights.c.project_id == row.id, _rights.c.company_id.in_(actor.company_ids)
+        )
+        if connection.execute(statement).scalar_one():
+            return GUEST
+    return STAFF if actor.staff else None
