@@ -11,11 +11,10 @@ from collections.abc import Sequence
 # Sockets must be green before anything else is imported that may open one (rule D1).
 from services.chassis import green  # noqa: F401  # isort: skip
 
-from deploy.installed import installed_settings
 from deploy.rooms import GATEWAY, ROOMS, service_class
 from services.chassis import logs
 from services.chassis.runner import serve
-from services.chassis.settings import SettingsError
+from services.chassis.settings import Settings, SettingsError
 
 ROLES = (*ROOMS, GATEWAY)
 
@@ -27,7 +26,7 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     (role,) = arguments
     try:
-        settings = installed_settings()
+        settings = Settings.from_environment()
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return 2

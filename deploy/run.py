@@ -27,9 +27,14 @@ from services.chassis.settings import Settings, SettingsError
 _READY_SECONDS = 60.0
 
 
-def prepare(settings: Settings) -> None:
-    """Make databases and the first account ready, before any service starts; quick when there is nothing to do."""
-    if demo.is_first_start(settings):
+def prepare(settings: Settings, *, first_start: bool | None = None) -> None:
+    """Make databases and the first account ready, before any service starts; quick when there is nothing to do.
+
+    Args:
+        settings: of the installation.
+        first_start: whether the data folder was empty; looked up when absent.
+    """
+    if demo.is_first_start(settings) if first_start is None else first_start:
         settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         if settings.demo:
             demo.begin(settings)
