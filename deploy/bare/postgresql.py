@@ -129,6 +129,11 @@ class PostgreSQL(Server):
         super().__init__(f"postgresql://postgres:{password_file.read_text()}@{LOOPBACK}:{port or free_port()}/postgres")
 
     @property
+    def is_running(self) -> bool:
+        """Tell whether the cluster was started and has not ended."""
+        return self._process is not None and self._process.is_running()
+
+    @property
     def pid(self) -> int:
         """Process id of the postmaster.
 

@@ -109,6 +109,11 @@ class RabbitMQ(Broker):
         (folder / "enabled_plugins").write_text("[rabbitmq_management].\n")
 
     @property
+    def is_running(self) -> bool:
+        """Tell whether the node was started and has not ended."""
+        return self._node is not None and self._node.is_running()
+
+    @property
     def pid(self) -> int:
         """Process id of the Erlang machine.
 
