@@ -75,9 +75,8 @@ class RpcConsumer(SharedExtension, ProviderCollector):  # type: ignore[misc]
         super().register_provider(provider)
         self._methods[provider.method_name] = provider
         if self._subscription is None:
-            queue = wire.rpc_queue(self.container.service_name, leaf=self.leaf)
             prefetch = LEAF_WORKERS if self.leaf else self.container.max_workers
-            self._subscription = Subscription(queue, self._handle, prefetch=prefetch)
+            self._subscription = Subscription(self._queue(), self._handle, prefetch=prefetch)
             self.source.listener.add(self._subscription)
 
     def unregister_provider(self, provider: Rpc) -> None:
@@ -86,6 +85,9 @@ class RpcConsumer(SharedExtension, ProviderCollector):  # type: ignore[misc]
             self.source.listener.cancel(self._subscription)
             self._subscription = None
         super().unregister_provider(provider)
+
+    def _queue(self) -> Any:
+        return wire.rpc_queue(self.container.service_name, leaf=self.leaf)
 
     def _handle(self, message: Any) -> None:
         try:
@@ -96,7 +98,9 @@ class RpcConsumer(SharedExtension, ProviderCollector):  # type: ignore[misc]
             return
         provider = self._methods.get(envelope.method)
         if provider is None:
-            error = invalid("request.not_found", f"{self.container.service_name} has no method {envelope.method[:80]!r}.")
+            error = invalid(
+                "request.not_found", f"{self.container.service_name} has no method {envelope.method[:80]!r}."
+            )
             eventlet.spawn_n(self.finish, message, envelope, {"result": None, "error": wire.error_body(error)})
             return
         provider.handle(message, envelope)
@@ -176,7 +180,9 @@ class Rpc(Entrypoint):  # type: ignore[misc]
         structlog.contextvars.bind_contextvars(request_id=envelope.request_id, method=envelope.method)
         wire.hops.set(envelope.hops)
         if envelope.deadline < time.time():
-            raise unavailable("service.deadline_passed", "The request came too late to be worked on and changed nothing; repeat it.")
+            raise unavailable(
+                "service.deadline_passed", "The request came too late to be worked on and changed nothing; repeat it."
+            )
         claims: Mapping[str, Any] = {} if self.public else tokens.verify(envelope.token)
         yield Call(
             claims=claims,
@@ -243,7 +249,9 @@ def load_request(loader: Schema | None, values: Mapping[str, Any]) -> dict[str, 
         loaded: dict[str, Any] = loader.load(values)
     except ValidationError as error:
         errors = list(_flat(error.messages, ""))
-        raise invalid("request.invalid", f"{errors[0]['pointer'] or 'The request'}: {errors[0]['detail']}", errors=errors) from None
+        raise invalid(
+            "request.invalid", f"{errors[0]['pointer'] or 'The request'}: {errors[0]['detail']}", errors=errors
+        ) from None
     return loaded
 
 

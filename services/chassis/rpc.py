@@ -80,7 +80,9 @@ class Bus:
             RuntimeError: sockets are not green, so that waiting for a reply would stop the whole process (rule D1).
         """
         if not is_monkey_patched("socket"):
-            raise RuntimeError("eventlet.monkey_patch() must run before the first call; import services.chassis.green first.")
+            raise RuntimeError(
+                "eventlet.monkey_patch() must run before the first call; import services.chassis.green first."
+            )
         bus = cls._buses.get(uri)
         if bus is None:
             bus = cls._buses[uri] = cls(uri)
@@ -95,7 +97,9 @@ class Bus:
             self._replies.close()
             self.publisher.close()
 
-    def call(self, service: str, method: str, call: Call, kwargs: dict[str, Any]) -> Reply:
+    def call(
+        self, service: str, method: str, call: Call, kwargs: dict[str, Any], *, routing_key: str | None = None
+    ) -> Reply:
         """Call a method of a service and wait for its answer until the call's deadline.
 
         Args:
@@ -103,6 +107,7 @@ class Bus:
             method: name of its entrypoint.
             call: who asks, until when, under which command id.
             kwargs: the request, JSON values only.
+            routing_key: in place of the method's usual one.
 
         Raises:
             ServiceError: what the service answered, or `service.unavailable` when the outcome is not known.
@@ -112,12 +117,17 @@ class Bus:
             raise RuntimeError(f"{service}.{method} was called inside a database transaction (rule D3).")
         passed = wire.hops.get() + 1
         if passed > wire.MAX_HOPS:
-            raise RuntimeError(f"{service}.{method} would be hop {passed}, at most {wire.MAX_HOPS} are allowed (rule R14).")
+            raise RuntimeError(
+                f"{service}.{method} would be hop {passed}, at most {wire.MAX_HOPS} are allowed (rule R14)."
+            )
         remaining = call.remaining()
         if remaining <= _HOP_SECONDS:
-            raise unavailable("service.deadline_passed", "The request came too late to be worked on and changed nothing; repeat it.")
+            raise unavailable(
+                "service.deadline_passed", "The request came too late to be worked on and changed nothing; repeat it."
+            )
         correlation_id = str(uuid.uuid4())
-        pending = _Pending(self._request(service, method, call, kwargs, correlation_id, passed), call.deadline)
+        key = routing_key or wire.request_key(service, method)
+        pending = _Pending(self._request(key, call, kwargs, correlation_id, passed), call.deadline)
         self._pending[correlation_id] = pending
         try:
             self._replies.start(timeout=remaining)
@@ -132,9 +142,7 @@ class Bus:
             raise unavailable()
         return _opened(body, f"{service}.{method}")
 
-    def _request(
-        self, service: str, method: str, call: Call, kwargs: dict[str, Any], correlation_id: str, passed: int
-    ) -> Outgoing:
+    def _request(self, key: str, call: Call, kwargs: dict[str, Any], correlation_id: str, passed: int) -> Outgoing:
         headers: dict[str, Any] = {
             "nameko.request_id": call.request_id,
             # A float would lose its fraction in some AMQP clients, a text does not.
@@ -153,7 +161,7 @@ class Bus:
             "delivery_mode": 2,
         }
         body = wire.encode({"args": [], "kwargs": kwargs})
-        return Outgoing("nameko-rpc", wire.request_key(service, method), body, headers, properties, mandatory=True)
+        return Outgoing("nameko-rpc", key, body, headers, properties, mandatory=True)
 
     def _on_reply(self, message: Any) -> None:
         pending = self._pending.get(message.properties.get("correlation_id"))

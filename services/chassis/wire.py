@@ -185,10 +185,15 @@ def request_key(service: str, method: str) -> str:
     return f"{service}.leaf.{method}" if method in LEAF_METHODS else f"{service}.{method}"
 
 
-def durable_queue(name: str, exchange: Exchange, routing_key: str) -> Queue:
+def health_key(service: str, instance: str) -> str:
+    """Return the routing key of the ping to one process of a service."""
+    return f"{service}.health.{instance}.ping"
+
+
+def durable_queue(name: str, exchange: Exchange, routing_key: str, **more: Any) -> Queue:
     """Return a quorum queue whose refused messages go to the dead letters (rule R9).
 
-    The in-process broker ignores the arguments.
+    The in-process broker ignores the arguments. `more` are further ones.
     """
     return Queue(
         name,
@@ -201,6 +206,7 @@ def durable_queue(name: str, exchange: Exchange, routing_key: str) -> Queue:
             "x-dead-letter-strategy": "at-least-once",
             "x-overflow": "reject-publish",
             "x-delivery-limit": 20,
+            **more,
         },
     )
 
@@ -218,8 +224,12 @@ def events_exchange(source: str) -> Exchange:
 
 
 def events_queue(source: str, consumer: str) -> Queue:
-    """Return the queue in which a consumer gets all events of a source."""
-    return durable_queue(f"evt-{source}-{consumer}", events_exchange(source), "#")
+    """Return the queue in which a consumer gets all events of a source.
+
+    One process of the consumer gets them at a time, so that they usually come in order; the next one takes over.
+    """
+    name = f"evt-{source}-{consumer}"
+    return durable_queue(name, events_exchange(source), "#", **{"x-single-active-consumer": True})
 
 
 def temporary_queue(name: str, exchange: Exchange, routing_key: str, *, ttl_seconds: int = 300) -> Queue:

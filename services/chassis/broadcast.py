@@ -1,0 +1,127 @@
+"""Every process sees every event: for caches only, since the position lives in memory (rule R20)."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import Any, Final
+
+import eventlet
+import structlog
+from eventlet.queue import Empty, LightQueue
+
+from services.chassis import wire
+from services.chassis.apply import Document, contiguous
+from services.chassis.errors import ServiceError
+from services.chassis.inbox import WATERMARK, fetch_events, read_document
+from services.chassis.listener import Listener, Subscription
+from services.chassis.outbox import Event
+from services.chassis.rpc import Bus
+
+_POLL_SECONDS: Final = 1.0
+_log = structlog.get_logger(__name__)
+
+
+class Broadcast:
+    """Feeds a function with the events of a source from now on, in order and without gaps.
+
+    Args:
+        uri: broker address.
+        source: name of the service whose events are wanted.
+        handler: gets events; must not raise, and must be quick.
+        on_start: called once the place in the log is known, before the first event; for loading what was before.
+    """
+
+    def __init__(
+        self,
+        uri: str,
+        source: str,
+        handler: Callable[[list[Event]], None],
+        on_start: Callable[[], None] | None = None,
+    ) -> None:
+        self._bus = Bus.of(uri)
+        self._source = source
+        self._handler = handler
+        self._on_start = on_start
+        self._position: int | None = None
+        self._waiting = LightQueue()
+        self._listener = Listener(uri, on_connect=self._on_connect)
+        name = f"evt-{source}-cache-{uuid.uuid4()}"
+        queue = wire.temporary_queue(name, wire.events_exchange(source), "#", ttl_seconds=60)
+        self._listener.add(Subscription(queue, self._waiting.put, prefetch=0, no_ack=True))
+        self._thread: Any = None
+
+    @property
+    def ready(self) -> bool:
+        """Tell whether the place in the source's log is known, so that nothing newer is missed."""
+        return self._position is not None
+
+    def start(self) -> None:
+        """Start in the background; the broker or the source may still be away."""
+        self._listener.start(wait=False)
+        self._thread = eventlet.spawn(self._run)
+
+    def stop(self) -> None:
+        """Stop and forget the place."""
+        if self._thread is not None:
+            self._thread.kill()
+        self._listener.close()
+        self._bus.release()
+
+    def _on_connect(self) -> None:
+        # Whatever was published while the connection was away is asked for.
+        self._waiting.put(None)
+
+    def _run(self) -> None:
+        backoff = 0.1
+        while True:
+            try:
+                self._take(self._next())
+                backoff = 0.1
+            except Exception as error:
+                if not isinstance(error, ServiceError):
+                    _log.exception("unexpected error in a broadcast", source=self._source)
+                _log.warning("broadcast pauses", source=self._source, error=str(error)[:300])
+                self._waiting.put(None)
+                eventlet.sleep(backoff)
+                backoff = min(backoff * 2, 2.0)
+
+    def _next(self) -> list[Any]:
+        messages = []
+        try:
+            messages.append(self._waiting.get(timeout=None if self.ready else _POLL_SECONDS))
+            while not self._waiting.empty():
+                messages.append(self._waiting.get_nowait())
+        except Empty:
+            pass
+        return messages
+
+    def _take(self, messages: list[Any]) -> None:
+        if self._position is None:
+            _, last = fetch_events(self._bus, self._source, 0, 0)
+            if self._on_start is not None:
+                self._on_start()
+            self._position = last
+        documents: list[Document] = []
+        for message in filter(None, messages):
+            try:
+                documents.append(read_document(message, self._source))
+            except wire.BadMessage as error:
+                _log.error("bad event", source=self._source, reason=str(error))
+        unnumbered = [d for d in documents if d["sequence"] == 0 and d["type"] != WATERMARK]
+        if unnumbered:
+            self._handler([Event.from_document(document) for document in unnumbered])
+        self._apply([d for d in documents if d["type"] != WATERMARK])
+        seen = max((d["sequence"] for d in documents), default=0)
+        if seen > self._position or None in messages:
+            items = True
+            while items:
+                items, _ = fetch_events(self._bus, self._source, self._position)
+                self._apply(items)
+
+    def _apply(self, documents: list[Document]) -> None:
+        assert self._position is not None
+        ready = contiguous(documents, self._position)
+        if ready:
+            self._handler([Event.from_document(document) for document in ready])
+            self._position = int(ready[-1]["sequence"])

@@ -1,0 +1,201 @@
+"""The inbox: applies the events of a source in order, without gaps, once, in batches of one transaction (rules R15, L13).
+
+The position of a consumer in a source's log is a row of its own database, advanced in the transaction of the effect;
+so an event delivered twice is known by its number, and one that is missing is read from the source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import eventlet
+import structlog
+from eventlet.event import Event as Signal
+from eventlet.queue import Empty, LightQueue
+from nameko.containers import WorkerContext
+from nameko.extensions import Entrypoint, register_entrypoint
+
+from services.chassis import wire
+from services.chassis.apply import Applier, Document
+from services.chassis.context import Call
+from services.chassis.db import Unit
+from services.chassis.entrypoints import ListenerExtension
+from services.chassis.errors import ServiceError
+from services.chassis.listener import Subscription, acknowledge, bury
+from services.chassis.outbox import MAX_PAGE, Event
+from services.chassis.providers import DatabaseExtension
+from services.chassis.rpc import Bus, BusExtension
+
+BATCH: Final = 100
+WATERMARK: Final = "watermark"
+_COLLECT_SECONDS: Final = 0.03
+_RETRY_POLL_SECONDS: Final = 1.0
+_MAX_BACKOFF_SECONDS: Final = 10.0
+_FETCH_SECONDS: Final = 5.0
+
+_log = structlog.get_logger(__name__)
+
+
+def fetch_events(bus: Bus, source: str, after: int, limit: int = MAX_PAGE) -> tuple[list[Document], int]:
+    """Read a source's log; returns event documents after a sequence, in order, and the source's last sequence.
+
+    Raises:
+        ServiceError: the source does not answer.
+    """
+    call = Call(deadline=Call().deadline - 10.0 + _FETCH_SECONDS)
+    answer = bus.call(source, "read_events", call, {"after": after, "limit": limit}).result
+    return list(answer["items"]), int(answer["last_sequence"])
+
+
+def read_document(message: Any, source: str) -> Document:
+    """Return the event document of a message.
+
+    Raises:
+        BadMessage: it is not an event of this source.
+    """
+    document = wire.open_body(message)
+    if document.get("source") != source or not isinstance(document.get("sequence"), int):
+        raise wire.BadMessage("not an event of this source, or without a sequence")
+    if document.get("type") != WATERMARK:
+        try:
+            Event.from_document(document)
+        except (KeyError, TypeError, ValueError) as error:
+            raise wire.BadMessage(f"not an event document: {type(error).__name__} {error}"[:150]) from None
+    return document
+
+
+class Subscribe(Entrypoint):  # type: ignore[misc]
+    """Feeds a method `(self, unit, events)` with the events of one source; made by `subscribe`."""
+
+    bus = BusExtension()
+    listener = ListenerExtension()
+    holder = DatabaseExtension()
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.source = source
+
+    def setup(self) -> None:
+        """Listen to the queue of this source for this service."""
+        self._stopped = False
+        self._waiting = LightQueue()
+        self._applier = Applier(self.holder.database, self.source, self._call_method)
+        self._plain = "inbox" in self.holder.settings.without
+        queue = wire.events_queue(self.source, self.container.service_name)
+        self._subscription = Subscription(queue, self._waiting.put, prefetch=2 * BATCH)
+        self.listener.listener.add(self._subscription)
+
+    def start(self) -> None:
+        """Start applying, beginning with what happened while nobody listened."""
+        self._ended = Signal()
+        self.container.spawn_managed_thread(self._run)
+        self.container.spawn_managed_thread(self._retry)
+
+    def stop(self) -> None:
+        """Stop after the running batch."""
+        self._stopped = True
+        self.listener.listener.cancel(self._subscription)
+        self._ended.wait(timeout=10)
+
+    def _run(self) -> None:
+        backoff, batch = 0.1, []
+        must_catch_up = True
+        while not self._stopped:
+            try:
+                if must_catch_up and not self._plain:
+                    self._catch_up()
+                must_catch_up = True
+                batch = batch or self._collect()
+                self._take(batch)
+                backoff, batch, must_catch_up = 0.1, [], False
+            except Exception as error:
+                # The database or the source is away; the messages stay unacknowledged and are taken again.
+                _log.warning("inbox pauses", source=self.source, error=f"{type(error).__name__}: {error}"[:300])
+                if not isinstance(error, ServiceError):
+                    _log.exception("unexpected error in the inbox", source=self.source)
+                eventlet.sleep(backoff)
+                backoff = min(backoff * 2, _MAX_BACKOFF_SECONDS)
+        self._ended.send(True)
+
+    def _collect(self) -> list[Any]:
+        """Wait for a message, then a moment longer for those that come with it."""
+        try:
+            batch = [self._waiting.get(timeout=_RETRY_POLL_SECONDS)]
+        except Empty:
+            return []
+        eventlet.sleep(_COLLECT_SECONDS)
+        while len(batch) < BATCH and not self._waiting.empty():
+            batch.append(self._waiting.get_nowait())
+        return batch
+
+    def _take(self, batch: list[Any]) -> None:
+        documents = []
+        for message in batch:
+            try:
+                documents.append(read_document(message, self.source))
+            except wire.BadMessage as error:
+                if not message.acknowledged:
+                    bury(message, str(error), self.bus.bus.publisher)
+        events = [document for document in documents if document["type"] != WATERMARK]
+        if self._plain:
+            self._take_plainly(batch, events)
+            return
+        # A source that runs without an outbox numbers nothing; such events have no place in any order.
+        self._applier.apply_unordered([document for document in events if document["sequence"] == 0])
+        seen = max((document["sequence"] for document in documents), default=0)
+        self._applier.apply([document for document in events if document["sequence"] > 0])
+        if seen > self._applier.position():
+            _log.info("events are missing and are read from the source", source=self.source, upto=seen)
+            self._catch_up()
+        for message in batch:
+            if not message.acknowledged:
+                acknowledge(message)
+
+    def _catch_up(self) -> None:
+        while not self._stopped:
+            items, last = fetch_events(self.bus.bus, self.source, self._applier.position())
+            if not items:
+                self._applier.note_end(last)
+                return
+            self._applier.apply(items)
+
+    def _take_plainly(self, batch: list[Any], events: list[Document]) -> None:
+        # Fault run without protection: acknowledged first and applied whenever delivered, as plain nameko would.
+        for message in batch:
+            acknowledge(message)
+        for document in events:
+            try:
+                self._applier.apply_unordered([document])
+            except Exception:
+                _log.exception("event lost", source=self.source)
+
+    def _retry(self) -> None:
+        while not self._stopped:
+            eventlet.sleep(_RETRY_POLL_SECONDS)
+            try:
+                self._applier.retry_due()
+            except Exception as error:
+                _log.warning("retries pause", source=self.source, error=f"{type(error).__name__}: {error}"[:300])
+
+    def _call_method(self, unit: Unit, events: list[Event]) -> None:
+        service = self.container.service_cls()
+        self.container._inject_dependencies(WorkerContext(self.container, service, self))
+        getattr(service, self.method_name)(unit, events)
+
+
+def subscribe(source: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Feed a method `(self, unit, events)` with a source's events, each once and in order.
+
+    The method runs inside the transaction that advances the position: it makes no calls (rule D3), ignores types that
+    it does not know, and may get an event that had failed before out of order.
+
+    Args:
+        source: name of the service whose events are wanted.
+    """
+
+    def register(method: Callable[..., Any]) -> Callable[..., Any]:
+        register_entrypoint(method, Subscribe(source))
+        return method
+
+    return register

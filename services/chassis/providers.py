@@ -1,0 +1,187 @@
+"""What nameko service classes declare to get at their own database, and the methods that every service has."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from functools import partial
+from typing import Any, Final
+
+import sqlalchemy as sa
+import structlog
+from eventlet.greenpool import GreenPool
+from nameko.extensions import DependencyProvider, SharedExtension
+
+from services.chassis import outbox, wire
+from services.chassis.db import Database
+from services.chassis.entrypoints import LEAF_WORKERS, LeafConsumer, RpcConsumer
+from services.chassis.errors import ServiceError, internal, invalid, unavailable
+from services.chassis.settings import Settings
+from services.chassis.tables import outbox_head
+
+SETTINGS_KEY: Final = "TESSERA_SETTINGS"
+_BACKGROUND_CONNECTIONS: Final = 4
+_PAGE_BYTES: Final = 1_000_000
+_log = structlog.get_logger(__name__)
+
+
+class DatabaseExtension(SharedExtension):  # type: ignore[misc]
+    """Holds a container's database, opened at its first use."""
+
+    def __init__(self) -> None:
+        self._database: Database | None = None
+
+    @property
+    def settings(self) -> Settings:
+        """Return the settings that the runner was given."""
+        settings: Settings = self.container.config[SETTINGS_KEY]
+        return settings
+
+    @property
+    def database(self) -> Database:
+        """Return the database of the container's service."""
+        if self._database is None:
+            size = self.container.max_workers + _BACKGROUND_CONNECTIONS
+            self._database = Database.from_settings(self.settings, self.container.service_name, pool_size=size)
+        return self._database
+
+    def stop(self) -> None:
+        """Close all connections."""
+        if self._database is not None:
+            self._database.close()
+
+    kill = stop
+
+
+class DatabaseProvider(DependencyProvider):  # type: ignore[misc]
+    """Gives workers the service's own `Database`."""
+
+    holder = DatabaseExtension()
+
+    def get_dependency(self, worker_ctx: Any) -> Database:
+        """Return the database; transactions are opened by those who use it."""
+        return self.holder.database
+
+
+class InternalMethod(DependencyProvider):  # type: ignore[misc]
+    """A method that the chassis itself serves, without a schema and without a login; the base of the classes below."""
+
+    consumer: RpcConsumer
+    method_name = ""
+
+    def setup(self) -> None:
+        """Register with the consumer."""
+        self._pool = GreenPool(LEAF_WORKERS)
+        self.consumer.register_provider(self)
+
+    def stop(self) -> None:
+        """Take no more requests."""
+        self.consumer.unregister_provider(self)
+
+    def handle(self, message: Any, envelope: wire.Envelope) -> None:
+        """Answer in a green thread of its own."""
+        self.container.spawn_managed_thread(partial(self._pool.spawn, self._run, message, envelope))
+
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Return the answer; what it raises goes to the caller as for any entrypoint."""
+        raise NotImplementedError
+
+    def _run(self, message: Any, envelope: wire.Envelope) -> None:
+        result, error = None, None
+        try:
+            if envelope.deadline < time.time():
+                raise unavailable("service.deadline_passed")
+            result = self.answer(envelope.body["kwargs"])
+        except ServiceError as refusal:
+            error = refusal
+        except Exception:
+            _log.exception("unexpected error", method=self.method_name)
+            error = internal()
+        self.consumer.finish(message, envelope, {"result": result, "error": error and wire.error_body(error)})
+
+
+class EventsLeaf(InternalMethod):
+    """Serves `read_events(after, limit)`: the service's own log, for whoever missed something (rules R14, R15)."""
+
+    consumer = LeafConsumer()
+    holder = DatabaseExtension()
+    method_name = "read_events"
+
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Return `items` in order, as many as fit into one message, and the service's `last_sequence`.
+
+        Raises:
+            request.invalid: `after` or `limit` is not a whole number from 0 on.
+        """
+        after, limit = request.get("after", 0), request.get("limit", 100)
+        for name, value in (("after", after), ("limit", limit)):
+            if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+                raise invalid("request.invalid", f"/{name}: {value!r} is not a whole number from 0 on.")
+
+        def read(connection: sa.Connection) -> dict[str, Any]:
+            items = outbox.read_events(connection, after, limit) if limit else []
+            last = connection.execute(sa.select(outbox_head.c.last_sequence)).scalar_one()
+            return {"items": _fitting(items), "last_sequence": last}
+
+        return self.holder.database.read(read)
+
+
+class HealthConsumer(RpcConsumer):
+    """Takes the pings meant for this very process."""
+
+    def _queue(self) -> Any:
+        service, name = self.container.service_name, instance()
+        return wire.temporary_queue(
+            f"health-{service}-{name}", wire.RPC_EXCHANGE, wire.health_key(service, name), ttl_seconds=60
+        )
+
+
+class Health(InternalMethod):
+    """Serves `ping`, on the service's queue and on one of this process's own, where the supervisor asks (rule R17)."""
+
+    consumer = RpcConsumer()
+    own = HealthConsumer()
+    holder = DatabaseExtension()
+    method_name = "ping"
+
+    def setup(self) -> None:
+        """Register with both queues."""
+        super().setup()
+        self.own.register_provider(self)
+
+    def stop(self) -> None:
+        """Take no more pings."""
+        self.own.unregister_provider(self)
+        super().stop()
+
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Return which process answers and whether its database does; that it answers at all proves the broker."""
+        return {
+            "service": self.container.service_name,
+            "instance": instance(),
+            "pid": os.getpid(),
+            "ready": self.ready(),
+        }
+
+    def ready(self) -> bool:
+        """Tell whether the service could work: its own database answers (rule O1)."""
+        try:
+            return self.holder.database.read(lambda connection: connection.execute(sa.select(1)).scalar_one()) == 1
+        except Exception as error:
+            _log.warning("database does not answer", error=str(error))
+            return False
+
+
+def instance() -> str:
+    """Return the name of this process among those of its service; the supervisor gives it."""
+    return os.environ.get("TESSERA_INSTANCE") or str(os.getpid())
+
+
+def _fitting(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    total = 0
+    for number, item in enumerate(items):
+        total += len(json.dumps(item, ensure_ascii=False).encode())
+        if total > _PAGE_BYTES and number:
+            return items[:number]
+    return items

@@ -1,0 +1,65 @@
+"""Declares exchanges, queues and bindings before any service starts (rule R7): an event without a queue is thrown away."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from kombu import Exchange, Queue
+from nameko.extensions import ENTRYPOINT_EXTENSIONS_ATTR
+
+from services.chassis import wire
+from services.chassis.entrypoints import LeafRpc, Rpc
+from services.chassis.inbox import Subscribe
+from services.chassis.link import Link
+from services.chassis.listener import declare_dead_letters
+from services.chassis.providers import EventsLeaf
+from services.chassis.relay import Relay
+from services.chassis.settings import Settings
+
+
+def declare_topology(settings: Settings, services: Iterable[type], *, limit: float = 30.0) -> None:
+    """Declare all that the services need of the broker; what exists already stays as it is.
+
+    Args:
+        settings: names the broker.
+        services: nameko service classes, subscribers included.
+        limit: seconds it may take.
+
+    Raises:
+        BrokerDown: the broker is away, or has one of the queues with other properties.
+    """
+    classes = list(services)
+
+    def declare(link: Link) -> None:
+        channel = link.channel()
+        if link.is_amqp:
+            declare_dead_letters(channel)
+        for service in classes:
+            for entity in needed(service):
+                entity(channel).declare()
+
+    Link(settings.amqp_uri, declare, limit=limit).close()
+
+
+def needed(service: type) -> Iterator[Exchange | Queue]:
+    """Yield the exchanges and queues of one service class, read from what it declares."""
+    name = service.name  # type: ignore[attr-defined]
+    entrypoints = list(_entrypoints(service))
+    providers = [provider for _, provider in inspect.getmembers(service)]
+    if any(isinstance(entrypoint, Rpc) and not isinstance(entrypoint, LeafRpc) for entrypoint in entrypoints):
+        yield wire.rpc_queue(name)
+    leaves = [entrypoint for entrypoint in entrypoints if isinstance(entrypoint, LeafRpc)]
+    if leaves or any(isinstance(provider, EventsLeaf) for provider in providers):
+        yield wire.rpc_queue(name, leaf=True)
+    if any(isinstance(provider, Relay) for provider in providers):
+        yield wire.events_exchange(name)
+    for entrypoint in entrypoints:
+        if isinstance(entrypoint, Subscribe):
+            yield wire.events_queue(entrypoint.source, name)
+
+
+def _entrypoints(service: type) -> Iterator[Any]:
+    for _, method in inspect.getmembers(service, inspect.isfunction):
+        yield from getattr(method, ENTRYPOINT_EXTENSIONS_ATTR, ())
