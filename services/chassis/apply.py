@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -85,7 +86,7 @@ class Applier:
                 return applied
             fail_point("inbox.before_transaction")
             try:
-                self._position = self._database.write(lambda unit, ready=ready: self._advance(unit, ready))
+                self._position = self._database.write(partial(self._advance, documents=ready))
             except Exception:
                 self._position = None
                 raise

@@ -114,10 +114,8 @@ class Broadcast:
         self._apply([d for d in documents if d["type"] != WATERMARK])
         seen = max((d["sequence"] for d in documents), default=0)
         if seen > self._position or None in messages:
-            items = True
-            while items:
-                items, _ = fetch_events(self._bus, self._source, self._position)
-                self._apply(items)
+            while missed := fetch_events(self._bus, self._source, self._position)[0]:
+                self._apply(missed)
 
     def _apply(self, documents: list[Document]) -> None:
         assert self._position is not None

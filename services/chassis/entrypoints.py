@@ -1,7 +1,7 @@
 """The `rpc` entrypoint: what stands between the queue and a method that gets a verified caller and a loaded request.
 
 A message is checked before a worker is spawned for it, so that no message can end the service (rules R11, R12).
-The rest (deadline, token, schema) happens in the worker, since it may wait; a method never sees a request that failed it.
+The rest (deadline, token, schema) happens in the worker, since it may wait; a failed request never gets to the method.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 _unexpected = structlog.get_logger(__name__)
 
 
-class ListenerExtension(SharedExtension):  # type: ignore[misc]
+class ListenerExtension(SharedExtension):
     """The one connection on which a container takes messages."""
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class ListenerExtension(SharedExtension):  # type: ignore[misc]
     kill = stop
 
 
-class RpcConsumer(SharedExtension, ProviderCollector):  # type: ignore[misc]
+class RpcConsumer(SharedExtension, ProviderCollector):
     """Takes requests from the service's queue and gives each to the entrypoint it names."""
 
     leaf = False
@@ -98,10 +98,10 @@ class RpcConsumer(SharedExtension, ProviderCollector):  # type: ignore[misc]
             return
         provider = self._methods.get(envelope.method)
         if provider is None:
-            error = invalid(
+            refusal = invalid(
                 "request.not_found", f"{self.container.service_name} has no method {envelope.method[:80]!r}."
             )
-            eventlet.spawn_n(self.finish, message, envelope, {"result": None, "error": wire.error_body(error)})
+            eventlet.spawn_n(self.finish, message, envelope, {"result": None, "error": wire.error_body(refusal)})
             return
         provider.handle(message, envelope)
 
@@ -117,7 +117,7 @@ class RpcConsumer(SharedExtension, ProviderCollector):  # type: ignore[misc]
                 )
             )
         except BrokerDown as error:
-            # The work is done and stored under its command id; the caller asks again. nameko would end the process here.
+            # The work is done and stored under its command id; the caller asks again. nameko would end here.
             _log.warning("a reply could not be sent: %s", error)
         acknowledge(message)
 
@@ -128,7 +128,7 @@ class LeafConsumer(RpcConsumer):
     leaf = True
 
 
-class Rpc(Entrypoint):  # type: ignore[misc]
+class Rpc(Entrypoint):
     """One method that can be called by RPC; made by `rpc`."""
 
     consumer: RpcConsumer = RpcConsumer()

@@ -1,4 +1,4 @@
-"""The inbox: applies the events of a source in order, without gaps, once, in batches of one transaction (rules R15, L13).
+"""The inbox: applies a source's events in order, without gaps, once, in batches of one transaction (rules R15, L13).
 
 The position of a consumer in a source's log is a row of its own database, advanced in the transaction of the effect;
 so an event delivered twice is known by its number, and one that is missing is read from the source.
@@ -65,7 +65,7 @@ def read_document(message: Any, source: str) -> Document:
     return document
 
 
-class Subscribe(Entrypoint):  # type: ignore[misc]
+class Subscribe(Entrypoint):
     """Feeds a method `(self, unit, events)` with the events of one source; made by `subscribe`."""
 
     bus = BusExtension()
@@ -99,7 +99,8 @@ class Subscribe(Entrypoint):  # type: ignore[misc]
         self._ended.wait(timeout=10)
 
     def _run(self) -> None:
-        backoff, batch = 0.1, []
+        backoff = 0.1
+        batch: list[Any] = []
         must_catch_up = True
         while not self._stopped:
             try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import eventlet
@@ -149,10 +149,8 @@ class Link:
         transport = getattr(self._raw, "_transport", None) if self.is_amqp else None
         sock = getattr(transport, "sock", None)
         if sock is not None:
-            try:
+            with suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
 
     def _collect(self) -> None:
         self._shut()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import eventlet
@@ -110,7 +111,7 @@ class Listener:
         while not self._closed:
             lost: Event = Event()
             try:
-                self._link = Link(self._uri, self._prepare, lambda lost=lost: lost.send(True))
+                self._link = Link(self._uri, self._prepare, partial(lost.send, True))
             except BrokerDown as error:
                 _log.warning("cannot listen: %s; next try in %.1f s", error, backoff)
                 eventlet.sleep(backoff)

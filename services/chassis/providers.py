@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from functools import partial
 from typing import Any, Final
@@ -26,7 +25,7 @@ _PAGE_BYTES: Final = 1_000_000
 _log = structlog.get_logger(__name__)
 
 
-class DatabaseExtension(SharedExtension):  # type: ignore[misc]
+class DatabaseExtension(SharedExtension):
     """Holds a container's database, opened at its first use."""
 
     def __init__(self) -> None:
@@ -54,7 +53,7 @@ class DatabaseExtension(SharedExtension):  # type: ignore[misc]
     kill = stop
 
 
-class DatabaseProvider(DependencyProvider):  # type: ignore[misc]
+class DatabaseProvider(DependencyProvider):
     """Gives workers the service's own `Database`."""
 
     holder = DatabaseExtension()
@@ -64,7 +63,7 @@ class DatabaseProvider(DependencyProvider):  # type: ignore[misc]
         return self.holder.database
 
 
-class InternalMethod(DependencyProvider):  # type: ignore[misc]
+class InternalMethod(DependencyProvider):
     """A method that the chassis itself serves, without a schema and without a login; the base of the classes below."""
 
     consumer: RpcConsumer
@@ -125,57 +124,6 @@ class EventsLeaf(InternalMethod):
             return {"items": _fitting(items), "last_sequence": last}
 
         return self.holder.database.read(read)
-
-
-class HealthConsumer(RpcConsumer):
-    """Takes the pings meant for this very process."""
-
-    def _queue(self) -> Any:
-        service, name = self.container.service_name, instance()
-        return wire.temporary_queue(
-            f"health-{service}-{name}", wire.RPC_EXCHANGE, wire.health_key(service, name), ttl_seconds=60
-        )
-
-
-class Health(InternalMethod):
-    """Serves `ping`, on the service's queue and on one of this process's own, where the supervisor asks (rule R17)."""
-
-    consumer = RpcConsumer()
-    own = HealthConsumer()
-    holder = DatabaseExtension()
-    method_name = "ping"
-
-    def setup(self) -> None:
-        """Register with both queues."""
-        super().setup()
-        self.own.register_provider(self)
-
-    def stop(self) -> None:
-        """Take no more pings."""
-        self.own.unregister_provider(self)
-        super().stop()
-
-    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Return which process answers and whether its database does; that it answers at all proves the broker."""
-        return {
-            "service": self.container.service_name,
-            "instance": instance(),
-            "pid": os.getpid(),
-            "ready": self.ready(),
-        }
-
-    def ready(self) -> bool:
-        """Tell whether the service could work: its own database answers (rule O1)."""
-        try:
-            return self.holder.database.read(lambda connection: connection.execute(sa.select(1)).scalar_one()) == 1
-        except Exception as error:
-            _log.warning("database does not answer", error=str(error))
-            return False
-
-
-def instance() -> str:
-    """Return the name of this process among those of its service; the supervisor gives it."""
-    return os.environ.get("TESSERA_INSTANCE") or str(os.getpid())
 
 
 def _fitting(items: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -144,7 +144,7 @@ def _mark(unit: Unit, sequences: list[int]) -> None:
     unit.execute(sa.update(table).where(table.c.sequence.in_(sequences)).values(sent_at=unit.now))
 
 
-class Relay(DependencyProvider):  # type: ignore[misc]
+class Relay(DependencyProvider):
     """Declares that a service publishes its outbox; the relay runs while the service does."""
 
     holder = DatabaseExtension()

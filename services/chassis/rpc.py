@@ -172,8 +172,8 @@ class Bus:
         except wire.BadMessage as error:
             _log.error("unreadable reply: %s", error)
             return
-        error = body.get("error")
-        if pending.sent > 1 and isinstance(error, dict) and _IN_PROGRESS in (error.get("exc_args") or ()):
+        refusal = body.get("error")
+        if pending.sent > 1 and isinstance(refusal, dict) and _IN_PROGRESS in (refusal.get("exc_args") or ()):
             # Our own repetition met the first request still at work; its answer is the one to wait for.
             return
         pending.event.send(body)
@@ -240,7 +240,7 @@ class ServiceClient:
         return partial(self._call, method)
 
 
-class BusExtension(SharedExtension):  # type: ignore[misc]
+class BusExtension(SharedExtension):
     """Holds the process's bus for one container."""
 
     bus: Bus
@@ -256,7 +256,7 @@ class BusExtension(SharedExtension):  # type: ignore[misc]
     kill = stop
 
 
-class Client(DependencyProvider):  # type: ignore[misc]
+class Client(DependencyProvider):
     """Declares a service that a nameko service calls; the declared clients are the call graph (rule R14).
 
     Args:
@@ -276,7 +276,7 @@ class Client(DependencyProvider):  # type: ignore[misc]
 
 @contextmanager
 def standalone(uri: str) -> Iterator[Callable[[str], ServiceClient]]:
-    """Open the bus for a script or a test: `with standalone(uri) as to: to("devices").list_devices(call)`.
+    """Open the bus for a script or a test; gives a function from a service's name to its client.
 
     Args:
         uri: broker address; `embedded://` reaches the services of the same process.

@@ -1,4 +1,4 @@
-"""Runs service classes in this process until SIGTERM or SIGINT, with the embedded broker or a real one (rules D1, O1, O2)."""
+"""Runs service classes in this process until SIGTERM or SIGINT, on the embedded broker or a real one (rules D1, O2)."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ class Runner:
         # An error is logged once, by the entrypoint, with the request id.
         logging.getLogger("nameko.containers").setLevel(logging.CRITICAL)
         self._settings = settings
-        self._classes = list(services)
+        self.classes = list(services)
         self._asked = Event()
         config = {"AMQP_URI": settings.amqp_uri, "max_workers": max_workers, SETTINGS_KEY: settings}
         self._runner = ServiceRunner(config)
-        for service in self._classes:
+        for service in self.classes:
             self._runner.add_service(service)
         self._bus: Bus | None = None
 
     def start(self) -> None:
         """Declare what is needed on an embedded broker, then start all services and return once they are ready."""
         if self._settings.is_embedded:
-            declare_topology(self._settings, self._classes)
+            declare_topology(self._settings, self.classes)
         self._bus = Bus.of(self._settings.amqp_uri)
         tokens.use_verifier(tokens.TokenVerifier(lambda: public_keys(self._bus)))
         self._runner.start()
@@ -104,7 +104,7 @@ def serve(settings: Settings, services: Iterable[type], *, max_workers: int = MA
     """
     runner = Runner(settings, services, max_workers=max_workers)
     runner.start()
-    _log.info("services run", services=[service.name for service in runner._classes])  # type: ignore[attr-defined]
+    _log.info("services run", services=[service.__name__ for service in runner.classes])
     code = runner.wait()
     runner.stop()
     return code

@@ -1,4 +1,4 @@
-"""Declares exchanges, queues and bindings before any service starts (rule R7): an event without a queue is thrown away."""
+"""Declares exchanges, queues and bindings before services start: an event without a queue is lost (rule R7)."""
 
 from __future__ import annotations
 

@@ -1,0 +1,161 @@
+"""Two small services that exercise the messaging half of the chassis: one emits, the other listens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from marshmallow import Schema, fields
+
+from services.chassis import tables
+from services.chassis.context import Call
+from services.chassis.db import Database, Unit, make_engine
+from services.chassis.entrypoints import rpc
+from services.chassis.errors import conflict
+from services.chassis.health import Health
+from services.chassis.inbox import subscribe
+from services.chassis.outbox import Event
+from services.chassis.providers import DatabaseProvider, EventsLeaf
+from services.chassis.relay import Relay
+from services.chassis.rpc import Client
+from services.chassis.runner import Runner
+from services.chassis.settings import Settings
+
+metadata = sa.MetaData()
+seen = sa.Table(
+    "seen",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("sequence", sa.BigInteger, nullable=False),
+    sa.Column("event_id", sa.String(36), nullable=False),
+    sa.Column("word", sa.String(200)),
+)
+
+
+class SayRequest(Schema):
+    """Request of `say`."""
+
+    word = fields.String(required=True)
+
+
+class SourceService:
+    """Emits an event for each word that it is told."""
+
+    name = "source"
+    database = DatabaseProvider()
+    relay = Relay()
+    events = EventsLeaf()
+    health = Health()
+
+    @rpc(SayRequest, public=True)
+    def say(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Emit one event."""
+
+        def work(unit: Unit) -> dict[str, Any]:
+            unit.emit("word_said", subject="word", data={"word": request["word"]})
+            return {"said": request["word"]}
+
+        answer = self.database.command(call, "say", request, work)
+        assert answer is not None
+        return answer
+
+    @rpc(public=True)
+    def refuse(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Refuse."""
+        raise conflict("source.refused", "No.", why="because", amount=3)
+
+    @rpc(public=True)
+    def break_down(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Fail in an unexpected way."""
+        raise KeyError("secret detail")
+
+    @rpc(public=True)
+    def answer_badly(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Answer with something that is not JSON."""
+        return {"value": object()}
+
+    @rpc()
+    def whoami(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Return the caller's claims."""
+        return dict(call.claims)
+
+
+class SinkService:
+    """Writes down the words of the source."""
+
+    name = "sink"
+    database = DatabaseProvider()
+    source = Client("source")
+    health = Health()
+
+    @subscribe("source")
+    def on_source_events(self, unit: Unit, events: list[Event]) -> None:
+        """Write down."""
+        for event in events:
+            if event.data["word"].startswith("poison"):
+                raise ValueError(f"cannot handle {event.data['word']}")
+            row = {"sequence": event.sequence, "event_id": event.id, "word": event.data["word"]}
+            unit.execute(sa.insert(seen).values(**row))
+
+    @rpc(public=True)
+    def say_twice(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Say two words through the source."""
+        first = self.source.say(call.derive("first"), word=request["word"])
+        second = self.source.say(call.derive("second"), word=request["word"])
+        return {"said": [first["said"], second["said"]], "left": call.remaining()}
+
+    @rpc(public=True)
+    def call_in_transaction(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Break rule D3."""
+        self.database.write(lambda unit: self.source.say(call, word="never"))
+        return {}
+
+
+def make_settings(folder: Path, amqp_uri: str, database_uri: str | None = None, **more: str) -> Settings:
+    """Return settings for a world in a folder."""
+    environment = {"TESSERA_DATA_DIR": str(folder), "TESSERA_AMQP_URI": amqp_uri, **more}
+    if database_uri is not None:
+        environment["TESSERA_DATABASE_URI"] = database_uri
+    folder.mkdir(parents=True, exist_ok=True)
+    return Settings.from_environment(environment)
+
+
+def prepare(settings: Settings, *services: str) -> None:
+    """Create the tables of services, as their migrations would."""
+    for service in services:
+        engine = make_engine(settings.service_database_uri(service), pool_size=1)
+        with engine.begin() as connection:
+            tables.metadata.create_all(connection)
+            metadata.create_all(connection)
+            connection.execute(sa.insert(tables.outbox_head).values(id=1, last_sequence=0))
+        engine.dispose()
+
+
+@contextmanager
+def running(settings: Settings, *services: type) -> Iterator[Runner]:
+    """Run services in this process for a block."""
+    runner = Runner(settings, services)
+    runner.start()
+    try:
+        yield runner
+    finally:
+        runner.stop()
+
+
+@contextmanager
+def opened(settings: Settings, service: str) -> Iterator[Database]:
+    """Open a service's database beside the service."""
+    database = Database.from_settings(settings, service, pool_size=3)
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def words(database: Database) -> list[str]:
+    """Return the words the sink has written down, in the order of writing."""
+    statement = sa.select(seen.c.word).order_by(seen.c.id)
+    return list(database.read(lambda connection: connection.execute(statement).scalars().all()))
