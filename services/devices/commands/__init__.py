@@ -1,6 +1,7 @@
 """One function per write of devices: load, decide, store, emit; one transaction each."""
 
 from services.devices.commands.adding import add_devices
+from services.devices.commands.licenses import apply_licensing_events
 from services.devices.commands.lookups import check_warranty, list_order_devices
 from services.devices.commands.production import register_production, update_production_staff
 from services.devices.commands.projects import apply_project_events
@@ -8,6 +9,7 @@ from services.devices.commands.records import delete_device, move_devices, updat
 
 __all__ = [
     "add_devices",
+    "apply_licensing_events",
     "apply_project_events",
     "check_warranty",
     "delete_device",

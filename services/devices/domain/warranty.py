@@ -43,3 +43,16 @@ def warranty_on(today: date, shipped_on: date | None, base_months: int, extensio
         return Warranty(None, None, "unknown", extension_months)
     ends_on = add_months(shipped_on, base_months + extension_months)
     return Warranty(shipped_on, ends_on, "running" if today <= ends_on else "ended", extension_months)
+
+
+def after_service_years(today: date, ends_on: date | None, years: int) -> date | None:
+    """Return when a service agreement ends after years were added, or taken back when negative (DEV-10).
+
+    A running agreement goes on from its end, a lapsed or new one from today; one that is taken back wholly has no end.
+    """
+    if years == 0:
+        return ends_on
+    if years > 0:
+        return add_months(max(today, ends_on or today), 12 * years)
+    shortened = add_months(ends_on, 12 * years) if ends_on else None
+    return shortened if shortened and shortened > today else None

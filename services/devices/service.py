@@ -1,0 +1,149 @@
+"""The nameko class of devices: what it serves, whom it calls, what it listens to. No rules in here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from services.chassis.context import Call
+from services.chassis.db import Unit
+from services.chassis.entrypoints import rpc
+from services.chassis.inbox import subscribe
+from services.chassis.outbox import Event
+from services.chassis.providers import DatabaseProvider, EventsLeaf, Health
+from services.chassis.relay import Relay
+from services.chassis.rpc import Client
+from services.devices import api, commands, queries
+
+
+class DevicesService:
+    """What the vendor built, and which company has it where."""
+
+    name = "devices"
+    database = DatabaseProvider()
+    projects = Client("projects")
+    relay = Relay()
+    events = EventsLeaf()
+    health = Health()
+
+    @rpc(api.AddDevicesRequest)
+    def add_devices(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Add devices to a project, or rehearse it; a result per line (DEV-2 to DEV-5).
+
+        Raises: devices.too_many, devices.range_invalid, devices.malformed_id, devices.malformed_order_number,
+            devices.order_not_found, devices.project_closed, devices.power_needed, devices.throttled.
+        Emits: device_added, device_added_elsewhere.
+        """
+        return commands.add_devices(self.database, call, request, projects=self.projects)
+
+    @rpc(api.ListDevicesRequest)
+    def list_devices(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """List the devices of a project or of all own ones (DEV-1).
+
+        Raises: devices.power_needed.
+        """
+        return queries.list_devices(self.database, call, request, projects=self.projects)
+
+    @rpc(api.DeviceRequest)
+    def get_device(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Show a device with what the caller may do with it (DEV-6).
+
+        Raises: devices.device_not_found.
+        """
+        return queries.get_device(self.database, call, request, projects=self.projects)
+
+    @rpc(api.UpdateDeviceRequest)
+    def update_device(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Change the comments of a device (DEV-6).
+
+        Raises: devices.device_not_found, devices.power_needed, devices.stale.
+        Emits: device_changed.
+        """
+        return commands.update_device(self.database, call, request, projects=self.projects)
+
+    @rpc(api.DeviceRequest)
+    def delete_device(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Take a device out of the company; its licenses stay with it (DEV-6).
+
+        Raises: devices.device_not_found, devices.power_needed.
+        Emits: device_deleted.
+        """
+        return commands.delete_device(self.database, call, request, projects=self.projects)
+
+    @rpc(api.MoveDevicesRequest)
+    def move_devices(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Take devices to another project of the company, or rehearse it; a result per device (DEV-6).
+
+        Raises: devices.power_needed, devices.project_closed.
+        Emits: device_moved.
+        """
+        return commands.move_devices(self.database, call, request, projects=self.projects)
+
+    @rpc(api.HardwareRequest)
+    def check_warranty(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Tell type, warranty and RMA mark of any built device (DEV-7).
+
+        Raises: devices.malformed_id, devices.not_found, devices.throttled.
+        Emits: warranty_checked, warranty_checked_elsewhere.
+        """
+        return commands.check_warranty(self.database, call, request)
+
+    @rpc(api.ListOrderDevicesRequest)
+    def list_order_devices(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """List the devices of an order whose number the caller knows (DEV-2).
+
+        Raises: devices.malformed_order_number, devices.order_not_found, devices.throttled.
+        """
+        return commands.list_order_devices(self.database, call, request)
+
+    @rpc(api.RegisterProductionRequest)
+    def register_production(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Register the devices of an order, by staff through licensing (ACC-10).
+
+        Raises: accounts.staff_needed, devices.malformed_id, devices.malformed_order_number,
+            devices.repeated_in_request, devices.order_changed, devices.in_other_order.
+        Emits: production_registered.
+        """
+        return commands.register_production(self.database, call, request)
+
+    @rpc(api.UpdateProductionStaffRequest)
+    def update_production_staff(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Set the RMA mark of a device or take it off, by staff (DEV-8).
+
+        Raises: accounts.staff_needed, devices.malformed_id, devices.not_found.
+        Emits: device_marked_rma, device_unmarked_rma.
+        """
+        return commands.update_production_staff(self.database, call, request)
+
+    @rpc(api.DeviceRequest)
+    def get_device_facts(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Tell licensing what it needs to know about a device and the caller's powers over it.
+
+        Raises: devices.device_not_found.
+        """
+        return queries.get_device_facts(self.database, call, request, projects=self.projects)
+
+    @rpc(api.HardwareRequest)
+    def find_device(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Find the record that is meant by a hardware id, the own company's before others'.
+
+        Raises: devices.malformed_id, devices.device_not_found.
+        """
+        return queries.find_device(self.database, call, request, projects=self.projects)
+
+    @rpc(api.HardwareRequest)
+    def find_devices(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Find all records of a device that the caller sees.
+
+        Raises: devices.malformed_id.
+        """
+        return queries.find_devices(self.database, call, request, projects=self.projects)
+
+    @subscribe("projects")
+    def on_projects_events(self, unit: Unit, events: list[Event]) -> None:
+        """Keep the copies of projects up to date."""
+        commands.apply_project_events(unit, events)
+
+    @subscribe("licensing")
+    def on_licensing_events(self, unit: Unit, events: list[Event]) -> None:
+        """Keep warranty and service dates up to date."""
+        commands.apply_licensing_events(unit, events)
