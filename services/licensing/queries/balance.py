@@ -1,0 +1,49 @@
+"""The balance of projects (BAL-1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from services.accounts.api import SCOPE_READ, Actor
+from services.chassis.context import Call
+from services.chassis.db import Database
+from services.licensing import access
+from services.licensing.store import projects as store
+from services.licensing.store.catalogue import get_catalogue
+from services.projects.api import ProjectsClient
+
+
+def get_balance(
+    database: Database, call: Call, request: Mapping[str, Any], *, projects: ProjectsClient
+) -> dict[str, Any]:
+    """Return what one project holds, or all own projects together with their shares; foreign ones never count there.
+
+    Raises: projects.not_found.
+    """
+    actor = Actor.of(call)
+    actor.require_scope(SCOPE_READ)
+    project_id = request["project"] or actor.project_id
+    if project_id is not None:
+        access.see_project(call, database, projects, project_id)
+        chosen = [project_id]
+        rows = database.read(lambda connection: store.stock(connection, project_ids=chosen))
+    else:
+        rows = database.read(lambda connection: store.stock(connection, company_ids=actor.company_ids))
+    shares: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        share = {"id": row.project_id, "name": row.name, "quantity": row.n}
+        shares.setdefault(row.license_type, []).append(share)
+    catalogue = get_catalogue(database)
+    items = [
+        {
+            "license_type": t.id,
+            "name": t.name,
+            "version": t.version,
+            "quantity": sum(share["quantity"] for share in shares[t.id]),
+            "projects": shares[t.id],
+        }
+        for t in catalogue.license_types.values()
+        if t.id in shares
+    ]
+    return {"items": items, "next": None}

@@ -1,0 +1,168 @@
+"""What a device can get (LIC-1) and what it has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sqlalchemy import Connection
+
+from services.accounts.api import SCOPE_READ, Actor
+from services.chassis.context import Call
+from services.chassis.db import Database
+from services.devices.api import DevicesClient
+from services.licensing import access
+from services.licensing.access import Device
+from services.licensing.commands.assign import device_type_of, resolved
+from services.licensing.commands.naming import refuse_not_offered
+from services.licensing.domain.catalogue import FLOATING, GATEWAY, PBX, Catalogue, LicenseType
+from services.licensing.domain.rules import choices, size_of
+from services.licensing.queries.catalogue import refuse_unknown_version
+from services.licensing.store import lines, projects
+from services.licensing.store.catalogue import get_catalogue
+from services.licensing.store.lines import InstalledLine
+from services.projects.api import MANAGE_DEVICES, SEE
+
+FileState = Callable[[Connection, Device], Mapping[str, Any]]
+"""Tells state, serial and time of fetching of a device's newest license file; `services.licensing.files` does."""
+
+
+def get_license_options(
+    database: Database, call: Call, request: Mapping[str, Any], *, devices: DevicesClient
+) -> dict[str, Any]:
+    """List the license types of a version that fit the device and are in stock, with stock, installed and maximum.
+
+    License types without a version (warranty, SSA) stand in every list.
+
+    Raises: devices.device_not_found, licensing.version_unknown, licensing.version_not_offered.
+    """
+    actor = Actor.of(call)
+    actor.require_scope(SCOPE_READ)
+    device = access.get_device(call, devices, request["device_id"], SEE)
+    catalogue, version = get_catalogue(database), request["version"]
+    refuse_unknown_version(catalogue.versions(), version)
+    types = [t for t in catalogue.license_types.values() if t.version in (version, None) and t.kind != FLOATING]
+    refuse_not_offered(catalogue, types)
+    facts = database.read(lambda connection: _stock_and_installed(connection, actor, device))
+    return {"items": _options(catalogue, device, types, *facts), "next": None}
+
+
+def list_device_licenses(
+    database: Database,
+    call: Call,
+    request: Mapping[str, Any],
+    *,
+    devices: DevicesClient,
+    file_state: FileState,
+) -> dict[str, Any]:
+    """List what is on a device, what of it can go back and why not, and how its license file stands.
+
+    Raises: devices.device_not_found.
+    """
+    actor = Actor.of(call)
+    actor.require_scope(SCOPE_READ)
+    device = access.get_device(call, devices, request["device_id"], SEE)
+    catalogue = get_catalogue(database)
+
+    def work(connection: Connection) -> dict[str, Any]:
+        shown = [
+            (line, _line(catalogue, actor, device, line))
+            for line in lines.installed_lines(connection, device.hardware_id)
+        ]
+        floating = [item for line, item in shown if _is_floating(catalogue, line)]
+        return {
+            "items": [item for line, item in shown if not _is_floating(catalogue, line)],
+            "next": None,
+            "floating": floating[0] if floating else None,
+            "file": dict(file_state(connection, device)),
+        }
+
+    return database.read(work)
+
+
+def return_obstacle(license_type: LicenseType, file_issued: str) -> str | None:
+    """Return why a line could not be returned by its device, None if it could (LIC-8, LIC-5).
+
+    `not_returnable_version`: files up to version 7 are not signed. `gateway`, `warranty`: stay with the device.
+    `downloaded_unencrypted`: the right ended. Nothing but that: whether a file was issued yet is another matter.
+    """
+    if file_issued == lines.PLAIN and license_type.returnable:
+        return "downloaded_unencrypted"
+    if license_type.returnable:
+        return None
+    if license_type.category == GATEWAY:
+        return "gateway"
+    return "not_returnable_version" if license_type.category == PBX else "warranty"
+
+
+def _stock_and_installed(
+    connection: Connection, actor: Actor, device: Device
+) -> tuple[dict[str, int], dict[str, int], dict[str, int]]:
+    here: dict[str, int] = {}
+    for row in projects.stock(connection, project_ids=[device.project_id]):
+        here[row.license_type] = row.n
+    company: dict[str, int] = {}
+    for row in projects.stock(connection, company_ids=actor.company_ids):
+        company[row.license_type] = company.get(row.license_type, 0) + row.n
+    return here, company, lines.installed_quantities(connection, device.hardware_id)
+
+
+def _options(
+    catalogue: Catalogue,
+    device: Device,
+    types: list[LicenseType],
+    here: Mapping[str, int],
+    company: Mapping[str, int],
+    installed: Mapping[str, int],
+) -> list[dict[str, Any]]:
+    model, present = device_type_of(catalogue, device.type), resolved(catalogue, installed)
+    items = []
+    for t in types:
+        maximum = model.maximum(t)
+        if maximum == 0 or (t.is_size and maximum is not None and (t.size or 0) > maximum):
+            continue
+        if not here.get(t.id) and not company.get(t.id):
+            continue
+        item: dict[str, Any] = {
+            "license_type": t.id,
+            "name": t.name,
+            "kind": t.kind,
+            "measure": t.measure,
+            "project_balance": here.get(t.id, 0),
+            "company_balance": company.get(t.id, 0),
+            "installed": installed.get(t.id, 0),
+            "maximum": maximum,
+        }
+        if t.is_size:
+            item["installed"] = size_of(present, t.kind, t.version or 0)
+        items.append((t, item))
+    for t, item in items:
+        if t.is_size:
+            same = [other for other, _ in items if other.kind == t.kind and other.is_size]
+            item["choices"] = choices(same, item["installed"])
+    return [item for _, item in items]
+
+
+def _is_floating(catalogue: Catalogue, line: InstalledLine) -> bool:
+    return catalogue.license_types[line.license_type].kind == FLOATING
+
+
+def _line(catalogue: Catalogue, actor: Actor, device: Device, line: InstalledLine) -> dict[str, Any]:
+    license_type = catalogue.license_types[line.license_type]
+    obstacle = return_obstacle(license_type, line.file_issued)
+    return {
+        "id": line.id,
+        "license_type": line.license_type,
+        "name": license_type.name,
+        "quantity": line.quantity,
+        "version": license_type.version,
+        "kind": license_type.kind,
+        "assigned_at": line.assigned_at.isoformat(),
+        "file_issued": line.file_issued,
+        "returnable": obstacle is None,
+        "reason": obstacle,
+        "can_take_back": line.file_issued == lines.NO_FILE
+        and license_type.kind != FLOATING
+        and actor.owns(line.company_id)
+        and MANAGE_DEVICES in device.powers,
+    }
