@@ -164,9 +164,7 @@ class _Assignment:
     def _tell(
         self, unit: Unit, assigned: list[dict[str, Any]], draws: Sequence[Draw], known: Mapping[str, ProjectCopy]
     ) -> dict[str, Any]:
-        drawn = [
-            {**known[d.project_id].ref(), "license_type": d.license_type, "quantity": d.quantity} for d in draws
-        ]
+        drawn = [{**known[d.project_id].ref(), "license_type": d.license_type, "quantity": d.quantity} for d in draws]
         for company_id in self.device.concerned(self.actor):
             unit.emit(
                 "licenses_assigned",
@@ -188,10 +186,10 @@ class _Assignment:
         _, missing = plan_draws(needed, stock, chosen)
         if not missing:
             # Somebody put licenses back between the booking and this look; the same request may work now.
-            return unavailable(detail="The stock changed while it was looked at; nothing was booked. Repeat the request.")
-        others = projects.stock(
-            unit.connection, company_ids=self.actor.company_ids, license_types=list(missing)
-        )
+            return unavailable(
+                detail="The stock changed while it was looked at; nothing was booked. Repeat the request."
+            )
+        others = projects.stock(unit.connection, company_ids=self.actor.company_ids, license_types=list(missing))
         shortages = [
             {
                 "license_type": license_type,
@@ -224,4 +222,3 @@ def insufficient(shortages: Sequence[Mapping[str, Any]], *, with_sources: bool =
         f"There are too few licenses {where}: {', '.join(texts)} missing; {remedy}",
         shortages=list(shortages),
     )
-

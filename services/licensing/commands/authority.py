@@ -1,4 +1,4 @@
-"""The device authority itself: root and issuing certificates on first use, chains, revocation list, verification keys."""
+"""The device authority itself: root and issuing certificates on first use, revocation list, verification keys."""
 
 from __future__ import annotations
 

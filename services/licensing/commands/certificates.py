@@ -13,18 +13,19 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import Connection, Row
 
-from services.accounts.api import Actor
+from services.accounts.api import SCOPE_DEVICE, SCOPE_WRITE, Actor
 from services.chassis.context import Call
 from services.chassis.db import Database, Unit
-from services.chassis.errors import ServiceError, conflict, forbidden, invalid, not_found
+from services.chassis.errors import ServiceError, conflict, invalid, not_found
 from services.chassis.faults import fail_point
 from services.chassis.keystore import KeyStore
 from services.devices.api import DevicesClient
+from services.licensing import access
+from services.licensing.access import Device
 from services.licensing.api.files import ERRORS
 from services.licensing.certificates import profile
 from services.licensing.certificates.requests import key_bytes, key_digest, read_request
-from services.licensing.commands import device_access
-from services.licensing.commands.authority import chain, issuing_authority, private
+from services.licensing.commands.authority import ISSUING_KEY, chain, issuing_authority, private
 from services.licensing.files.errors import FormatError
 from services.licensing.files.payload import write_time
 from services.licensing.files.returns import read_proof, split_proof
@@ -50,11 +51,12 @@ def request_certificate(
     """Certify a device's key on a user's or staff's request.
 
     Raises: licensing.request_malformed, .request_bad_signature, .request_wrong_key, .request_key_known,
-        .held_by_others, .proof_needed, .proof_invalid, .device_rma, accounts.right_needed, projects.power_needed.
+        .held_by_others, .proof_needed, .proof_invalid, .device_rma, accounts.right_needed, licensing.power_needed.
     Emits: certificate_issued.
     """
-    facts = devices.get_device_facts(call, device_id=request["device_id"])
-    return _Request(database, keystore, call, facts, crl_url).run(request["pem"], request.get("proof"))
+    Actor.of(call).require_scope(SCOPE_WRITE)
+    device = Device.of(devices.get_device_facts(call, device_id=request["device_id"]))
+    return _Request(database, keystore, call, device, crl_url).run(request["pem"], request.get("proof"))
 
 
 def request_device_certificate(
@@ -71,19 +73,16 @@ def request_device_certificate(
     Raises: as `request_certificate`, and accounts.scope_needed.
     Emits: certificate_issued.
     """
-    device_access.require_device_scope(call)
-    facts = device_access.record_of(call, devices, request["hardware_id"])
-    return _Request(database, keystore, call, facts, crl_url).run(request["pem"], None)
+    Actor.of(call).require_scope(SCOPE_DEVICE)
+    device = Device.of(devices.find_device(call, hardware_id=request["hardware_id"]))
+    return _Request(database, keystore, call, device, crl_url).run(request["pem"], None)
 
 
 class _Request:
     """One request on its way: who asks for which device, and whether they may."""
 
-    def __init__(
-        self, database: Database, keystore: KeyStore, call: Call, facts: device_access.Facts, crl_url: str
-    ) -> None:
-        self.database, self.keystore, self.call, self.facts, self.crl_url = database, keystore, call, facts, crl_url
-        self.hardware_id = str(facts["hardware_id"])
+    def __init__(self, database: Database, keystore: KeyStore, call: Call, device: Device, crl_url: str) -> None:
+        self.database, self.keystore, self.call, self.device, self.crl_url = database, keystore, call, device, crl_url
 
     def run(self, upload: str, proof: str | None) -> dict[str, Any]:
         """Check, record, sign, store; a repetition finishes what a crash left undone."""
@@ -93,10 +92,9 @@ class _Request:
             key = read_request(pem)
         except FormatError as error:
             raise invalid(f"licensing.request_{error.reason}", error.detail) from error
-        if self.facts["rma"]:
-            raise conflict("licensing.device_rma", ERRORS["licensing.device_rma"])
+        access.refuse_rma(self.device)
         authority, _ = issuing_authority(self.database, self.keystore)
-        fingerprint = {"device": self.hardware_id, "pem": pem, "proof": proof}
+        fingerprint = {"device": self.device.hardware_id, "pem": pem, "proof": proof}
 
         def record(unit: Unit) -> dict[str, Any]:
             return {"serial": self._record(unit, key, proof, authority.kid)}
@@ -108,9 +106,9 @@ class _Request:
     def _record(self, unit: Unit, key: ec.EllipticCurvePublicKey, proof: str | None, authority: str) -> str:
         connection, der = unit.connection, key_bytes(key)
         digest = key_digest(der)
-        store.lock_hardware(connection, self.hardware_id)
-        current = store.current(connection, self.hardware_id)
-        if store.other_device_with_key(connection, digest, self.hardware_id) is not None:
+        store.lock_hardware(connection, self.device.hardware_id)
+        current = store.current(connection, self.device.hardware_id)
+        if store.other_device_with_key(connection, digest, self.device.hardware_id) is not None:
             raise conflict("licensing.request_key_known", ERRORS["licensing.request_key_known"])
         # The request itself is signed by its key: with the present key it proves as much as a separate proof.
         same_key = current is not None and current.key_digest == digest
@@ -118,15 +116,15 @@ class _Request:
             self._require_permission(connection, current, digest, proof)
         elif current is not None and (current.signed_at is None or current.not_after - unit.now > RENEW_BEFORE):
             return str(current.serial)
-        store.supersede(connection, self.hardware_id)
+        store.supersede(connection, self.device.hardware_id)
         serial = f"{x509.random_serial_number() | 1 << 150:x}"
         not_before = (unit.now - profile.BACKDATE).replace(microsecond=0)
         not_after = not_before + timedelta(days=profile.DEVICE_DAYS)
         values = {
             "serial": serial,
-            "hardware_id": self.hardware_id,
-            "company_id": self.facts["company_id"],
-            "device_id": self.facts["device_id"],
+            "hardware_id": self.device.hardware_id,
+            "company_id": self.device.company_id,
+            "device_id": self.device.device_id,
             "key_digest": digest,
             "public_key": der,
             "authority": authority,
@@ -151,17 +149,12 @@ class _Request:
         actor = Actor.of(self.call)
         if actor.staff:
             return
-        if store.has_had(connection, self.hardware_id):
+        if store.has_had(connection, self.device.hardware_id):
             raise conflict("licensing.proof_needed", ERRORS["licensing.proof_needed"])
-        if self.facts["held_by_others"]:
+        if self.device.held_by_others:
             raise conflict("licensing.held_by_others", ERRORS["licensing.held_by_others"])
         actor.require_right(RIGHT)
-        if REQUEST_CERTIFICATE not in self.facts["powers"]:
-            raise forbidden(
-                "projects.power_needed",
-                "You may see this device but not request a certificate for it.",
-                power=REQUEST_CERTIFICATE,
-            )
+        access.require_power(self.device.powers, REQUEST_CERTIFICATE)
 
     def _check_proof(self, current: Row[Any] | None, digest: str, text: str) -> None:
         try:
@@ -172,19 +165,19 @@ class _Request:
         if current is None or current.signed_at is None:
             raise refusal
         key = load_key(bytes(current.public_key))
-        fits = proof.device == self.hardware_id and hmac.compare_digest(proof.key_sha256, digest)
+        fits = proof.device == self.device.hardware_id and hmac.compare_digest(proof.key_sha256, digest)
         if not fits or not verify(key, proof.signature, proof.signed, one_form=False):
             raise refusal
 
     def _emit(self, unit: Unit, type: str, **data: Any) -> None:
         unit.emit(
             type,
-            subject=self.hardware_id,
+            subject=self.device.hardware_id,
             data=data,
-            company_id=self.facts["company_id"],
-            project_id=self.facts["project_id"],
-            device_id=self.facts["device_id"],
-            hardware_id=self.hardware_id,
+            company_id=self.device.company_id,
+            project_id=self.device.project_id,
+            device_id=self.device.device_id,
+            hardware_id=self.device.hardware_id,
         )
 
 
@@ -192,31 +185,37 @@ def finish(database: Database, keystore: KeyStore, serial: str) -> dict[str, Any
     """Sign a recorded certificate unless that is done, store it, and return it with its chain (rule L9)."""
     row = database.read(lambda connection: store.get(connection, serial))
     assert row is not None
+    kid = str(row.authority)
     if row.signed_at is None:
         fail_point("licensing.certificate.before_signing")
-        authority = keystore.named("device-issuing", row.authority)
-        issuer_row = database.read(lambda connection: store.authority(connection, row.authority))
-        assert issuer_row is not None
-        issuer = x509.load_pem_x509_certificate(issuer_row.certificate.encode())
-        certificate = profile.make_device(subject_of(row), issuer, private(authority))
-        wrong = profile.check_device(certificate, subject_of(row), issuer)
-        if wrong:
-            raise RuntimeError(f"The certificate {serial} came out wrong: {'; '.join(wrong)}.")
-        _log.info("certificate_signed", serial=serial, kid=row.authority)
+        certificate = _signed(database, keystore, row)
         fail_point("licensing.certificate.after_signing")
         database.write(lambda unit: store.fill(unit.connection, serial, profile.pem(certificate), unit.now))
         row = database.read(lambda connection: store.get(connection, serial))
         assert row is not None
-    issuers = database.read(lambda connection: chain(connection, row.authority))
+    issuers = database.read(lambda connection: chain(connection, kid))
     return {**describe(row), "content_type": "application/x-pem-file", "content": row.certificate + issuers}
+
+
+def _signed(database: Database, keystore: KeyStore, row: Row[Any]) -> x509.Certificate:
+    key = keystore.named(ISSUING_KEY, row.authority)
+    issuer_row = database.read(lambda connection: store.authority(connection, row.authority))
+    assert issuer_row is not None
+    issuer = x509.load_pem_x509_certificate(issuer_row.certificate.encode())
+    certificate = profile.make_device(subject_of(row), issuer, private(key))
+    wrong = profile.check_device(certificate, subject_of(row), issuer)
+    if wrong:
+        raise RuntimeError(f"The certificate {row.serial} came out wrong: {'; '.join(wrong)}.")
+    _log.info("certificate_signed", serial=row.serial, kid=row.authority)
+    return certificate
 
 
 def list_certificates(
     database: Database, call: Call, request: Mapping[str, Any], *, devices: DevicesClient
 ) -> dict[str, Any]:
     """List all certificates that a device ever had, newest first."""
-    facts = devices.get_device_facts(call, device_id=request["device_id"])
-    rows = database.read(lambda connection: store.of_device(connection, str(facts["hardware_id"])))
+    device = Device.of(devices.get_device_facts(call, device_id=request["device_id"]))
+    rows = database.read(lambda connection: store.of_device(connection, device.hardware_id))
     return {"items": [describe(row) for row in rows]}
 
 

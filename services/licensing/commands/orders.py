@@ -187,9 +187,7 @@ def _hand_to_devices(database: Database, call: Call, order: _Order, devices: Dev
         devices.register_production(
             step,
             order_number=order.number,
-            devices=[
-                {**device, "warranty_months": order.months[device["type"]]} for device in order.devices
-            ],
+            devices=[{**device, "warranty_months": order.months[device["type"]]} for device in order.devices],
         )
     except ServiceError as refusal:
         if refusal.is_final:

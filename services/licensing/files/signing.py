@@ -33,7 +33,7 @@ def verify(public: ec.EllipticCurvePublicKey, signature: bytes, data: bytes, *, 
     """Tell whether a 64-byte signature over these bytes is by this key.
 
     Args:
-        one_form: refuse the twin with the large s; what devices sign is taken in both forms, as crypto libraries make it.
+        one_form: refuse the twin with the large s; what devices sign is taken in both forms, as their libraries make it.
     """
     if len(signature) != SIGNATURE_BYTES:
         return False

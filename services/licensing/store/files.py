@@ -93,6 +93,15 @@ def make_void(connection: Connection, hardware_id: str, up_to_counter: int) -> N
     )
 
 
+def make_void_one(connection: Connection, serial: str) -> None:
+    """End one active file that its device gave up."""
+    connection.execute(
+        sa.update(LicenseFileRow)
+        .where(LicenseFileRow.serial == serial, LicenseFileRow.state == ACTIVE)
+        .values(state=VOID)
+    )
+
+
 def lines_of(connection: Connection, serial: str) -> list[Row[Any]]:
     """Return the lines in a file."""
     return list(

@@ -97,7 +97,9 @@ def used_keys(
     else:
         statement = statement.where(Project.company_id.in_(company_ids))
     if before is not None:
-        statement = statement.where(sa.or_(key.used_at < before[0], sa.and_(key.used_at == before[0], key.id < before[1])))
+        statement = statement.where(
+            sa.or_(key.used_at < before[0], sa.and_(key.used_at == before[0], key.id < before[1]))
+        )
     return list(connection.execute(statement))
 
 
@@ -124,7 +126,9 @@ def attempts_since(
     return list(connection.scalars(statement))
 
 
-def note_attempt(connection: Connection, attempt_id: str, *, user_id: str, company_id: str | None, now: datetime) -> None:
+def note_attempt(
+    connection: Connection, attempt_id: str, *, user_id: str, company_id: str | None, now: datetime
+) -> None:
     """Note a wrong key once per command id, and forget what is older than a day."""
     values = {"id": attempt_id, "user_id": user_id, "company_id": company_id, "at": now}
     if insert_or_ignore(connection, KeyAttempt, values):

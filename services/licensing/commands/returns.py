@@ -1,0 +1,278 @@
+"""Taking licenses back from a device that signed a return (LIC-8, rule L10)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import structlog
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from sqlalchemy import Connection, Row
+
+from services.accounts.api import SCOPE_DEVICE, SCOPE_WRITE, Actor
+from services.chassis.context import Call
+from services.chassis.db import Database, Unit, last_was_replay
+from services.chassis.errors import ServiceError, conflict, invalid, not_found
+from services.chassis.ids import new_id
+from services.devices.api import DevicesClient, canonical_hardware_id
+from services.licensing import access
+from services.licensing.access import Device
+from services.licensing.api.files import ERRORS
+from services.licensing.commands.naming import name_of
+from services.licensing.domain.catalogue import DEVICE, GATEWAY, Catalogue
+from services.licensing.files.errors import FormatError
+from services.licensing.files.returns import DeviceReturn, read_return
+from services.licensing.files.signing import verify
+from services.licensing.store import certificates, files, ledger, lines
+from services.licensing.store.catalogue import get_catalogue
+from services.licensing.store.ledger import Entry
+from services.licensing.store.lines import InstalledLine
+from services.projects.api import FILES
+
+_log = structlog.get_logger(__name__)
+
+
+def return_licenses(
+    database: Database, call: Call, request: Mapping[str, Any], *, devices: DevicesClient
+) -> dict[str, Any]:
+    """Take a return that a person uploads; it is credited to the project in which their record of the device is.
+
+    Raises: licensing.return_malformed, .return_untrusted, .return_other_device, .return_certificate_revoked,
+        .return_bad_signature, .return_file_unknown, .return_not_encrypted, .return_newer_file, .return_file_void,
+        .already_returned, .not_returnable, .power_needed, devices.device_not_found.
+    Emits: licenses_returned, return_refused.
+    """
+    Actor.of(call).require_scope(SCOPE_WRITE)
+    return _take(database, call, _read(request["xml"]), devices)
+
+
+def return_device_licenses(
+    database: Database, call: Call, request: Mapping[str, Any], *, devices: DevicesClient
+) -> dict[str, Any]:
+    """Take a return that the device itself delivers.
+
+    Raises: as `return_licenses`, and accounts.scope_needed.
+    Emits: licenses_returned, return_refused.
+    """
+    Actor.of(call).require_scope(SCOPE_DEVICE)
+    given = _read(request["xml"])
+    if canonical_hardware_id(request["hardware_id"]) != given.device:
+        raise invalid("licensing.return_other_device", ERRORS["licensing.return_other_device"])
+    return _take(database, call, given, devices)
+
+
+def _read(xml: str) -> DeviceReturn:
+    try:
+        return read_return(xml.encode("utf-8", "surrogatepass"))
+    except FormatError as error:
+        raise invalid("licensing.return_malformed", error.detail) from error
+
+
+def _take(database: Database, call: Call, given: DeviceReturn, devices: DevicesClient) -> dict[str, Any]:
+    # The device first: whoever does not hold it learns nothing about its files.
+    device = Device.of(devices.find_device(call, hardware_id=given.device))
+    access.require_power(device.powers, FILES)
+    database.read(lambda connection: _check_signature(connection, given))
+    work = _Return(Actor.of(call), device, get_catalogue(database), given)
+    request = {"signed": work.digest, "hardware_id": given.device}
+    try:
+        answer = database.command(call, "return_licenses", request, work)
+    except ServiceError as error:
+        refusal = error
+        if refusal.is_final and not last_was_replay():
+            database.write(lambda unit: work.note_refusal(unit, refusal), call=call)
+        raise
+    assert answer is not None
+    return answer
+
+
+def _check_signature(connection: Connection, given: DeviceReturn) -> None:
+    """Refuse a return that was not signed with the key of a certificate of this device; an expired one is good."""
+    try:
+        certificate = x509.load_der_x509_certificate(given.certificate)
+        serial = f"{certificate.serial_number:x}"
+    except ValueError as error:
+        raise invalid("licensing.return_malformed", "The certificate in the return cannot be read.") from error
+    row = certificates.get(connection, serial)
+    if row is None or row.certificate is None or _der(row.certificate) != given.certificate:
+        raise invalid("licensing.return_untrusted", ERRORS["licensing.return_untrusted"])
+    issuer = certificates.authority(connection, row.authority)
+    assert issuer is not None
+    certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(issuer.certificate.encode()))
+    if row.hardware_id != given.device:
+        raise invalid("licensing.return_other_device", ERRORS["licensing.return_other_device"])
+    if row.state == certificates.REVOKED:
+        raise conflict("licensing.return_certificate_revoked", ERRORS["licensing.return_certificate_revoked"])
+    key = certificate.public_key()
+    assert isinstance(key, ec.EllipticCurvePublicKey)
+    if not verify(key, given.signature, given.signed, one_form=False):
+        raise invalid("licensing.return_bad_signature", ERRORS["licensing.return_bad_signature"])
+
+
+def _der(pem: str) -> bytes:
+    return x509.load_pem_x509_certificate(pem.encode()).public_bytes(serialization.Encoding.DER)
+
+
+class _Return:
+    """One return, as a unit of work that may run more than once."""
+
+    def __init__(self, actor: Actor, device: Device, catalogue: Catalogue, given: DeviceReturn) -> None:
+        self.actor, self.device, self.catalogue, self.given = actor, device, catalogue, given
+        self.digest = hashlib.sha256(given.signed).hexdigest()
+
+    def __call__(self, unit: Unit) -> dict[str, Any]:
+        """Check what is stored, credit what goes back, end the file."""
+        connection, hardware_id = unit.connection, self.device.hardware_id
+        ledger.lock_device(unit, hardware_id)
+        certificates.lock_hardware(connection, hardware_id)
+        known = files.return_by_digest(connection, self.digest)
+        if known is not None and known.company_id == self.device.company_id:
+            # The same bytes under a new command id: the answer that they got (api.md).
+            return dict(known.answer)
+        file = self._check_file(connection)
+        going, kept = self._sort(connection, file)
+        if not going:
+            raise conflict("licensing.not_returnable", ERRORS["licensing.not_returnable"], kept=kept)
+        receipt = new_id()
+        self._book(unit, going)
+        files.mark_returned(connection, file.serial)
+        files.make_void(connection, hardware_id, file.counter)
+        answer = {
+            "returned": [
+                {**named, "project_id": self.device.project_id} for named in self._named((one, "") for one in going)
+            ],
+            "kept": kept,
+            "receipt": receipt,
+            "hardware_id": hardware_id,
+            "serial": file.serial,
+        }
+        files.insert_return(
+            connection,
+            {
+                "id": receipt,
+                "serial": file.serial,
+                "hardware_id": hardware_id,
+                "company_id": self.device.company_id,
+                "project_id": self.device.project_id,
+                "signed_digest": self.digest,
+                "document": (self.given.signature + self.given.signed).hex(),
+                "answer": answer,
+                "returned_at": unit.now,
+            },
+        )
+        self._tell(unit, file, answer)
+        return answer
+
+    def _check_file(self, connection: Connection) -> Row[Any]:
+        file = files.get(connection, self.given.serial)
+        if file is None or file.hardware_id != self.device.hardware_id or file.signed_at is None:
+            raise not_found("licensing.return_file_unknown", ERRORS["licensing.return_file_unknown"])
+        if file.form != files.ENCRYPTED or file.kind != "license":
+            raise _refusal("licensing.return_not_encrypted")
+        if file.state == files.RETURNED:
+            raise _refusal("licensing.already_returned")
+        newest = files.newest(connection, self.device.hardware_id, (files.ENCRYPTED,))
+        if newest is not None and newest.counter > file.counter:
+            # Were it taken, the newer file could still be installed with the same licenses in it.
+            raise _refusal("licensing.return_newer_file")
+        if file.state == files.VOID:
+            raise _refusal("licensing.return_file_void")
+        return file
+
+    def _sort(self, connection: Connection, file: Row[Any]) -> tuple[list[InstalledLine], list[dict[str, Any]]]:
+        installed = {line.id: line for line in lines.installed_lines(connection, self.device.hardware_id)}
+        going: list[InstalledLine] = []
+        kept: list[tuple[InstalledLine | Row[Any], str]] = []
+        for part in files.lines_of(connection, file.serial):
+            line = installed.get(part.line_id)
+            reason = "not_on_device" if line is None else self._why_kept(line)
+            if line is not None and reason is None:
+                going.append(line)
+            else:
+                kept.append((line or part, reason or ""))
+        return going, self._named(kept)
+
+    def _why_kept(self, line: InstalledLine) -> str | None:
+        license_type = self.catalogue.license_types.get(line.license_type)
+        if line.file_issued == lines.PLAIN:
+            return "downloaded_unencrypted"
+        if license_type is None or license_type.category == DEVICE:
+            return "warranty"
+        if license_type.category == GATEWAY:
+            return "gateway"
+        return None if license_type.returnable else "not_returnable"
+
+    def _named(self, parts: Any) -> list[dict[str, Any]]:
+        sums: dict[tuple[str, str], int] = {}
+        for line, reason in parts:
+            key = (line.license_type, reason)
+            sums[key] = sums.get(key, 0) + line.quantity
+        return [
+            {
+                "license_type": license_type,
+                "name": name_of(self.catalogue, license_type),
+                "quantity": quantity,
+                **({"reason": reason} if reason else {}),
+            }
+            for (license_type, reason), quantity in sorted(sums.items())
+        ]
+
+    def _book(self, unit: Unit, going: Sequence[InstalledLine]) -> None:
+        source = ledger.device_pool(self.device.hardware_id)
+        target = ledger.project_pool(self.device.project_id)
+        ledger.ensure_pool(unit.connection, target)
+        # The transfer's id comes from the file, so that a second return of it cannot even be booked (rule L10).
+        transfer_id = f"return:{self.given.serial}"
+        entries = [Entry(source, line.license_type, -line.quantity) for line in going]
+        entries += [Entry(target, line.license_type, line.quantity) for line in going]
+        ledger.post(unit, transfer_id, "return", entries, company_id=self.device.company_id)
+        ended = lines.end(
+            unit.connection,
+            [line.id for line in going],
+            state=lines.RETURNED,
+            now=unit.now,
+            transfer_id=transfer_id,
+        )
+        if ended != len(going):
+            raise RuntimeError(f"{len(going)} lines were to be returned, {ended} were on the device.")
+
+    def _tell(self, unit: Unit, file: Row[Any], answer: Mapping[str, Any]) -> None:
+        data = {
+            "serial": file.serial,
+            "receipt": answer["receipt"],
+            "returned": answer["returned"],
+            "kept": answer["kept"],
+        }
+        concerned = self.device.concerned(self.actor)
+        for company_id in concerned:
+            self._emit(unit, "licenses_returned", company_id, data, anonymous=False)
+        if file.company_id not in (*concerned, *self.actor.company_ids):
+            # Another company holds the device too: it sees that its licenses went, not who took them (rule S9).
+            self._emit(unit, "licenses_returned", file.company_id, {**data, "returned": [], "kept": []}, anonymous=True)
+
+    def note_refusal(self, unit: Unit, refusal: ServiceError) -> None:
+        """Write a refused return into the history; a file that the device gave up in vain is made anew next time."""
+        if refusal.code == "licensing.not_returnable":
+            files.make_void_one(unit.connection, self.given.serial)
+        data = {"serial": self.given.serial, "code": refusal.code}
+        self._emit(unit, "return_refused", self.device.company_id, data, anonymous=False)
+
+    def _emit(self, unit: Unit, type: str, company_id: str, data: Mapping[str, Any], *, anonymous: bool) -> None:
+        own = company_id == self.device.company_id
+        unit.emit(
+            type,
+            subject=self.device.hardware_id,
+            data=data,
+            company_id=company_id,
+            project_id=self.device.project_id if own else None,
+            device_id=self.device.device_id if own else None,
+            hardware_id=self.device.hardware_id,
+            anonymous=anonymous,
+        )
+
+
+def _refusal(code: str) -> ServiceError:
+    return conflict(code, ERRORS[code])
