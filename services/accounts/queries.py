@@ -193,7 +193,7 @@ def get_names(database: Database, call: Call, request: Mapping[str, Any]) -> dic
 
 
 def list_revocations(database: Database) -> dict[str, Any]:
-    """Return what the gateways must not believe any more, of the last 16 minutes; older tokens expired by themselves."""
+    """Return what the gateways must not believe any more, of the last 16 minutes; older tokens have expired."""
     rows = database.read(lambda connection: sessions.revocations(connection, datetime.now(UTC) - REVOCATION_WINDOW))
     items = [{"kind": row.kind, "id": row.subject_id, "company_id": row.company_id, "at": iso(row.at)} for row in rows]
     return {"items": items}

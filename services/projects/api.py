@@ -50,6 +50,7 @@ __all__ = [
     "Access",
     "AddRightRequest",
     "CreateProjectRequest",
+    "ListRequest",
     "ListRightsRequest",
     "Power",
     "Project",

@@ -6,7 +6,7 @@ from typing import Any
 from services.accounts.api import SCOPE_WRITE, AccountsClient, Actor
 from services.chassis.context import Call
 from services.chassis.db import Database, Unit
-from services.chassis.errors import conflict, invalid, not_found, stale
+from services.chassis.errors import conflict, forbidden, invalid, not_found, stale
 from services.chassis.ids import new_id
 from services.projects import store
 from services.projects.domain import ARCHIVED, CLOSED, DEFAULT_NAME, MANAGE, OPEN, OWN, SEE
@@ -40,14 +40,14 @@ def create_project(
 ) -> dict[str, Any]:
     """Make a project.
 
-    Raises: accounts.company_needed, projects.name_taken.
+    Raises: accounts.company_needed, accounts.project_token, projects.name_taken.
     Emits: project_created.
     """
     actor = Actor.of(call)
     actor.require_scope(SCOPE_WRITE)
     company_id = actor.require_company()
     if actor.project_id is not None:
-        actor.require_scope("every project")
+        raise forbidden("accounts.project_token", "This token is bound to one project and cannot make another.")
     names = company_names(call, accounts, [company_id])
 
     def work(unit: Unit) -> dict[str, Any]:
@@ -152,7 +152,7 @@ def remove_right(database: Database, call: Call, request: Mapping[str, Any]) -> 
 def close_project(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
     """Close an own project for its deletion, unless companies have rights in it; licensing asks this (PRJ-4).
 
-    A closed project takes no device, key or right any more. With rights it stays as it is, and the answer says how many.
+    A closed project takes no device, key or right any more. With rights it stays as it is; the answer says how many.
 
     Raises: projects.not_found, projects.power_needed.
     Emits: project_changed.

@@ -1,4 +1,4 @@
-"""Who asks: the verified claims of an access token as a value. No database and no decision about single objects here."""
+"""Who asks: the verified claims of an access token as a value. No database, no decision about objects."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
-"""What accounts accepts: one schema per RPC. The request is the HTTP body, path and query together (DESIGN principle).
+"""What accounts accepts: one schema per RPC. The request is the HTTP body, path and query together.
 
-`client_address` and `user_agent` are filled by the gateway alone (GATEWAY_FIELDS): a body that carries them is refused there.
+`client_address` and `user_agent` are filled by the gateway alone (GATEWAY_FIELDS): a body with them is refused there.
 """
 
 from typing import Any, Final

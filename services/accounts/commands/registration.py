@@ -171,7 +171,7 @@ def _count_address(unit: Unit, request: Mapping[str, Any]) -> None:
 
 
 def _without_secrets(request: Mapping[str, Any], kit: Kit) -> dict[str, Any]:
-    """Return the request as it is fingerprinted: no plain hash of a secret is stored, and where it came from is no part."""
+    """Return the request as it is fingerprinted: without a plain hash of a secret, and without where it came from."""
     clean = {name: value for name, value in request.items() if name not in ("client_address", "user_agent")}
     for name in ("password", "token"):
         if name in clean:

@@ -12,7 +12,8 @@ from services.accounts.mails.texts import GREETING, SIGNATURE, TEXTS
 
 _HTML = """\
 <!DOCTYPE html>
-<html lang="{language}"><head><meta charset="utf-8"><meta name="referrer" content="no-referrer"><title>{subject}</title></head>
+<html lang="{language}"><head><meta charset="utf-8"><meta name="referrer" content="no-referrer">
+<title>{subject}</title></head>
 <body style="font-family:sans-serif;line-height:1.5;max-width:40em">
 <p>{greeting}</p>
 <p>{opening}</p>

@@ -51,8 +51,8 @@ TEXTS: Final[dict[str, dict[str, Text]]] = {
         ),
         "de": Text(
             "Sie haben schon ein Konto",
-            "mit dieser E-Mail-Adresse wurde eine Registrierung versucht; es gibt dazu schon ein Konto. Es wurde nichts "
-            "geändert. Falls Sie das Passwort vergessen haben, fordern Sie auf der Anmeldeseite ein neues an.",
+            "mit dieser E-Mail-Adresse wurde eine Registrierung versucht; es gibt dazu schon ein Konto. Es wurde "
+            "nichts geändert. Falls Sie das Passwort vergessen haben, fordern Sie auf der Anmeldeseite ein neues an.",
             "Waren Sie es nicht? Dann ignorieren Sie diese Mail.",
             "/login",
             "Zur Anmeldeseite",
@@ -61,7 +61,8 @@ TEXTS: Final[dict[str, dict[str, Text]]] = {
     "password_reset": {
         "en": Text(
             "Set a new password",
-            "a new password was requested for your account. Open the link to set it. The link works once, within an hour.",
+            "a new password was requested for your account. Open the link to set it. The link works once, "
+            "within an hour.",
             "If it was not you, ignore this mail: your password stays as it is.",
             "/reset-password",
             "Set a new password",
@@ -118,7 +119,8 @@ TEXTS: Final[dict[str, dict[str, Text]]] = {
         ),
         "de": Text(
             "Eine neue E-Mail-Adresse wurde angefordert",
-            "für Ihr Konto wurde eine andere E-Mail-Adresse angefordert. Sie gilt, sobald die neue Adresse bestätigt ist.",
+            "für Ihr Konto wurde eine andere E-Mail-Adresse angefordert. Sie gilt, sobald die neue Adresse "
+            "bestätigt ist.",
             "Waren Sie es nicht? Dann ändern Sie sofort Ihr Passwort.",
         ),
     },
@@ -134,8 +136,8 @@ TEXTS: Final[dict[str, dict[str, Text]]] = {
         "de": Text(
             "Sie sind in eine Firma eingeladen",
             "ein Benutzer einer Firma im Lizenzportal lädt Sie ein, dort mitzuarbeiten. Melden Sie sich an oder "
-            "registrieren Sie sich zuerst mit dieser Adresse, öffnen Sie dann den Link und nehmen Sie dort an. Der Link "
-            "gilt einmal und 14 Tage lang.",
+            "registrieren Sie sich zuerst mit dieser Adresse, öffnen Sie dann den Link und nehmen Sie dort an. Der "
+            "Link gilt einmal und 14 Tage lang.",
             "Möchten Sie das nicht? Dann ignorieren Sie diese Mail.",
             "/invitation",
             "Einladung ansehen",
@@ -151,7 +153,8 @@ TEXTS: Final[dict[str, dict[str, Text]]] = {
         ),
         "de": Text(
             "Sie wurden einer Firma hinzugefügt",
-            "ein Benutzer einer Firma im Lizenzportal hat Sie ihr hinzugefügt. Sie finden sie nach der nächsten Anmeldung.",
+            "ein Benutzer einer Firma im Lizenzportal hat Sie ihr hinzugefügt. Sie finden sie nach der nächsten "
+            "Anmeldung.",
             "Kennen Sie die Firma nicht? Dann wenden Sie sich an den Support des Herstellers.",
             "/login",
             "Zur Anmeldeseite",

@@ -1,0 +1,147 @@
+"""Sessions: company choice, refresh and its theft, throttles, device door, list and revoke."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from services.accounts import queries
+from services.accounts.api import Actor, answers, requests
+from services.accounts.commands import companies, sessions
+from services.accounts.models import RefreshToken, Session, ThrottleRow
+from services.accounts.tests.conftest import PASSWORD, World, claims_of
+from services.accounts.tests.test_story import refused
+from services.chassis.errors import ServiceError
+
+
+def refresh(world: World, token: str, **values: Any) -> dict[str, Any]:
+    """Use a refresh token."""
+    answer: dict[str, Any] = world.do(
+        sessions.refresh_session, requests.RefreshSessionRequest, refresh_token=token, **values
+    )
+    return answer
+
+
+def test_each_refresh_gives_a_new_token_and_a_lost_answer_can_be_asked_again(world: World) -> None:
+    world.activate("ada@example.org")
+    first = world.login("ada@example.org")
+    second = refresh(world, first["refresh_token"])
+    again = refresh(world, first["refresh_token"])
+    assert len({first["refresh_token"], second["refresh_token"], again["refresh_token"]}) == 3
+    assert refresh(world, second["refresh_token"])["user"] == first["user"]
+    assert refresh(world, again["refresh_token"])["user"] == first["user"]
+
+
+def test_an_old_refresh_token_that_comes_back_ends_the_session(world: World) -> None:
+    world.activate("ada@example.org")
+    first = world.login("ada@example.org")
+    second = refresh(world, first["refresh_token"])
+    with world.database.engine.begin() as connection:
+        connection.execute(
+            sa.update(RefreshToken)
+            .where(RefreshToken.used_at.is_not(None))
+            .values(used_at=datetime.now(UTC) - timedelta(minutes=1))
+        )
+    with refused("accounts.refresh_reused"):
+        refresh(world, first["refresh_token"])
+    for token in (first["refresh_token"], second["refresh_token"], "unknown"):
+        with refused("accounts.refresh_invalid"):
+            refresh(world, token)
+    event = world.events()[-1]
+    assert (event["type"], event["data"]["reason"]) == ("session_revoked", "refresh_reused")
+    assert queries.list_revocations(world.database)["items"][0]["kind"] == "session"
+
+
+def test_an_idle_session_ends(world: World) -> None:
+    world.activate("ada@example.org")
+    token = world.login("ada@example.org")["refresh_token"]
+    with world.database.engine.begin() as connection:
+        connection.execute(sa.update(RefreshToken).values(expires_at=datetime.now(UTC) - timedelta(seconds=1)))
+    with refused("accounts.refresh_invalid"):
+        refresh(world, token)
+
+
+def test_sessions_are_listed_and_ended_and_nobody_ends_those_of_others(world: World) -> None:
+    world.activate("ada@example.org")
+    world.activate("eve@example.org")
+    one, two = world.login("ada@example.org", user_agent="Firefox"), world.login("ada@example.org")
+    call, eve = world.call_of(two), world.call_of(world.login("eve@example.org"))
+    listed = queries.list_sessions(world.database, call)
+    assert answers.SessionList().validate(listed) == {}
+    assert [(item["current"], item["user_agent"]) for item in listed["items"]] == [(True, None), (False, "Firefox")]
+    other = listed["items"][1]["id"]
+    for session_id in (other, "00000000-0000-7000-8000-000000000000"):
+        with refused("accounts.session_not_found"):
+            world.do(sessions.delete_session, requests.SessionRequest, eve, session_id=session_id)
+    world.do(sessions.delete_session, requests.SessionRequest, call, session_id=other)
+    with refused("accounts.refresh_invalid"):
+        refresh(world, one["refresh_token"])
+    world.do(sessions.delete_session, requests.SessionRequest, call, session_id="current")
+    with refused("accounts.session_ended"):
+        sessions.renew_token(world.database, call, world.kit)
+    assert [item["kind"] for item in queries.list_revocations(world.database)["items"]] == ["session", "session"]
+
+
+def test_a_session_is_in_the_company_asked_else_the_last_used(world: World) -> None:
+    call = world.admin("ada@example.org", "First")
+    first = Actor.of(call).company_id
+    second = world.do(companies.create_company, requests.CreateCompanyRequest, call, name="Second")["id"]
+    answer = world.login("ada@example.org")
+    assert answer["company"]["id"] == second
+    assert {company["id"] for company in answer["companies"]} == {first, second}
+    switched = refresh(world, answer["refresh_token"], company_id=first)
+    assert claims_of(world.kit, switched["access_token"])["company"] == first
+    assert world.login("ada@example.org")["company"]["id"] == first
+    stranger = "00000000-0000-7000-8000-000000000000"
+    with refused("accounts.company_not_found"):
+        world.login("ada@example.org", company_id=stranger)
+    with refused("accounts.company_not_found"):
+        refresh(world, switched["refresh_token"], company_id=stranger)
+
+
+def test_failures_slow_an_account_down_and_a_known_place_stays_usable(world: World) -> None:
+    world.activate("ada@example.org")
+    world.login("ada@example.org", client_address="10.0.0.1")
+    for email in ("ada@example.org", "nobody@example.org"):
+        for _ in range(10):
+            with refused("accounts.login_failed"):
+                world.login(email, "a wrong password", client_address="10.0.0.2")
+        with pytest.raises(ServiceError) as caught:
+            world.login(email, PASSWORD, client_address="10.0.0.2")
+        assert (caught.value.code, caught.value.status) == ("accounts.too_many_attempts", 429)
+        assert 1 <= caught.value.extra["retry_after"] <= 30
+    assert world.login("ada@example.org", client_address="10.0.0.1")
+    failed = [event for event in world.events() if event["type"] == "login_failed"]
+    assert len(failed) == 20
+
+
+def test_good_logins_do_not_count(world: World) -> None:
+    world.activate("ada@example.org")
+    for _ in range(12):
+        world.login("ada@example.org", client_address="10.0.0.1")
+    with world.database.engine.connect() as connection:
+        assert set(connection.execute(sa.select(ThrottleRow.failures)).scalars()) <= {0, 1}
+
+
+def test_the_device_door_gets_a_short_token_that_only_reads(world: World) -> None:
+    call = world.admin("ada@example.org")
+    answer = world.do(
+        sessions.create_device_session, requests.CreateDeviceSessionRequest, login="ada@example.org", password=PASSWORD
+    )
+    assert answers.AccessToken().validate(answer) == {}
+    claims = claims_of(world.kit, answer["access_token"])
+    assert (claims["scopes"], claims["company"]) == (["read", "device"], Actor.of(call).company_id)
+    for wrong in ({"login": "ada@example.org", "password": "nonsense"}, {"login": "x", "password": PASSWORD}):
+        with refused("accounts.login_failed"):
+            world.do(sessions.create_device_session, requests.CreateDeviceSessionRequest, **wrong)
+
+
+def test_an_ended_session_stays_in_the_table_for_the_audit(world: World) -> None:
+    world.activate("ada@example.org")
+    call = world.call_of(world.login("ada@example.org"))
+    world.do(sessions.delete_session, requests.SessionRequest, call, session_id="current")
+    with world.database.engine.connect() as connection:
+        assert connection.execute(sa.select(Session.end_reason)).scalar_one() == "logout"
