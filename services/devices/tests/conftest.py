@@ -108,10 +108,15 @@ def empty_room(database_uri: str, tmp_path: Path) -> Iterator[Room]:
 @pytest.fixture
 def room(empty_room: Room) -> Room:
     """Give the room with the seed's order 4711 in the production data."""
-    devices = [{"hardware_id": key, "type": name, "shipped_on": "2026-03-01"} for key, name in SEED.items()]
-    empty_room.register_production(staff(), order_number=ORDER, devices=devices)
+    register_seed(empty_room)
     empty_room.clear_events()
     return empty_room
+
+
+def register_seed(devices: Any) -> None:
+    """Register the seed's order 4711, in the room or in its double."""
+    built = [{"hardware_id": key, "type": name, "shipped_on": "2026-03-01"} for key, name in SEED.items()]
+    devices.register_production(staff(), order_number=ORDER, devices=built)
 
 
 def staff(**changes: Any) -> Call:
