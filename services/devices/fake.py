@@ -7,7 +7,7 @@ access by what a test says (`share`), and neither counts look-ups nor emits even
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 from services.accounts.api import Actor
@@ -138,7 +138,9 @@ class FakeDevices:
             )
             added = verdict.good and not dry_run
             result = verdict.rehearsed_result() if dry_run else "added" if added else "refused"
-            device_id = self.hold(str(line.hardware_id), company_id=company_id, project_id=project_id) if added else None
+            device_id = (
+                self.hold(str(line.hardware_id), company_id=company_id, project_id=project_id) if added else None
+            )
             code = None if result in ("added", "ok") else verdict.error or verdict.warning
             items.append(
                 {
@@ -159,7 +161,7 @@ class FakeDevices:
         built = self.built.get(self._canonical(hardware_id))
         if built is None:
             raise not_found("devices.not_found", ERRORS["devices.not_found"])
-        warranty = warranty_on(date.today(), built.shipped_on, built.warranty_months, 0)
+        warranty = warranty_on(datetime.now(UTC).date(), built.shipped_on, built.warranty_months, 0)
         shown = {"hardware_id": built.hardware_id, "type": built.type, "rma": built.rma}
         return {**shown, "warranty": warranty.answer(), "ssa_ends_on": None}
 
@@ -176,8 +178,7 @@ class FakeDevices:
         built = self.built[record.hardware_id]
         group = actor.company_ids if access == OWN else (record.company_id,)
         others = any(
-            other.hardware_id == record.hardware_id and other.company_id not in group
-            for other in self.records.values()
+            other.hardware_id == record.hardware_id and other.company_id not in group for other in self.records.values()
         )
         return {
             "device_id": record.id,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
-from typing import Any, TypeAlias, Unpack
+from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, Row, Select
@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row, Select
 from services.chassis.db import insert_or_ignore
 from services.devices.models import Device, Lookup, Production, ProductionOrder, Project, Throttle
 
-AnyRow: TypeAlias = Row[Unpack[tuple[Any, ...]]]
+AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 """A row of columns that its reader names."""
 
 LOOKUP_WINDOW = timedelta(hours=1)
@@ -41,7 +41,7 @@ _RECORD = (
 )
 
 
-def _records(*, buried: bool = False) -> Select[Unpack[tuple[Any, ...]]]:
+def _records(*, buried: bool = False) -> Select[*tuple[Any, ...]]:
     statement = sa.select(*_RECORD).join(Production, Production.hardware_id == Device.hardware_id)
     return statement if buried else statement.where(Device.deleted_at.is_(None))
 
@@ -278,7 +278,7 @@ def _matches(text: str, id_part: str) -> sa.ColumnElement[bool]:
 
 
 def lock_lookups(connection: Connection, user_id: str, kind: str, now: datetime) -> dict[str, datetime]:
-    """Return what a person looked up within the last hour, by key, and keep others of theirs from counting meanwhile."""
+    """Return what a person looked up within the last hour, by key; others of theirs wait for this one."""
     insert_or_ignore(connection, Throttle, {"user_id": user_id, "kind": kind})
     connection.execute(
         sa.select(Throttle.user_id).where(Throttle.user_id == user_id, Throttle.kind == kind).with_for_update()

@@ -1,4 +1,4 @@
-"""Dates that licenses on a device give it: warranty years and service agreements, as licensing's events tell (DEV-7, DEV-10)."""
+"""Warranty and service dates that licenses give a device, as licensing's events tell (DEV-7, DEV-10)."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What becomes of a line: `error` stops it, `warning` needs a yes (told in `accepted`), neither means it is good."""
+    """What becomes of a line: `error` stops it, `warning` needs a yes (`accepted`), without either it is good."""
 
     line: Line
     type: str | None

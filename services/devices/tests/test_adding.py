@@ -135,7 +135,12 @@ def test_more_than_fifty_are_refused_whole_with_the_count(room: Room, reseller: 
     ("source", "code"),
     [
         ({}, "request.invalid"),
-        ({"hardware_ids": [], }, "request.invalid"),
+        (
+            {
+                "hardware_ids": [],
+            },
+            "request.invalid",
+        ),
         ({"text": " \n"}, "request.invalid"),
         ({"text": "082020", "hardware_ids": ["082020"]}, "request.invalid"),
         ({"hardware_ids": [7]}, "request.invalid"),
@@ -227,9 +232,7 @@ def test_devices_of_others_are_looked_up_sixty_an_hour_and_a_rehearsal_does_not_
     assert (error.code, error.status) == ("devices.throttled", 429)
     assert 3500 < error.extra["retry_after"] <= 3601
     yes = [{"hardware_id": key, "code": "devices.in_other_company"} for key in ids[:50]]
-    answer = room.add_devices(
-        curious.call(), project_id=curious.project, hardware_ids=ids[:50], accept_warnings=yes
-    )
+    answer = room.add_devices(curious.call(), project_id=curious.project, hardware_ids=ids[:50], accept_warnings=yes)
     assert answer["summary"] == {"added": 50}
     # Another person of the company has not looked up anything yet.
     other = make_call(company=curious.id)

@@ -131,7 +131,9 @@ def test_a_second_company_and_a_guest(world: World) -> None:
     first, second, guest = new_id(), new_id(), new_id()
     project = world.project(first)
     world.share(project, guest)
-    device_id = world.ask.add_devices(person(first), project_id=project, hardware_ids=["082021"])["items"][0]["device_id"]
+    device_id = world.ask.add_devices(person(first), project_id=project, hardware_ids=["082021"])["items"][0][
+        "device_id"
+    ]
     other = world.project(second)
     request: dict[str, Any] = {"project_id": other, "hardware_ids": ["082021"]}
     assert world.ask.add_devices(person(second), **request)["items"][0]["code"] == "devices.in_other_company"

@@ -26,9 +26,7 @@ from services.devices.domain.hardware_ids import (
 )
 
 BLANKS = st.text(" \t\r\n", max_size=3)
-MACS = st.builds(
-    lambda prefix, rest: f"{prefix}{rest:06X}", st.sampled_from(MAKER_PREFIXES), st.integers(0, 0xFFFFFF)
-)
+MACS = st.builds(lambda prefix, rest: f"{prefix}{rest:06X}", st.sampled_from(MAKER_PREFIXES), st.integers(0, 0xFFFFFF))
 SEPARATORS = st.sampled_from(["-", ":", ".", " ", ""])
 
 
@@ -71,8 +69,7 @@ def oracle(text: str) -> str | None:
 def parsed(text: str) -> str | None:
     try:
         return canonical_hardware_id(text)
-    except MalformedIdError as error:
-        assert str(error)
+    except MalformedIdError:
         return None
 
 
@@ -246,7 +243,9 @@ def test_what_is_shown_can_be_stored_anywhere(text: str) -> None:
     assert search_key(text) == search_key(text).upper() or not text.isascii()
 
 
-@pytest.mark.parametrize(("text", "number"), [("4711", "4711"), (" ab-1/2 ", "AB-1/2"), ("50 01202.001", "50 01202.001")])
+@pytest.mark.parametrize(
+    ("text", "number"), [("4711", "4711"), (" ab-1/2 ", "AB-1/2"), ("50 01202.001", "50 01202.001")]
+)
 def test_order_numbers_have_one_form(text: str, number: str) -> None:
     assert canonical_order_number(text) == number
 
