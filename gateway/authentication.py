@@ -73,6 +73,10 @@ class Authentication:
         self.revocations.load(reply.result["items"])
         self.is_ready = True
 
+    def forget(self) -> None:
+        """Forget every exchanged login, so that accounts is asked again."""
+        self._exchanged.clear()
+
     def identify(self, row: Row, request: Request, call: Call) -> Identity | None:
         """Return who asks, None where nobody has to.
 

@@ -39,10 +39,15 @@ def pages(codes: dict[str, str]) -> dict[str, Page]:
     Args:
         codes: every error code and its English meaning.
     """
-    table: dict[str, Page] = {"/openapi.json": openapi_page, "/docs": docs_page}
+    table: dict[str, Page] = {"/healthz": healthz, "/openapi.json": openapi_page, "/docs": docs_page}
     for code, meaning in codes.items():
         table[f"/problems/{code}"] = _problem_page(code, meaning)
     return table
+
+
+def healthz(request: Request) -> Response:
+    """Answer that the process lives."""
+    return Response.of_json(200, {"status": "alive"})
 
 
 def openapi_page(request: Request) -> Response:
@@ -102,10 +107,11 @@ def _operation_html(method: str, path: str, operation: dict[str, Any]) -> str:
     links = ", ".join(
         f'<a href="/problems/{escape(code)}">{escape(code)}</a>' for code in operation.get("x-error-codes", ())
     )
+    refusals = f"<p>Refusals: {links}</p>" if links else ""
     return (
         f'<details><summary><span class="m">{method.upper()}</span> <code>{escape(path)}</code><br>'
         f"{escape(operation['summary'])}</summary><p>{escape(operation['description'])}</p>"
-        f"<table>{rows}</table>{body_html}<p>Answers: {answers}</p>{f'<p>Refusals: {links}</p>' if links else ''}</details>"
+        f"<table>{rows}</table>{body_html}<p>Answers: {answers}</p>{refusals}</details>"
     )
 
 

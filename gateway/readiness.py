@@ -20,7 +20,6 @@ ROOMS: Final = ("accounts", "projects", "devices", "licensing", "history")
 PING_SECONDS: Final = 2.0
 # A room that restarts must not take the whole door out of service; one that stays away must.
 GRACE_SECONDS: Final = 30.0
-_RESYNC_SECONDS: Final = 60.0
 
 
 class Readiness:
@@ -28,7 +27,7 @@ class Readiness:
 
     Args:
         rooms: calls the rooms.
-        authentication: told the revocations as soon as accounts answers.
+        authentication: knows whether the revocations are loaded.
         demo_file: file that must be there, None when no demo world is wanted.
     """
 
@@ -37,7 +36,6 @@ class Readiness:
         self._authentication = authentication
         self._demo_file = demo_file
         self._seen: dict[str, float] = {}
-        self._synced_at = 0.0
 
     def run(self) -> None:
         """Watch for ever; often until ready, then every two seconds."""
@@ -49,12 +47,6 @@ class Readiness:
         """Ask all rooms once, at the same time."""
         for thread in [eventlet.spawn(self._ping, room) for room in ROOMS]:
             thread.wait()
-        if not self._authentication.is_ready or time.monotonic() - self._synced_at > _RESYNC_SECONDS:
-            try:
-                self._authentication.load_revocations()
-                self._synced_at = time.monotonic()
-            except ServiceError as error:
-                log.info("revocations_not_loaded", code=error.code)
 
     def missing(self) -> list[str]:
         """Return what stands in the way of being ready, by name."""

@@ -1,6 +1,6 @@
 """What a route is: a row of data that names method, path, room, RPC, schemas, status and the right that is needed.
 
-Rows never hold logic; what needs more than one room, or an answer that is not JSON, names a function of `gateway.compose`.
+Rows hold no logic; what needs several rooms, or an answer that is not JSON, names a function of `gateway.compose`.
 """
 
 from __future__ import annotations

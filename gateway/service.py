@@ -9,6 +9,8 @@ from typing import Any
 import eventlet
 import structlog
 from nameko.extensions import DependencyProvider
+from services.chassis.broadcast import Broadcast
+from services.chassis.providers import SETTINGS_KEY
 
 from gateway.admission import Admission
 from gateway.authentication import Authentication
@@ -17,7 +19,7 @@ from gateway.handler import Handler
 from gateway.http import HttpServer
 from gateway.messages import Request, Response
 from gateway.metrics import Metrics
-from gateway.pages import pages
+from gateway.pages import healthz, pages
 from gateway.problems import to_response
 from gateway.readiness import Readiness
 from gateway.router import Router
@@ -59,7 +61,7 @@ class Door(DependencyProvider):
         Raises:
             SettingsError: a setting cannot work.
         """
-        settings: Settings = self.container.config.get("SETTINGS") or Settings.from_environment()
+        settings: Settings = self.container.config[SETTINGS_KEY]
         clients = {
             provider.service: provider.get_dependency(None)
             for provider in self.container.dependencies
@@ -67,11 +69,14 @@ class Door(DependencyProvider):
         }
         rooms = ClientRooms(clients)
         self.authentication = Authentication(rooms, tokens.verify)
+        self._broadcast = Broadcast(
+            settings.amqp_uri, "accounts", self._on_accounts_events, self.authentication.load_revocations
+        )
         demo_file = settings.data_dir / "demo.json" if settings.demo else None
         self.readiness = Readiness(rooms, self.authentication, demo_file)
         self._metrics = Metrics()
         self._admission = Admission()
-        table = {**pages(all_codes()), "/healthz": healthz, "/readyz": self._readyz}
+        table = {**pages(all_codes()), "/readyz": self._readyz}
         handler = Handler(Router(ROWS), rooms, self.authentication, table, self._admission, self._metrics)
         self.public = HttpServer(
             settings.http,
@@ -84,6 +89,7 @@ class Door(DependencyProvider):
 
     def start(self) -> None:
         """Bind the addresses and begin to watch the rooms."""
+        self._broadcast.start()
         self.public.start()
         self.admin.start()
         self._watch = eventlet.spawn(self.readiness.run)
@@ -94,10 +100,12 @@ class Door(DependencyProvider):
         self._watch.kill()
         self.public.stop()
         self.admin.stop()
+        self._broadcast.stop()
 
-    def get_dependency(self, worker_ctx: Any) -> Authentication:
-        """Return what the event handlers of this service need."""
-        return self.authentication
+    def _on_accounts_events(self, events: list[Event]) -> None:
+        """Learn what ended or changed, so that a revoked token dies within a second."""
+        for event in events:
+            self.authentication.revocations.note(event)
 
     def _readyz(self, request: Request) -> Response:
         if self.readiness.missing():
@@ -125,11 +133,6 @@ class Door(DependencyProvider):
                 raise not_found("request.not_found", "There is nothing at this address.")
 
 
-def healthz(request: Request) -> Response:
-    """Answer that the process lives."""
-    return Response.of_json(200, {"status": "alive"})
-
-
 class GatewayService:
     """The public door: HTTP in, RPC out."""
 
@@ -141,8 +144,3 @@ class GatewayService:
     licensing = Client("licensing")
     history = Client("history")
     door = Door()
-
-    def on_accounts_events(self, events: list[Event]) -> None:
-        """Learn what ended or changed, so that a revoked token dies within a second."""
-        for event in events:
-            self.door.revocations.note(event)

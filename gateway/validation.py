@@ -60,12 +60,12 @@ def arguments_of(row: Row, path_values: Mapping[str, str], request: Request) -> 
     """
     query = _query_of(row, request.query)
     body = _body_of(row, request)
-    problems = [
-        _entry(f"/{_escape(name)}", "Unknown field.") for name in body if name not in row.body_names and row.raw is None
-    ]
-    arguments = {**body, **query, **path_values}
+    # Also what the room knows but takes from elsewhere: a body must not set what path, query or connection say.
+    problems = [_entry(f"/{_escape(name)}", "Unknown field.") for name in body if name not in row.body_names]
+    known = {name: value for name, value in body.items() if name in row.body_names}
+    arguments = {**known, **query, **path_values}
     if row.schema is not None:
-        problems += _errors_of(row, arguments, skip={str(name) for name in body if name not in row.body_names})
+        problems += _errors_of(row, arguments)
     if problems:
         raise _refusal(problems)
     return arguments
@@ -85,10 +85,10 @@ def command_id_of(headers: Mapping[str, str]) -> str | None:
     return key
 
 
-def _errors_of(row: Row, arguments: Mapping[str, Any], *, skip: set[str]) -> list[dict[str, str]]:
+def _errors_of(row: Row, arguments: Mapping[str, Any]) -> list[dict[str, str]]:
     assert row.schema is not None
     try:
-        row.schema.load({name: value for name, value in arguments.items() if name not in skip})
+        row.schema.load(arguments)
     except ValidationError as error:
         messages = error.messages if isinstance(error.messages, dict) else {"_schema": error.messages}
         # A path parameter of the wrong form cannot be an id of anything: the same answer as for an unknown one.
@@ -163,7 +163,7 @@ def _decoded(text: str) -> str | None:
 
 
 def _typed(field: fields.Field[Any] | None, value: str) -> Any:
-    """Return a query parameter as the JSON value that its field expects; what does not fit stays text and is refused."""
+    """Return a query parameter as the JSON value that its field expects; what does not fit stays text."""
     if isinstance(field, fields.Integer) and _INTEGER.match(value):
         return int(value)
     if field is None or isinstance(field, fields.Boolean):

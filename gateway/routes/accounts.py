@@ -9,7 +9,7 @@ from services.chassis.fields import EmptyAnswer, EmptyRequest
 ROWS = (
     Row(
         "POST", "/v1/registrations", "accounts", "register", Right.NONE,
-        "Register an account; a mail with an activation link follows. The answer never tells whether the address is known.",
+        "Register an account; a mail with a link follows. The answer never tells whether the address is known.",
         request=api.RegisterRequest, answer=EmptyAnswer, status=202,
         errors=("accounts.terms_not_accepted", "accounts.password_too_common", "accounts.too_many_attempts"),
     ),

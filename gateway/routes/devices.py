@@ -10,7 +10,7 @@ ROWS = (
         "POST", "/v1/devices", "devices", "add_devices", Right.COMPANY,
         "Add devices to a project by list, range, text or order number, with a result for each line.",
         request=api.AddDevicesRequest, answer=api.AddDevicesAnswer, dry_run=True,
-        errors=("devices.too_many", "devices.range_invalid", "devices.order_not_found", "devices.project_not_found"),
+        errors=("devices.too_many", "devices.range_invalid", "devices.order_not_found", "projects.not_found"),
     ),
     Row(
         "GET", "/v1/devices", "devices", "list_devices", Right.COMPANY,
@@ -37,7 +37,7 @@ ROWS = (
         "POST", "/v1/device-moves", "devices", "move_devices", Right.COMPANY,
         "Take devices to another project of the same company, with a result for each.",
         request=api.MoveDevicesRequest, answer=api.MoveDevicesAnswer, dry_run=True,
-        errors=("devices.project_not_found",),
+        errors=("projects.not_found",),
     ),
     Row(
         "GET", "/v1/warranty", "devices", "check_warranty", Right.LOGIN,

@@ -19,9 +19,9 @@ from gateway.http import HttpServer
 from gateway.metrics import Metrics
 from gateway.pages import pages
 from gateway.problems import to_response
+from gateway.revocations import Revocations
 from gateway.router import Router
 from gateway.routes import ROWS
-from gateway.service import healthz
 from gateway.tests.fakes import FakeRooms, Tokens
 
 
@@ -109,7 +109,7 @@ def make_gateway(limits: Limits | None = None, admission: Admission | None = Non
     authentication.is_ready = True
     metrics = Metrics()
     admission = admission or Admission()
-    table = {**pages(all_codes()), "/healthz": healthz}
+    table = pages(all_codes())
     handler = Handler(Router(ROWS), rooms, authentication, table, admission, metrics)
     hosts = frozenset({"localhost", "127.0.0.1", "[::1]"})
     server = HttpServer(("127.0.0.1", 0), handler, to_response, allowed_hosts=hosts, limits=limits)
@@ -117,9 +117,21 @@ def make_gateway(limits: Limits | None = None, admission: Admission | None = Non
     return Gateway(rooms, tokens, authentication, admission, server, metrics)
 
 
-@pytest.fixture
-def gateway() -> Iterator[Gateway]:
-    """A running gateway."""
+@pytest.fixture(scope="session")
+def running() -> Iterator[Gateway]:
+    """A gateway that runs for all tests."""
     made = make_gateway()
     yield made
     made.server.stop()
+
+
+@pytest.fixture
+def gateway(running: Gateway) -> Gateway:
+    """The running gateway, with rooms that know nothing of the test before."""
+    running.rooms.calls.clear()
+    running.rooms.behavior.clear()
+    running.rooms.replayed = False
+    running.authentication.revocations = Revocations()
+    running.authentication.forget()
+    running.authentication.is_ready = True
+    return running

@@ -172,7 +172,9 @@ def test_a_client_that_does_not_read_its_answers_is_given_up(quick: Gateway) -> 
     assert alive(quick)
 
 
-def test_stopping_lets_the_request_in_work_finish(gateway: Gateway) -> None:
+def test_stopping_lets_the_request_in_work_finish() -> None:
+    gateway = make_gateway()
+
     def slow(call: object, arguments: object) -> dict[str, object]:
         eventlet.sleep(0.3)
         return {"items": [], "next": None}

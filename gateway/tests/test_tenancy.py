@@ -1,0 +1,167 @@
+"""The tenant matrix at the door, made from the rows: a row without a right fails, so does one that lets too many in."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from gateway.routes import ROWS
+from gateway.row import Right, Row
+from gateway.tests.conftest import Answer, Gateway
+from gateway.tests.fakes import COMPANY, SESSION, USER
+from gateway.tests.test_rows import check_problem, is_door, name_of, path_of
+from services.chassis.errors import forbidden
+from services.chassis.ids import new_id
+from services.chassis.outbox import Event
+
+CLOSED = [row for row in ROWS if row.right is not Right.NONE]
+PUBLIC = {
+    "POST /v1/registrations",
+    "POST /v1/registrations/confirmations",
+    "POST /v1/registrations/resends",
+    "POST /v1/password-resets",
+    "POST /v1/password-resets/confirmations",
+    "POST /v1/sessions",
+    "POST /v1/sessions/refreshes",
+    "GET /v1/keys",
+    "GET /v1/device-ca.pem",
+    "GET /v1/device-ca.crl",
+}
+
+
+def event(type: str, data: dict[str, Any], at: float | None = None, company: str | None = None) -> Event:
+    from datetime import UTC, datetime
+
+    when = datetime.fromtimestamp(time.time() if at is None else at, UTC)
+    return Event(new_id(), "accounts", type, when, USER, 1, data, companyid=company)
+
+
+def ask(gateway: Gateway, row: Row, token: str | None) -> Answer:
+    """Send the row a request with a body that is wrong: whoever is let in gets a 4xx for it, not 401 or 403."""
+    body = b"{" if row.method in ("POST", "PUT", "PATCH") else None
+    return gateway.ask(row.method, path_of(row), body, token=token, headers={"Content-Type": "x/y"} if body else None)
+
+
+def test_every_row_declares_a_right_and_only_these_are_public() -> None:
+    assert all(isinstance(row.right, Right) for row in ROWS)
+    assert {name_of(row) for row in ROWS if row.right is Right.NONE} == PUBLIC
+
+
+def test_every_row_of_a_write_has_a_schema_and_all_path_parameters_are_in_it() -> None:
+    for row in ROWS:
+        assert row.request is not None or row.right is Right.NONE, name_of(row)
+        assert set(row.path_names) <= set(row.wire_fields), name_of(row)
+        assert row.answer is not None or row.status == 204 or row.gives != ("application/json",), name_of(row)
+        if row.raw is not None:
+            assert row.raw in row.wire_fields
+
+
+@pytest.mark.parametrize("row", CLOSED, ids=name_of)
+def test_nobody_is_let_in_without_a_good_token(gateway: Gateway, row: Row) -> None:
+    now = int(time.time())
+    other = type(gateway.tokens)()
+    tokens = {
+        "none": None,
+        "expired": gateway.tokens.make(exp=now - 60, iat=now - 960),
+        "other key": other.make(),
+        "other audience": gateway.tokens.make(aud="elsewhere"),
+        "other issuer": gateway.tokens.make(iss="licensing"),
+        "altered": gateway.tokens.make()[:-4] + "AAAA",
+        "nonsense": "a.b.c",
+    }
+    for name, token in tokens.items():
+        answer = ask(gateway, row, token)
+        check_problem(answer, 401, door=is_door(row))
+        assert answer.headers["www-authenticate"].startswith("Basic" if is_door(row) else "Bearer"), name
+    assert gateway.rooms.calls == []
+
+
+@pytest.mark.parametrize("row", CLOSED, ids=name_of)
+def test_a_locked_user_and_an_ended_session_are_out_at_once(gateway: Gateway, row: Row) -> None:
+    token = gateway.tokens.make(iat=int(time.time()) - 60, staff=True)
+    revocations = gateway.authentication.revocations
+    revocations.note(event("session_revoked", {"user_id": USER, "session_id": SESSION}))
+    check_problem(ask(gateway, row, token), 401, "token.revoked", door=is_door(row))
+    other = gateway.tokens.make(iat=int(time.time()) - 60, staff=True, sid=new_id())
+    revocations.note(event("user_locked", {"user_id": USER}))
+    check_problem(ask(gateway, row, other), 401, "token.revoked", door=is_door(row))
+    assert gateway.rooms.calls == []
+
+
+@pytest.mark.parametrize("row", CLOSED, ids=name_of)
+def test_a_right_is_checked_before_the_body(gateway: Gateway, row: Row) -> None:
+    nobody = {"company": None, "companies": [], "role": None}
+    expected: dict[Right, list[tuple[dict[str, Any], str | None]]] = {
+        Right.LOGIN: [(nobody, None)],
+        Right.COMPANY: [
+            (nobody, "accounts.company_needed"),
+            ({"role": "member"}, None),
+            (nobody | {"staff": True}, None),
+        ],
+        Right.ADMIN: [(nobody, "accounts.company_needed"), ({"role": "member"}, "accounts.admin_needed"), ({}, None)],
+        Right.STAFF: [({}, "accounts.staff_needed"), ({"staff": True}, None)],
+        Right.DEVICE: [(nobody, "accounts.company_needed"), ({}, None)],
+    }
+    for claims, code in expected[row.right]:
+        answer = ask(gateway, row, gateway.tokens.make(**claims))
+        if code is None:
+            assert answer.status not in (401, 403), (claims, answer)
+        else:
+            check_problem(answer, 403, code, door=is_door(row))
+    answer = ask(gateway, row, gateway.tokens.make(scopes=[], staff=True))
+    check_problem(answer, 403, "accounts.scope_needed", door=is_door(row))
+
+
+@pytest.mark.parametrize("row", [row for row in CLOSED if row.is_write and row.scope is None], ids=name_of)
+def test_a_token_that_may_only_read_writes_nothing(gateway: Gateway, row: Row) -> None:
+    answer = ask(gateway, row, gateway.tokens.make(scopes=["read"], staff=True))
+    check_problem(answer, 403, "accounts.scope_needed", door=is_door(row))
+    assert gateway.rooms.calls == []
+
+
+def test_a_lock_in_one_company_leaves_the_others_alone(gateway: Gateway) -> None:
+    old = int(time.time()) - 60
+    here = gateway.tokens.make(iat=old)
+    there = gateway.tokens.make(iat=old, company=new_id(), sid=new_id())
+    changed = {"user_id": USER, "what": ["locked"], "locked": True, "role": "member"}
+    gateway.authentication.revocations.note(event("company_user_changed", changed, company=COMPANY))
+    assert gateway.ask("GET", "/v1/projects", token=here).status == 401
+    assert gateway.ask("GET", "/v1/projects", token=there).status == 200
+
+
+def test_revocations_of_before_the_start_count(gateway: Gateway) -> None:
+    from datetime import UTC, datetime
+
+    at = datetime.now(UTC).isoformat()
+    items = [{"kind": "membership", "id": USER, "company_id": COMPANY, "at": at}]
+    gateway.rooms.on("accounts", "list_revocations", {"items": items})
+    gateway.authentication.is_ready = False
+    token = gateway.tokens.make(iat=int(time.time()) - 60)
+    check_problem(gateway.ask("GET", "/v1/projects", token=token), 503, "service.starting")
+    gateway.authentication.load_revocations()
+    check_problem(gateway.ask("GET", "/v1/projects", token=token), 401, "token.revoked")
+
+
+def test_a_right_granted_by_staff_works_at_once_with_the_old_token(gateway: Gateway) -> None:
+    old = gateway.tokens.make(iat=int(time.time()) - 60)
+    fresh = gateway.tokens.make(rights=["REQUEST_CERTIFICATE"])
+    gateway.rooms.on("accounts", "renew_token", {"access_token": fresh, "expires_in": 900})
+    what = {"user_id": USER, "what": ["account_rights"], "account_rights": ["REQUEST_CERTIFICATE"]}
+    gateway.authentication.revocations.note(event("user_changed", what))
+    for _ in range(3):
+        assert gateway.ask("GET", "/v1/projects", token=old).status == 200
+    assert len(gateway.rooms.named("renew_token")) == 1
+    assert [call.token for call, _ in gateway.rooms.named("list_projects")] == [fresh] * 3
+    gateway.authentication.revocations.note(event("user_changed", what, at=time.time() + 1))
+    assert gateway.ask("GET", "/v1/projects", token=old).status == 200
+    assert len(gateway.rooms.named("renew_token")) == 2
+
+
+def test_a_token_of_the_time_of_the_lock_is_decided_by_accounts(gateway: Gateway) -> None:
+    token = gateway.tokens.make()
+    gateway.rooms.on("accounts", "renew_token", forbidden("accounts.locked", "Locked."))
+    gateway.authentication.revocations.note(event("user_locked", {"user_id": USER}))
+    check_problem(gateway.ask("GET", "/v1/projects", token=token), 401, "token.revoked")
+    assert gateway.rooms.named("list_projects") == []
