@@ -1,6 +1,6 @@
 """`tessera-admin`: what is done on the machine itself because no login can do it yet.
 
-    tessera-admin create-staff EMAIL    make a staff account; its password is written to a file only you can read
+tessera-admin create-staff EMAIL    make a staff account; its password is written to a file only you can read
 """
 
 from __future__ import annotations

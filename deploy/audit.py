@@ -74,7 +74,9 @@ def render(reports: Iterable[Report]) -> str:
             digest = f"  {check.digest[:16]}" if check.digest else ""
             lines.append(f"{report.room:<10} {check.name:<40} {check.checked:>9}  {verdict:<5}{digest}".rstrip())
             lines += [f"           - {flaw}" for flaw in check.flaws]
-    lines.append(f"clean: {checks} checks, nothing wrong" if not flaws else f"NOT in order: {flaws} flaws in {checks} checks")
+    lines.append(
+        f"clean: {checks} checks, nothing wrong" if not flaws else f"NOT in order: {flaws} flaws in {checks} checks"
+    )
     return "\n".join(lines) + "\n"
 
 
@@ -83,12 +85,16 @@ def main(arguments: Sequence[str] = ()) -> int:
     try:
         settings = installed_settings()
         if not settings.data_dir.exists():
-            raise SettingsError(f"TESSERA_DATA_DIR is {settings.data_dir}: there is no such folder; start Tessera first.")
+            raise SettingsError(
+                f"TESSERA_DATA_DIR is {settings.data_dir}: there is no such folder; start Tessera first."
+            )
         reports = audit(settings)
     except (SettingsError, ServiceError, OSError) as error:
         sys.stderr.write(f"The audit could not be made: {error}\n")
         return 2
-    sys.stdout.write(json.dumps([asdict(report) for report in reports]) + "\n" if "--json" in arguments else render(reports))
+    sys.stdout.write(
+        json.dumps([asdict(report) for report in reports]) + "\n" if "--json" in arguments else render(reports)
+    )
     return 0 if all(report.clean for report in reports) else 1
 
 

@@ -172,7 +172,9 @@ def build(settings: Settings, choices: Mapping[str, Any]) -> dict[str, Any]:
         DemoError: a request was not answered as the public contract says.
     """
     if settings.smtp_uri:
-        raise DemoError("the demo world reads its activation mail from a file: unset TESSERA_SMTP_URI or set TESSERA_DEMO=0")
+        raise DemoError(
+            "the demo world reads its activation mail from a file: unset TESSERA_SMTP_URI or set TESSERA_DEMO=0"
+        )
     staff, admin = Door(settings.http, choices["keys"]), Door(settings.http, choices["keys"])
     if staff.login(**_login(choices["staff"])) is None:
         raise DemoError(f"{choices['staff']['email']} cannot log in")

@@ -28,7 +28,9 @@ def installed_settings(environment: Mapping[str, str] | None = None) -> Settings
         try:
             written = {str(name): str(value) for name, value in json.loads(path.read_text()).items()}
         except (ValueError, AttributeError):
-            raise SettingsError(f"{path} is not a JSON object of settings; delete it and start the fleet again.") from None
+            raise SettingsError(
+                f"{path} is not a JSON object of settings; delete it and start the fleet again."
+            ) from None
         given = {**written, **given}
     return Settings.from_environment(given)
 

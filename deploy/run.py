@@ -94,7 +94,9 @@ def main() -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     if not settings.is_embedded:
-        sys.stderr.write("make run has its own broker: unset TESSERA_AMQP_URI, or start each service by `python -m deploy.role`.\n")
+        sys.stderr.write(
+            "make run has its own broker: unset TESSERA_AMQP_URI, or start each service by `python -m deploy.role`.\n"
+        )
         return 2
     logs.configure("tessera", settings.log_level)
     prepare(settings)
@@ -120,7 +122,10 @@ def start_portal(settings: Settings) -> Process:
     return Process(
         [sys.executable, "-m", "portal"],
         log=folder / "portal.log",
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [os.getcwd(), os.environ.get("PYTHONPATH", "")]))},
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(filter(None, [os.getcwd(), os.environ.get("PYTHONPATH", "")])),
+        },
         death_signal="TERM",
     )
 

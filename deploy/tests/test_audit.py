@@ -35,9 +35,13 @@ class Rooms:
         """Put events into the outbox, numbered as the relay numbers them."""
         company = new_id()
         for _ in range(count):
-            self.devices.write(lambda unit: unit.emit("device_added", subject=new_id(), data={"n": 1}, company_id=company))
+            self.devices.write(
+                lambda unit: unit.emit("device_added", subject=new_id(), data={"n": 1}, company_id=company)
+            )
         with self.devices.engine.begin() as connection:
-            ids = connection.scalars(sa.select(outbox.c.id).where(outbox.c.sequence.is_(None)).order_by(outbox.c.id)).all()
+            ids = connection.scalars(
+                sa.select(outbox.c.id).where(outbox.c.sequence.is_(None)).order_by(outbox.c.id)
+            ).all()
             last = connection.scalar(sa.select(outbox_head.c.last_sequence)) or 0
             for number, event_id in enumerate(ids, start=last + 1):
                 connection.execute(sa.update(outbox).where(outbox.c.id == event_id).values(sequence=number))

@@ -62,7 +62,8 @@ def behind(settings: Settings, logs: Sequence[Log]) -> dict[str, int]:
     try:
         missing = database.read(
             lambda connection: {
-                log.source: log.count - store.count_of_source(connection, log.source, log.first, log.last) for log in logs
+                log.source: log.count - store.count_of_source(connection, log.source, log.first, log.last)
+                for log in logs
             }
         )
     finally:
@@ -94,7 +95,9 @@ def _chains(connection: Connection, signed: Signed) -> Check:
 
 
 def _compared(log: Log, connection: Connection) -> Check:
-    own = log_of(log.source, log.first, log.last, _events(store.source_lines(connection, log.source, log.first, log.last)))
+    own = log_of(
+        log.source, log.first, log.last, _events(store.source_lines(connection, log.source, log.first, log.last))
+    )
     flaws = Flaws()
     if own.count < log.count:
         flaws.add(

@@ -159,7 +159,9 @@ def verify(stored: Head, lines: Iterable[ChainedLine], signed: Mapping[int, str]
         if digest != entry.hash:
             return Flaw(stored.chain, number, "its content does not match its hash")
         if signed.get(number, digest) != digest:
-            return Flaw(stored.chain, number, "the head signed for it has another hash: it or a line before was rewritten")
+            return Flaw(
+                stored.chain, number, "the head signed for it has another hash: it or a line before was rewritten"
+            )
         at = Head(stored.chain, number, digest)
     last_signed = max(signed, default=0)
     if at.count < max(stored.count, last_signed):

@@ -12,9 +12,10 @@ from nameko.timer import timer
 from services.chassis.context import Call
 from services.chassis.db import Unit
 from services.chassis.entrypoints import rpc
+from services.chassis.health import Health
 from services.chassis.inbox import subscribe
 from services.chassis.outbox import Event
-from services.chassis.providers import SETTINGS_KEY, DatabaseProvider, Health
+from services.chassis.providers import SETTINGS_KEY, DatabaseProvider
 from services.history import commands, queries, store
 from services.history.api import ListHistoryRequest
 from services.history.heads import HeadsError, SignedHeads
@@ -75,7 +76,7 @@ class HistoryService:
 
     @timer(interval=_SECONDS_BETWEEN_LOOKS, eager=True)
     def sign_heads(self) -> None:
-        """Sign the heads of the chains that moved, once an hour; looked at more often, so that no hour is left out (L15)."""
+        """Sign the heads that moved, once an hour; looked at more often, so that no hour is left out (L15)."""
         heads = self.database.read(store.heads)
         try:
             self.signed_heads.sign_if_due(heads, datetime.now(UTC))

@@ -125,15 +125,11 @@ def count_of_source(connection: Connection, source: str, first: int, last: int) 
     ).scalar_one()
 
 
-def page(
-    connection: Connection, condition: ColumnElement[bool], before: Place | None, limit: int
-) -> list[PlacedLine]:
+def page(connection: Connection, condition: ColumnElement[bool], before: Place | None, limit: int) -> list[PlacedLine]:
     """Read one page of the lines that a condition lets through, newest first."""
     query = select(LineRow.__table__).where(condition)
     if before is not None:
-        query = query.where(
-            LineRow.at <= before.at, or_(LineRow.at < before.at, LineRow.position < before.position)
-        )
+        query = query.where(LineRow.at <= before.at, or_(LineRow.at < before.at, LineRow.position < before.position))
     rows = connection.execute(query.order_by(LineRow.at.desc(), LineRow.position.desc()).limit(limit))
     return [PlacedLine(Place(row.at, row.position), _line(row)) for row in rows]
 
@@ -172,9 +168,7 @@ def guest_projects(connection: Connection, company_ids: Sequence[str]) -> dict[s
         if project_id is not None:
             (open_now.add if action == RIGHT_GRANTED else open_now.discard)(project_id)
     owners = {project_id: project_owner(connection, project_id) for project_id in sorted(open_now)}
-    return {
-        project_id: owner for project_id, owner in owners.items() if owner is not None and owner not in company_ids
-    }
+    return {project_id: owner for project_id, owner in owners.items() if owner is not None and owner not in company_ids}
 
 
 # Conditions: the vocabulary in which `queries` says what a reader may see.

@@ -97,7 +97,9 @@ def test_an_edited_time_is_named(chained: Chained) -> None:
 
 
 def test_an_edited_line_with_its_own_hash_mended_breaks_the_next_one(chained: Chained) -> None:
-    entry = next(e for e in chained.database.read(lambda c: list(store.chain_lines(c, chained.company))) if e.number == 4)
+    entry = next(
+        e for e in chained.database.read(lambda c: list(store.chain_lines(c, chained.company))) if e.number == 4
+    )
     head = Head(chained.company, 3, entry.previous_hash)
     forged = store._line(_Row({**store._values(entry), "data": "{}"}))  # type: ignore[arg-type]
     chained.tamper(sa.update(Line).where(chained.line(4)).values(data="{}", hash=append(head, forged)[1].hash))
@@ -135,7 +137,9 @@ def test_a_cut_tail_with_the_stored_head_left_is_named(chained: Chained) -> None
 
 def test_a_cut_tail_with_the_stored_head_forged_is_found_by_the_signed_heads_only(chained: Chained) -> None:
     assert chained.sign()
-    seventh = next(e for e in chained.database.read(lambda c: list(store.chain_lines(c, chained.company))) if e.number == 7)
+    seventh = next(
+        e for e in chained.database.read(lambda c: list(store.chain_lines(c, chained.company))) if e.number == 7
+    )
     chained.tamper(
         sa.delete(Line).where(Line.chain == chained.company, Line.number > 7),
         sa.update(Chain).where(Chain.chain == chained.company).values(count=7, hash=seventh.hash),
