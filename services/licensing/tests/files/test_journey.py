@@ -1,0 +1,240 @@
+"""Files, returns and certificates as a device and its owner live them."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from clients.device import Device, DeviceError
+from services.chassis.errors import ServiceError
+from services.chassis.faults import InjectedFault, set_fail_points
+from services.licensing.files import text
+from services.licensing.tests.files.conftest import IP800, IP6000, Company, Door, Room
+
+
+def refused(code: str, action: Any) -> ServiceError:
+    """Expect a refusal by its code."""
+    with pytest.raises(ServiceError) as caught:
+        action()
+    assert caught.value.code == code
+    return caught.value
+
+
+def test_a_device_gets_its_file_and_gives_it_back(room: Room, company: Company, certified: Device, door: Door) -> None:
+    room.put(IP800, company, "port8", 20)
+    outcome = certified.fetch(door)
+    assert outcome.state == "installed"
+    assert outcome.file is not None
+    assert [(one.name, one.quantity) for one in outcome.file.licenses] == [("PORT8", 20)]
+    assert certified.fetch(door).state == "current"
+    receipt = certified.deliver_return(door)
+    assert receipt["returned"] == [
+        {"license_type": "port8", "name": "PORT8", "quantity": 20, "project_id": company.project_id}
+    ]
+    assert room.balance(company, "port8") == 20
+    assert certified.fetch(door).state == "nothing"
+    assert certified.installed() is None
+    types = [event["type"] for event in room.events()]
+    assert types == ["certificate_issued", "license_file_issued", "license_file_fetched", "licenses_returned"]
+    assert all(event["hardwareid"] == IP800 and event["companyid"] == company.id for event in room.events())
+
+
+def test_the_same_return_again_answers_the_same(room: Room, company: Company, certified: Device, door: Door) -> None:
+    room.put(IP800, company, "port8", 20)
+    certified.fetch(door)
+    xml = certified.make_return().decode()
+    first = room.ask("return_licenses", company.call(), xml=xml)
+    count = len(room.events())
+    assert room.ask("return_licenses", company.call(), xml=xml) == first
+    assert room.balance(company, "port8") == 20
+    assert len(room.events()) == count
+
+
+def test_a_hundred_parallel_returns_credit_once(room: Room, company: Company, certified: Device, door: Door) -> None:
+    room.put(IP800, company, "port8", 20)
+    certified.fetch(door)
+    xml = certified.make_return().decode()
+
+    def upload(_number: int) -> str:
+        try:
+            return str(room.ask("return_licenses", company.call(), xml=xml)["receipt"])
+        except ServiceError as error:
+            # The database gave up waiting for the lock: nothing happened, the same bytes may be sent again.
+            assert error.kind == "unavailable", error
+            return upload(_number)
+
+    with ThreadPoolExecutor(10) as pool:
+        receipts = set(pool.map(upload, range(100)))
+    assert len(receipts) == 1
+    assert room.balance(company, "port8") == 20
+    assert len(room.events("licenses_returned")) == 1
+
+
+def test_another_return_of_the_same_file_is_refused(
+    room: Room, company: Company, certified: Device, door: Door
+) -> None:
+    room.put(IP800, company, "port8", 20)
+    certified.fetch(door)
+    signed = certified.state.read("installed.signed")
+    assert signed is not None
+    certified.deliver_return(door)
+    certified.state.write("installed.signed", signed)
+    error = refused(
+        "licensing.already_returned",
+        lambda: room.ask("return_licenses", company.call(), xml=certified.make_return().decode()),
+    )
+    assert error.status == 409
+    assert room.balance(company, "port8") == 20
+
+
+def test_a_plain_download_ends_the_right_to_return(room: Room, company: Company, certified: Device, door: Door) -> None:
+    record = room.devices.find_device(company.call(), hardware_id=IP800)["device_id"]
+    room.put(IP800, company, "port8", 20)
+    certified.fetch(door)
+    ask = {"device_id": record, "encrypted": False}
+    refused("licensing.confirmation_needed", lambda: room.ask("issue_license_file", company.call(), **ask))
+    plain = room.ask("issue_license_file", company.call(), **ask, confirm_no_return=True)
+    assert plain["form"] == "plain"
+    assert plain["counter"] == 2
+    with pytest.raises(DeviceError) as caught:
+        certified.deliver_return(door)
+    assert caught.value.portal_code == "licensing.not_returnable"
+    assert certified.installed() is not None
+    assert room.balance(company, "port8") == 0
+    # Later lines keep the right.
+    room.put(IP800, company, "voicemail8", 5)
+    certified.fetch(door)
+    receipt = certified.deliver_return(door)
+    assert receipt["returned"][0]["license_type"] == "voicemail8"  # type: ignore[index]
+    assert receipt["kept"][0]["reason"] == "downloaded_unencrypted"  # type: ignore[index]
+
+
+def test_a_return_of_an_outdated_file_is_refused(room: Room, company: Company, certified: Device, door: Door) -> None:
+    room.put(IP800, company, "port8", 20)
+    certified.fetch(door)
+    room.put(IP800, company, "port8", 5)
+    record = room.devices.find_device(company.call(), hardware_id=IP800)["device_id"]
+    room.ask("issue_license_file", company.call(), device_id=record, encrypted=True)
+    with pytest.raises(DeviceError) as caught:
+        certified.deliver_return(door)
+    assert caught.value.portal_code == "licensing.return_newer_file"
+    assert certified.fetch(door).state == "installed"
+    certified.deliver_return(door)
+    assert room.balance(company, "port8") == 25
+
+
+def test_a_lost_answer_to_a_return_is_made_good(room: Room, company: Company, certified: Device, door: Door) -> None:
+    room.put(IP800, company, "port8", 20)
+    certified.fetch(door)
+    door.down = True
+    with pytest.raises(DeviceError) as caught:
+        certified.deliver_return(door)
+    assert caught.value.word == "unreachable"
+    assert certified.installed() is None
+    door.down = False
+    certified.deliver_return(door)
+    assert room.balance(company, "port8") == 20
+
+
+def test_repeated_downloads_give_the_same_bytes(room: Room, company: Company, certified: Device) -> None:
+    record = room.devices.find_device(company.call(), hardware_id=IP800)["device_id"]
+    room.put(IP800, company, "port8", 20)
+    first = room.ask("issue_license_file", company.call(), device_id=record, encrypted=True)
+    again = room.ask("issue_license_file", company.call(), device_id=record, encrypted=True)
+    by_serial = room.ask("get_license_file", company.call(), serial=first["serial"])
+    assert (first["created"], again["created"]) == (True, False)
+    assert first["content"] == again["content"] == by_serial["content"]
+    room.put(IP800, company, "port8", 1)
+    more = room.ask("issue_license_file", company.call(), device_id=record, encrypted=True)
+    assert more["created"]
+    assert more["counter"] == first["counter"] + 1
+
+
+def test_text_files_and_the_choice_of_family(room: Room, company: Company, certified: Device) -> None:
+    record = room.hold(IP6000, company, "IP6000")
+    ask = {"device_id": record, "encrypted": False}
+    refused("licensing.nothing_to_issue", lambda: room.ask("issue_license_file", company.call(), **ask))
+    room.put(IP6000, company, "pbx7-100", 1)
+    room.put(IP6000, company, "registrations7", 40)
+    file = room.ask("issue_license_file", company.call(), **ask)
+    assert file["content_type"].startswith("text/plain")
+    rows = file["content"].splitlines()
+    assert [row.split(" ")[:3] for row in rows] == [["PBX7#100", "1", IP6000], ["Registrations7", "40", IP6000]]
+    refused(
+        "licensing.never_encrypted",
+        lambda: room.ask("issue_license_file", company.call(), device_id=record, encrypted=True),
+    )
+    room.put(IP6000, company, "port8", 3)
+    error = refused("licensing.version_needed", lambda: room.ask("issue_license_file", company.call(), **ask))
+    assert error.extra["versions"] == [7, 8]
+    same = room.ask("issue_license_file", company.call(), **ask, version=7)
+    assert same["content"] == file["content"]
+    refused(
+        "licensing.no_certificate",
+        lambda: room.ask("issue_license_file", company.call(), device_id=record, encrypted=True, version=8),
+    )
+    assert len(text.TextLine.__dataclass_fields__) == 2
+
+
+def test_a_crash_between_record_and_signature_is_made_good(
+    room: Room, company: Company, certified: Device, door: Door
+) -> None:
+    record = room.devices.find_device(company.call(), hardware_id=IP800)["device_id"]
+    room.put(IP800, company, "port8", 20)
+    for place in ("before_signing", "after_signing"):
+        call = company.call()
+        set_fail_points(f"licensing.file.{place}=raise")
+        try:
+            with pytest.raises(InjectedFault):
+                room.ask("issue_license_file", call, device_id=record, encrypted=True)
+        finally:
+            set_fail_points("")
+        room.keystore.rotate("license-files", "ES256")
+        file = room.ask("issue_license_file", call, device_id=record, encrypted=True)
+        assert file["created"]
+        assert (
+            certified.install(file["content"].encode()).state == "installed" if certified.state.read("keys.json") else 1
+        )
+        room.put(IP800, company, "port8", 1)
+    assert len(room.events("license_file_issued")) == 2
+
+
+def test_foreign_files_answer_like_unknown_ones(room: Room, company: Company, certified: Device) -> None:
+    stranger = room.company()
+    record = room.devices.find_device(company.call(), hardware_id=IP800)["device_id"]
+    room.put(IP800, company, "port8", 20)
+    file = room.ask("issue_license_file", company.call(), device_id=record, encrypted=True)
+    foreign = refused(
+        "licensing.file_not_found", lambda: room.ask("get_license_file", stranger.call(), serial=file["serial"])
+    )
+    unknown = refused("licensing.file_not_found", lambda: room.ask("get_license_file", stranger.call(), serial=record))
+    assert foreign.args == unknown.args
+    refused(
+        "devices.device_not_found",
+        lambda: room.ask("issue_license_file", stranger.call(), device_id=record, encrypted=True),
+    )
+
+
+def test_a_device_marked_rma_gets_no_files(room: Room, company: Company, certified: Device, door: Door) -> None:
+    room.put(IP800, company, "port8", 20)
+    room.devices.mark_rma(IP800)
+    with pytest.raises(DeviceError) as caught:
+        certified.fetch(door)
+    assert caught.value.portal_code == "licensing.device_rma"
+    assert not room.events("license_file_issued")
+
+
+def test_a_new_key_makes_a_new_file(room: Room, company: Company, certified: Device, door: Door) -> None:
+    room.put(IP800, company, "port8", 20)
+    first = certified.fetch(door).file
+    certified.keygen(IP800, renew=True)
+    certified.request_certificate(door)
+    second = certified.fetch(door)
+    assert first is not None
+    assert second.file is not None
+    assert second.state == "installed"
+    assert second.file.counter == first.counter + 1
+    certified.deliver_return(door)
+    assert room.balance(company, "port8") == 20
