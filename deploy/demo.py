@@ -1,9 +1,9 @@
 """The demo world of a first start: made through the public HTTP interface on loopback, as a client would make it.
 
-Only the first staff account is made behind the door, by the same command as `tessera-admin create-staff`: there is nobody
-yet who could. A start that was killed half way is finished by the next one: the choices made are kept in
-`demo.pending`, and every request carries an Idempotency-Key derived from them. While that file is there, `/readyz` says
-503; at the end `demo.json` is renamed into place and the file is removed.
+Only the first staff account is made behind the door, by the same command as `tessera-admin create-staff`: there is
+nobody yet who could. A start that was killed half way is finished by the next one: the choices made are kept in
+`demo.pending`, and every request carries an Idempotency-Key derived from them. While that file is there, `/readyz`
+says 503; at the end `demo.json` is renamed into place and the file is removed.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """`make fleet`: one process per service, two of licensing, on a private RabbitMQ and a private PostgreSQL.
 
 The same code as `make run` with other addresses: this process starts the nodes, migrates, declares queues, keeps every
-process running and makes the demo world. In the data folder it writes `environment.json` (how commands reach the nodes,
-0600) and `processes.json` (process ids by name). Set TESSERA_AMQP_URI and TESSERA_DATABASE_URI to use servers of your own.
+process running and makes the demo world. In the data folder it writes `environment.json` (how commands reach the
+nodes, 0600) and `processes.json` (process ids by name). Set TESSERA_AMQP_URI and TESSERA_DATABASE_URI to use servers
+of your own.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from services.chassis import green  # noqa: F401  # isort: skip
 
 import eventlet
 from eventlet.greenthread import GreenThread
-from greenlet import GreenletExit
+from eventlet.support.greenlets import GreenletExit
 
 from deploy import demo
 from deploy.bare.processes import NodeError

@@ -1,7 +1,8 @@
 """The private RabbitMQ and PostgreSQL nodes of one installation: started with it, kept running, stopped with it.
 
-Their data lies outside the data folder, since PostgreSQL refuses root and its own user could not reach a folder of root's.
-`nodes.json` in the data folder says where; a node folder whose installation is gone is removed by the next start.
+Their data lies outside the data folder, since PostgreSQL refuses root and its own user could not reach a folder of
+root's. `nodes.json` in the data folder says where; a node folder whose installation is gone is removed by the next
+start.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ from typing import Any
 import structlog
 
 from deploy.bare.postgresql import PostgreSQL
-from deploy.bare.processes import free_port, is_listening
+from deploy.bare.processes import NodeError, free_port, is_listening
 from deploy.bare.rabbitmq import MANAGEMENT_OFFSET, RabbitMQ
 from deploy.rooms import ROOMS
 
 NODES_FILE = "nodes.json"
-BASE = Path("/var/tmp")
+# Its own user must reach it, it must outlive a reboot, and the name in it cannot be guessed.
+BASE = Path("/var/tmp")  # noqa: S108
 _PREFIX = "tessera-nodes-"
 _RESTART_PAUSE_SECONDS = 0.5
 _log = structlog.get_logger(__name__)
@@ -63,7 +65,7 @@ class Nodes:
 
     def pids(self) -> dict[str, int]:
         """Return the process ids of the nodes that run."""
-        nodes = {"rabbitmq": self.rabbitmq, "postgresql": self.postgresql}
+        nodes: dict[str, RabbitMQ | PostgreSQL] = {"rabbitmq": self.rabbitmq, "postgresql": self.postgresql}
         return {name: node.pid for name, node in nodes.items() if node.is_running}
 
     def keep_running(self, stopped: Callable[[], bool], on_change: Callable[[], None]) -> None:
@@ -75,7 +77,7 @@ class Nodes:
                     try:
                         node.stop()
                         node.start()
-                    except Exception:
+                    except (NodeError, OSError):
                         _log.exception("a node could not be started", name=name)
                     on_change()
             time.sleep(_RESTART_PAUSE_SECONDS)

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 
 # Sockets must be green before anything else is imported that may open one (rule D1).
 from services.chassis import green  # noqa: F401  # isort: skip
@@ -124,7 +125,7 @@ def start_portal(settings: Settings) -> Process:
         log=folder / "portal.log",
         env={
             **os.environ,
-            "PYTHONPATH": os.pathsep.join(filter(None, [os.getcwd(), os.environ.get("PYTHONPATH", "")])),
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(Path.cwd()), os.environ.get("PYTHONPATH", "")])),
         },
         death_signal="TERM",
     )

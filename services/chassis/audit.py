@@ -1,7 +1,7 @@
 """What the rooms' audits have in common: the shape of a report, and the digest by which two rooms compare a log.
 
-Each room audits its own tables with an independent re-calculation; `deploy.audit` puts the reports together and compares
-digests, so that nobody reads another room's tables (rule L14). What a room checks does not belong here.
+Each room audits its own tables with an independent re-calculation; `deploy.audit` puts the reports together and
+compares digests, so that nobody reads another room's tables (rule L14). What a room checks does not belong here.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ _SECONDS_BETWEEN_LOOKS = 60
 _log = structlog.get_logger(__name__)
 
 
-class SignedHeadsProvider(DependencyProvider):  # type: ignore[misc]
+class SignedHeadsProvider(DependencyProvider):
     """Gives workers the documents of signed heads, with the key that signs them."""
 
     _heads: SignedHeads | None = None

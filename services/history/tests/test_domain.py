@@ -57,7 +57,7 @@ def test_canonical_json_does_not_depend_on_the_order_of_keys() -> None:
 
 
 def test_canonical_json_refuses_what_json_cannot_say() -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="not JSON compliant"):
         canonical_json({"a": float("nan")})
 
 

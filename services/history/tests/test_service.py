@@ -1,10 +1,11 @@
-"""History as a service: the events of a source become lines, however late history came and whatever was lost on the way."""
+"""History as a service: a source's events become lines, however late history came and whatever was lost on the way."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from nameko.runners import ServiceRunner
 
 from services.chassis import embedded, wire
 from services.chassis.audit import outbox_log
-from services.chassis.db import Database
+from services.chassis.db import Database, Unit
 from services.chassis.ids import new_id
 from services.chassis.migrations import upgrade
 from services.chassis.providers import SETTINGS_KEY, DatabaseProvider, EventsLeaf
@@ -87,12 +88,8 @@ class Bench:
         """Commit events in the outbox of a source, for three companies."""
         companies = [new_id() for _ in range(3)]
         for start in range(0, count, per_transaction):
-            self.databases[source].write(
-                lambda unit, start=start: [
-                    unit.emit(f"{source}_done", subject=new_id(), data={"n": n}, company_id=companies[n % 3])
-                    for n in range(start, min(start + per_transaction, count))
-                ]
-            )
+            numbers = range(start, min(start + per_transaction, count))
+            self.databases[source].write(partial(_emit, f"{source}_done", companies, numbers))
 
     def lines(self) -> int:
         """Count history's lines."""
@@ -109,7 +106,7 @@ class Bench:
     def flaws(self) -> list[str]:
         """Audit history against itself and against all sources."""
         logs = [
-            database.read(lambda connection, name=name: outbox_log(connection, name))
+            database.read(partial(outbox_log, source=name))
             for name, database in self.databases.items()
             if name != "history"
         ]
@@ -208,3 +205,8 @@ def _wait_until_sent(database: Database) -> None:
     while database.read(lambda connection: connection.execute(statement).first()) is not None:
         assert time.monotonic() < deadline, "the relay did not send everything"
         time.sleep(0.05)
+
+
+def _emit(type: str, companies: list[str], numbers: range, unit: Unit) -> None:
+    for number in numbers:
+        unit.emit(type, subject=new_id(), data={"n": number}, company_id=companies[number % len(companies)])
