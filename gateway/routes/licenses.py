@@ -34,7 +34,7 @@ ROWS = (
     Row(
         "PUT", "/v1/devices/{device_id}/floating-license", "licensing", "set_floating", Right.COMPANY,
         "Set the floating license of a slave PBX.",
-        request=api.SetFloatingRequest, answer=api.DeviceLicenses, errors=("licensing.rule_violated",),
+        request=api.SetFloatingRequest, answer=api.AssignedLicenses, errors=("licensing.rule_violated",),
     ),
     Row(
         "DELETE", "/v1/devices/{device_id}/floating-license", "licensing", "remove_floating", Right.COMPANY,

@@ -60,7 +60,7 @@ def get_device(call: Call, devices: DevicesClient, device_id: str, power: str) -
     Args:
         power: name of the power in the device's project, of the published table.
 
-    Raises: devices.device_not_found, licensing.power_needed.
+    Raises: devices.device_not_found, projects.power_needed.
     """
     device = Device.of(devices.get_device_facts(call, device_id=device_id))
     require_power(device.powers, power)
@@ -70,11 +70,11 @@ def get_device(call: Call, devices: DevicesClient, device_id: str, power: str) -
 def require_power(powers: Collection[str], power: str) -> None:
     """Refuse a caller without a power in a project.
 
-    Raises: licensing.power_needed.
+    Raises: projects.power_needed.
     """
     if power not in powers:
         raise forbidden(
-            "licensing.power_needed",
+            "projects.power_needed",
             "You may see this but not do it here: ask a user of the company that owns the project.",
             power=power,
         )
@@ -95,7 +95,7 @@ def refuse_rma(device: Device) -> None:
 def get_project(call: Call, database: Database, projects: ProjectsClient, project_id: str, power: str) -> ProjectCopy:
     """Return a project that the caller may do something in, as projects tells it now; the copy here is brought up to date.
 
-    Raises: projects.not_found, licensing.power_needed.
+    Raises: projects.not_found, projects.power_needed.
     """
     access = projects.get_access(call, project_id=project_id)
     project = ProjectCopy(access["project_id"], access["company_id"], access["name"], access["state"])

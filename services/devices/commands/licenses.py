@@ -19,7 +19,8 @@ def apply_licensing_events(unit: Unit, events: Sequence[Event]) -> None:
     """Lengthen or shorten warranty and service agreement by the years that were put on a device or taken back."""
     for event in events:
         sign = _SIGNS.get(event.type)
-        if sign is None or event.hardwareid is None:
+        # A guest's assignment is told to two companies; it lengthens the warranty once.
+        if sign is None or event.hardwareid is None or event.data.get("copy"):
             continue
         warranty_years = sign * _count(event.data, _WARRANTY_YEAR)
         service_years = sign * _count(event.data, _SERVICE_YEAR)

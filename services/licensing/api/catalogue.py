@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from marshmallow import fields, validate
 
@@ -19,14 +19,14 @@ ERRORS: Final[dict[str, str]] = {
 class LicenseTypeId(Text):
     """URL-safe id of a license type, such as `pbx7-100-from-50`."""
 
-    def __init__(self, **kwargs: object) -> None:
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(1, 40, **kwargs)
 
 
 class Version(fields.Integer):
     """A firmware generation that licenses are made for: 5, 6, 7 or 8."""
 
-    def __init__(self, **kwargs: object) -> None:
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(strict=True, validate=validate.Range(1, 99), **kwargs)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from marshmallow import Schema, fields, validate
 
@@ -40,7 +40,7 @@ ERRORS: Final[dict[str, str]] = {
 class QuantityChange(fields.Integer):
     """A correction in licenses: -1,000,000 to 1,000,000 and not 0; booleans and numbers in quotes are refused."""
 
-    def __init__(self, **kwargs: object) -> None:
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(
             strict=True,
             validate=[
@@ -50,10 +50,10 @@ class QuantityChange(fields.Integer):
             **kwargs,
         )
 
-    def _deserialize(self, value: object, attr: str | None, data: object, **kwargs: object) -> int | None:
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         if isinstance(value, bool | str):
             raise self.make_error("invalid")
-        return super()._deserialize(value, attr, data, **kwargs)  # type: ignore[arg-type]
+        return super()._deserialize(value, attr, data, **kwargs)
 
 
 class LicenseLine(RequestSchema):

@@ -13,6 +13,10 @@ from services.licensing.api.keys import MAX_LINES, LicenseLine, NamedLine, Proje
 MAX_SOURCES: Final = 50
 """Most other projects that one assignment may draw from."""
 
+COPY: Final = (
+    "True where the same change is told to the project's owner too; who adds up quantities passes over copies."
+)
+
 RULES: Final[dict[str, str]] = {
     "one_unit": "A size is one unit: it is taken once per device.",
     "one_base": "A device holds one base size of a kind and version; a bigger one comes by an upgrade.",
@@ -28,7 +32,6 @@ RULES: Final[dict[str, str]] = {
 ERRORS: Final[dict[str, str]] = {
     "licensing.rule_violated": "The licenses do not go together on this device; `rule` names why, `allowed` what would.",
     "licensing.source_not_usable": "A project in `sources` is not an open project of your company; leave it out.",
-    "licensing.power_needed": "You may see this but not do it here: ask a user of the company that owns the project.",
     "licensing.line_not_found": "The device has no such license line; list its licenses.",
     "licensing.file_issued": "A license file was issued for this assignment, so it can no longer be taken back.",
     "licensing.line_not_yours": "The assignment was paid by another company; only that company can take it back.",
@@ -155,6 +158,7 @@ class LicensesAssigned(Schema):
     project = fields.Nested(ProjectRef, required=True)
     licenses = fields.List(fields.Nested(AssignedLine), required=True)
     drawn = fields.List(fields.Nested(Drawn), required=True)
+    copy = fields.Boolean(required=True, metadata={"description": COPY})
 
 
 class LicensesTakenBack(Schema):
@@ -163,6 +167,7 @@ class LicensesTakenBack(Schema):
     project = fields.Nested(ProjectRef, required=True)
     licenses = fields.List(fields.Nested(AssignedLine), required=True)
     credited = fields.List(fields.Nested(Drawn), required=True)
+    copy = fields.Boolean(required=True, metadata={"description": COPY})
 
 
 class FloatingLicense(Schema):
@@ -170,6 +175,7 @@ class FloatingLicense(Schema):
 
     project = fields.Nested(ProjectRef, required=True)
     licenses = fields.List(fields.Nested(AssignedLine), required=True)
+    copy = fields.Boolean(required=True, metadata={"description": COPY})
 
 
 EVENTS: Final[dict[str, type[Schema]]] = {

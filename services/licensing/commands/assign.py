@@ -31,7 +31,7 @@ def assign_licenses(
 ) -> dict[str, Any]:
     """Put licenses on a device and pay them from its project, then from `sources` as listed (LIC-3).
 
-    Raises: devices.device_not_found, licensing.power_needed, licensing.license_type_unknown,
+    Raises: devices.device_not_found, projects.power_needed, licensing.license_type_unknown,
         licensing.version_not_offered, licensing.device_rma, licensing.rule_violated, licensing.insufficient_balance,
         licensing.source_not_usable, projects.not_found.
     Emits: licenses_assigned, to each company concerned.
@@ -169,7 +169,12 @@ class _Assignment:
             unit.emit(
                 "licenses_assigned",
                 subject=self.device.hardware_id,
-                data={"project": known[self.device.project_id].ref(), "licenses": assigned, "drawn": drawn},
+                data={
+                    "project": known[self.device.project_id].ref(),
+                    "licenses": assigned,
+                    "drawn": drawn,
+                    "copy": company_id != self.device.company_id,
+                },
                 company_id=company_id,
                 project_id=self.device.project_id,
                 device_id=self.device.device_id,

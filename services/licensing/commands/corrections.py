@@ -24,7 +24,7 @@ def correct_balance(
 ) -> dict[str, Any]:
     """Put licenses into a project, or with a negative quantity take them out.
 
-    Raises: accounts.staff_needed, projects.not_found, licensing.power_needed, licensing.license_type_unknown,
+    Raises: accounts.staff_needed, projects.not_found, projects.power_needed, licensing.license_type_unknown,
         licensing.insufficient_balance.
     Emits: balance_corrected.
     """
@@ -48,7 +48,13 @@ def correct_balance(
             )
         except ledger.ShortError:
             missing = -quantity - ledger.balance_of(unit.connection, pool, license_type)
-            shortage = {"license_type": license_type, "name": name, "needed": -quantity, "missing": missing, "projects": []}
+            shortage = {
+                "license_type": license_type,
+                "name": name,
+                "needed": -quantity,
+                "missing": missing,
+                "projects": [],
+            }
             raise insufficient([shortage]) from None
         unit.emit(
             "balance_corrected",

@@ -24,15 +24,13 @@ from services.licensing.store.lines import InstalledLine
 from services.projects.api import MANAGE_DEVICES
 
 
-def take_back(
-    database: Database, call: Call, request: Mapping[str, Any], *, devices: DevicesClient
-) -> dict[str, Any]:
+def take_back(database: Database, call: Call, request: Mapping[str, Any], *, devices: DevicesClient) -> dict[str, Any]:
     """Take an assignment back in full, to the projects that paid it, while no real file was issued for it (LIC-13).
 
     The rules between licenses do not stand in the way: what no longer goes together afterwards is refused a license
     file, and the next assignment of the same version must put it right.
 
-    Raises: devices.device_not_found, licensing.power_needed, licensing.line_not_found, licensing.line_not_yours,
+    Raises: devices.device_not_found, projects.power_needed, licensing.line_not_found, licensing.line_not_yours,
         licensing.file_issued.
     Emits: licenses_taken_back, to each company concerned.
     """
@@ -70,9 +68,7 @@ def refuse_filed(line: InstalledLine, catalogue: Catalogue) -> None:
         )
 
 
-def give_back(
-    unit: Unit, device: Device, line: InstalledLine, *, kind: str, state: str
-) -> list[tuple[str, int]]:
+def give_back(unit: Unit, device: Device, line: InstalledLine, *, kind: str, state: str) -> list[tuple[str, int]]:
     """Book a line back to the pools that paid it; returns who got how much. The device must be locked.
 
     A project that is gone is stood in for by the project that the device is in.
@@ -183,6 +179,7 @@ def _tell(
                 "project": here.ref() if here is not None else {"id": device.project_id, "name": ""},
                 "licenses": licenses,
                 "credited": shares,
+                "copy": company_id != device.company_id,
             },
             company_id=company_id,
             project_id=device.project_id,

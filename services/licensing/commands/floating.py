@@ -32,7 +32,7 @@ def set_floating(
 ) -> dict[str, Any]:
     """Give a device the floating license of a version; the one that it has already is answered again.
 
-    Raises: devices.device_not_found, licensing.power_needed, licensing.version_unknown, licensing.version_not_offered,
+    Raises: devices.device_not_found, projects.power_needed, licensing.version_unknown, licensing.version_not_offered,
         licensing.device_rma, licensing.rule_violated, licensing.insufficient_balance.
     Emits: floating_license_set, to each company concerned.
     """
@@ -43,7 +43,8 @@ def set_floating(
     floating = catalogue.floating(request["version"])
     if floating is None:
         raise invalid(
-            "licensing.version_unknown", f"There is no floating license of version {request['version']}: take 5, 6 or 7."
+            "licensing.version_unknown",
+            f"There is no floating license of version {request['version']}: take 5, 6 or 7.",
         )
     refuse_not_offered(catalogue, [floating])
     project = access.know_project(call, database, projects, device.project_id)
@@ -70,7 +71,7 @@ def remove_floating(
 ) -> dict[str, Any]:
     """Take the floating license off a device; one that cost something and is in a file stays (LIC-13).
 
-    Raises: devices.device_not_found, licensing.power_needed, licensing.line_not_found, licensing.file_issued.
+    Raises: devices.device_not_found, projects.power_needed, licensing.line_not_found, licensing.file_issued.
     Emits: floating_license_removed, to each company concerned.
     """
     actor = Actor.of(call)
@@ -145,7 +146,7 @@ def _book(unit: Unit, actor: Actor, device: Device, catalogue: Catalogue, floati
 
 def _answer(catalogue: Catalogue, line_id: str, license_type: str) -> dict[str, Any]:
     line = {"id": line_id, "license_type": license_type, "name": name_of(catalogue, license_type), "quantity": 1}
-    return {"licenses": [line]}
+    return {"licenses": [line], "drawn": []}
 
 
 def _tell(
@@ -155,7 +156,7 @@ def _tell(
         unit.emit(
             type,
             subject=device.hardware_id,
-            data={"project": project, "licenses": answer["licenses"]},
+            data={"project": project, "licenses": answer["licenses"], "copy": company_id != device.company_id},
             company_id=company_id,
             project_id=device.project_id,
             device_id=device.device_id,

@@ -30,13 +30,18 @@ from services.licensing.store.catalogue import get_catalogue
 from services.licensing.store.keys import Row
 from services.licensing.store.ledger import Entry
 from services.licensing.store.projects import ProjectCopy
-from services.projects.api import ADD, OPEN, ProjectsClient
+from services.projects.api import ADD, ARCHIVED, OPEN, ProjectsClient
 
 WINDOW: Final = timedelta(hours=1)
 MOST_PER_USER: Final = 10
 """Wrong keys that one user may enter in an hour (S3)."""
 MOST_PER_COMPANY: Final = 30
 """Wrong keys that all users of a company may enter in an hour (S3)."""
+_REFUSALS: Final = {
+    keys.USED: ("licensing.key_used", "The key has been added already; a key can be added once."),
+    keys.CANCELLED: ("licensing.key_cancelled", "The key was cancelled by its owner; ask for a new one."),
+    keys.EXPIRED: ("licensing.key_expired", "The key has expired; ask its owner for a new one."),
+}
 _COUNTED: Final = ("licensing.key_mistyped", "licensing.key_unknown")
 
 
@@ -45,7 +50,7 @@ def activate_key(
 ) -> dict[str, Any]:
     """Add an activation key to a project, once in the life of the key (BAL-2).
 
-    Raises: projects.not_found, licensing.power_needed, licensing.key_mistyped, licensing.key_unknown,
+    Raises: projects.not_found, projects.power_needed, licensing.key_mistyped, licensing.key_unknown,
         licensing.key_used, licensing.key_cancelled, licensing.key_expired, licensing.too_many_keys_tried,
         projects.archived, projects.closed.
     Emits: activation_key_redeemed, to each company concerned.
@@ -136,9 +141,9 @@ class _Redemption:
     def _refuse_closed_project(self, unit: Unit) -> None:
         current = project_store.get(unit.connection, self.project.id, lock=True) or self.project
         if current.state != OPEN:
+            code = "projects.archived" if current.state == ARCHIVED else "projects.closed"
             raise conflict(
-                f"projects.{current.state}",
-                f"The project {current.name} is {current.state} and takes no keys: choose another one.",
+                code, f"The project {current.name} is {current.state} and takes no keys: choose another one."
             )
 
     def _find(self, unit: Unit) -> Row:
@@ -205,12 +210,8 @@ class _Redemption:
 
 
 def _refusal(state: str, more: str = "", **extra: Any) -> ServiceError:
-    texts = {
-        keys.USED: "The key has been added already; a key can be added once.",
-        keys.CANCELLED: "The key was cancelled by its owner; ask for a new one.",
-        keys.EXPIRED: "The key has expired; ask its owner for a new one.",
-    }
-    return conflict(f"licensing.key_{state}", texts[state] + more, **extra)
+    code, text = _REFUSALS[state]
+    return conflict(code, text + more, **extra)
 
 
 def _refuse_guessing(unit: Unit, actor: Actor) -> None:

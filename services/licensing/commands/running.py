@@ -11,7 +11,7 @@ from services.chassis.db import Database, Unit
 Work = Callable[[Unit], dict[str, Any]]
 
 
-class _Rehearsed(Exception):  # noqa: N818 - it carries an answer out of a transaction, it is no error
+class _Rehearsed(Exception):
     def __init__(self, answer: dict[str, Any]) -> None:
         super().__init__()
         self.answer = answer

@@ -60,7 +60,7 @@ class KeyAttempt(Base):
 
 
 class Order(Base):
-    """An order of the vendor: `entered` until devices has its devices and the key is made, then `done` (a saga's row, L8)."""
+    """An order of the vendor, a saga's row (L8): `entered` until devices has its devices and the key is made."""
 
     __tablename__ = "orders"
     __table_args__ = (

@@ -19,7 +19,8 @@ POOL_ID = String(80)
 class Pool(Base):
     """A place where licenses are: `issued`, `void`, `pending`, or one project, device or activation key.
 
-    The id says what it is (`project:<id>`, `device:<hardware id>`, `key:<id>`); `revision` counts the changes of a device's licenses.
+    The id says what it is (`project:<id>`, `device:<hardware id>`, `key:<id>`); `revision` counts the changes of a
+    device's licenses.
     """
 
     __tablename__ = "pools"
@@ -75,8 +76,8 @@ class TransferEntry(Base):
 class DeviceLine(Base):
     """Licenses that one assignment put on a device, with what became of them.
 
-    `draws` tells which pool paid how much, so that taking back restores exactly that; `file_issued` is the latch that
-    license files close (L9): from then on the assignment is not taken back (LIC-13), and after `plain` not returned (LIC-5).
+    `draws` tells which pool paid how much, so that taking back restores exactly that. `file_issued` is the latch that
+    license files close (L9): from then on the assignment is not taken back (LIC-13), after `plain` not returned (LIC-5).
     """
 
     __tablename__ = "device_lines"

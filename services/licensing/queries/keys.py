@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from services.accounts.api import SCOPE_READ, AccountsClient, Actor
 from services.chassis.context import Call
 from services.chassis.db import Database
 from services.chassis.errors import ServiceError, not_found
+from services.devices.api import MalformedOrderNumberError, canonical_order_number
 from services.licensing import access
 from services.licensing.commands.naming import named
 from services.licensing.commands.orders import order_answer
@@ -63,10 +65,12 @@ def get_order(database: Database, call: Call, request: Mapping[str, Any]) -> dic
     Raises: accounts.staff_needed, licensing.order_not_found.
     """
     _require_reading_staff(call)
-    number = request["number"].upper()
-    row = database.read(lambda connection: keys.get_order(connection, number))
+    row = None
+    with suppress(MalformedOrderNumberError):
+        number = canonical_order_number(request["number"])
+        row = database.read(lambda connection: keys.get_order(connection, number))
     if row is None:
-        raise not_found("licensing.order_not_found", f"There is no order {number}; list the orders.")
+        raise not_found("licensing.order_not_found", "There is no order with this number; list the orders.")
     return _orders(database, [row])[0]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Connection
@@ -18,13 +18,11 @@ from services.licensing.commands.naming import refuse_not_offered
 from services.licensing.domain.catalogue import FLOATING, GATEWAY, PBX, Catalogue, LicenseType
 from services.licensing.domain.rules import choices, size_of
 from services.licensing.queries.catalogue import refuse_unknown_version
+from services.licensing.queries.file_state import file_state
 from services.licensing.store import lines, projects
 from services.licensing.store.catalogue import get_catalogue
 from services.licensing.store.lines import InstalledLine
 from services.projects.api import MANAGE_DEVICES, SEE
-
-FileState = Callable[[Connection, Device], Mapping[str, Any]]
-"""Tells state, serial and time of fetching of a device's newest license file; `services.licensing.files` does."""
 
 
 def get_license_options(
@@ -48,12 +46,7 @@ def get_license_options(
 
 
 def list_device_licenses(
-    database: Database,
-    call: Call,
-    request: Mapping[str, Any],
-    *,
-    devices: DevicesClient,
-    file_state: FileState,
+    database: Database, call: Call, request: Mapping[str, Any], *, devices: DevicesClient
 ) -> dict[str, Any]:
     """List what is on a device, what of it can go back and why not, and how its license file stands.
 
@@ -65,16 +58,14 @@ def list_device_licenses(
     catalogue = get_catalogue(database)
 
     def work(connection: Connection) -> dict[str, Any]:
-        shown = [
-            (line, _line(catalogue, actor, device, line))
-            for line in lines.installed_lines(connection, device.hardware_id)
-        ]
+        installed = lines.installed_lines(connection, device.hardware_id)
+        shown = [(line, _line(catalogue, actor, device, line)) for line in installed]
         floating = [item for line, item in shown if _is_floating(catalogue, line)]
         return {
             "items": [item for line, item in shown if not _is_floating(catalogue, line)],
             "next": None,
             "floating": floating[0] if floating else None,
-            "file": dict(file_state(connection, device)),
+            "file": dict(file_state(connection, device.hardware_id, installed, catalogue)),
         }
 
     return database.read(work)

@@ -38,7 +38,7 @@ def read_catalogue(connection: Connection, revision: int) -> Catalogue:
     types, models_, versions = models.LicenseType, models.DeviceType, models.CatalogueVersion
     columns = [column for column in types.__table__.columns if column.name != "position"]
     license_types = [
-        LicenseType(**row._mapping) for row in connection.execute(sa.select(*columns).order_by(types.position))
+        LicenseType(**row) for row in connection.execute(sa.select(*columns).order_by(types.position)).mappings()
     ]
     device_types = [
         DeviceType(row.id, row.category, row.warranty_months, row.maxima, row.origin)

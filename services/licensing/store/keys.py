@@ -31,12 +31,18 @@ def insert_key(connection: Connection, values: Mapping[str, Any]) -> None:
 def find_key(connection: Connection, digest: str) -> Row | None:
     """Return a key by the digest of its text, without the sealed text."""
     key = ActivationKey
-    return connection.execute(
-        sa.select(
-            key.id, key.state, key.last_group, key.licenses, key.expires_at,
-            key.used_project_id, key.used_company_id, key.used_at,
-        ).where(key.digest == digest)
-    ).one_or_none()  # fmt: skip
+    statement = sa.select(
+        key.id,
+        key.state,
+        key.last_group,
+        key.licenses,
+        key.expires_at,
+        key.used_project_id,
+        key.used_company_id,
+        key.used_at,
+    )
+    row: Row | None = connection.execute(statement.where(key.digest == digest)).one_or_none()
+    return row
 
 
 def use_key(

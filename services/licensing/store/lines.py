@@ -76,7 +76,7 @@ def installed_quantities(connection: Connection, hardware_id: str) -> dict[str, 
 
 def installed_lines(connection: Connection, hardware_id: str) -> list[InstalledLine]:
     """Return the lines on a device, oldest first. To rely on them, lock the device first (`ledger.lock_device`)."""
-    return [InstalledLine(*row) for row in connection.execute(_LINES, {"hardware_id": hardware_id})]
+    return [InstalledLine(*tuple(row)) for row in connection.execute(_LINES, {"hardware_id": hardware_id})]
 
 
 def insert(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:

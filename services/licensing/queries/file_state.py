@@ -1,0 +1,54 @@
+"""How a device's license files stand against what is installed: none, current or outdated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from services.licensing.api.files import FIRST_SIGNED_VERSION
+from services.licensing.domain.catalogue import Catalogue
+from services.licensing.store import files
+from services.licensing.store.lines import InstalledLine
+
+_FAMILIES: Final = (("text",), ("plain", "encrypted"))
+"""Forms of the files of version 5 to 7, and of those from version 8 on."""
+
+
+def file_state(
+    connection: Connection, hardware_id: str, installed: Sequence[InstalledLine], catalogue: Catalogue
+) -> Mapping[str, Any]:
+    """Return state, serial and time of fetching of a device's newest file; one outdated family makes it outdated.
+
+    Args:
+        connection: of the running transaction.
+        hardware_id: of the device.
+        installed: its lines.
+        catalogue: tells the version of a line.
+    """
+    newest, current = [], True
+    for forms in _FAMILIES:
+        wanted = {line.id for line in installed if _family(catalogue, line) == forms}
+        file = files.newest(connection, hardware_id, forms)
+        if file is not None:
+            newest.append(file)
+            present = {row.line_id for row in files.lines_of(connection, file.serial)}
+            current = current and present == wanted and file.state == files.ACTIVE
+        elif wanted:
+            current = False
+    if not newest:
+        return {"state": "none", "serial": None, "fetched_at": None}
+    latest = max(newest, key=lambda file: file.counter)
+    return {
+        "state": "current" if current else "outdated",
+        "serial": latest.serial,
+        "fetched_at": latest.fetched_at.isoformat() if latest.fetched_at is not None else None,
+    }
+
+
+def _family(catalogue: Catalogue, line: InstalledLine) -> tuple[str, ...] | None:
+    version = catalogue.license_types[line.license_type].version
+    if version is None:
+        return None
+    return _FAMILIES[version >= FIRST_SIGNED_VERSION]

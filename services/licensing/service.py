@@ -1,0 +1,178 @@
+"""The nameko class of licensing: what it serves, whom it calls, what it listens to. No rules in here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from services.chassis.context import Call
+from services.chassis.db import Unit
+from services.chassis.entrypoints import rpc
+from services.chassis.inbox import subscribe
+from services.chassis.outbox import Event
+from services.chassis.providers import DatabaseProvider, EventsLeaf, Health
+from services.chassis.relay import Relay
+from services.chassis.rpc import Client
+from services.licensing import api
+from services.licensing.commands.assign import assign_licenses
+from services.licensing.commands.corrections import correct_balance
+from services.licensing.commands.device_lines import take_back
+from services.licensing.commands.events import on_projects_events
+from services.licensing.commands.floating import remove_floating, set_floating
+from services.licensing.commands.keys import activate_key
+from services.licensing.commands.orders import enter_order
+from services.licensing.queries.balance import get_balance
+from services.licensing.queries.catalogue import list_device_types, list_license_types
+from services.licensing.queries.keys import get_order, list_activations, list_orders
+from services.licensing.queries.licenses import get_license_options, list_device_licenses
+
+
+class LicensingService:
+    """Catalogue, ledger, activation keys, licenses of devices, license files, device certificates."""
+
+    name = "licensing"
+    database = DatabaseProvider()
+    accounts = Client("accounts")
+    projects = Client("projects")
+    devices = Client("devices")
+    relay = Relay()
+    events = EventsLeaf()
+    health = Health()
+
+    @rpc(api.ListDeviceTypesRequest)
+    def list_device_types(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """List the device types of the catalogue with their maxima (LIC-12)."""
+        return list_device_types(self.database, call, request)
+
+    @rpc(api.ListLicenseTypesRequest)
+    def list_license_types(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """List the license types of the catalogue, of one version or all (LIC-12).
+
+        Raises: licensing.version_unknown.
+        """
+        return list_license_types(self.database, call, request)
+
+    @rpc(api.EnterOrderRequest)
+    def enter_order(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Enter an order of the vendor and make its activation key, by staff (ACC-10).
+
+        Raises: accounts.staff_needed, licensing.order_empty, licensing.order_exists, licensing.license_type_unknown,
+            licensing.device_type_unknown, devices.malformed_order_number, devices.malformed_id,
+            devices.repeated_in_request, devices.order_changed, devices.in_other_order.
+        Emits: order_entered.
+        """
+        return enter_order(self.database, call, request, devices=self.devices)
+
+    @rpc(api.ListOrdersRequest)
+    def list_orders(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """List orders, newest first, by staff.
+
+        Raises: accounts.staff_needed, request.invalid.
+        """
+        return list_orders(self.database, call, request)
+
+    @rpc(api.OrderRequest)
+    def get_order(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Show an order, by staff; never its key.
+
+        Raises: accounts.staff_needed, licensing.order_not_found.
+        """
+        return get_order(self.database, call, request)
+
+    @rpc(api.ActivateKeyRequest)
+    def activate_key(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Add an activation key to a project, or rehearse it (BAL-2).
+
+        Raises: projects.not_found, projects.power_needed, projects.archived, projects.closed, licensing.key_mistyped,
+            licensing.key_unknown, licensing.key_used, licensing.key_cancelled, licensing.key_expired,
+            licensing.too_many_keys_tried.
+        Emits: activation_key_redeemed.
+        """
+        return activate_key(self.database, call, request, projects=self.projects)
+
+    @rpc(api.ListActivationsRequest)
+    def list_activations(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """List the keys added to a project or to all own ones (BAL-3).
+
+        Raises: projects.not_found, request.invalid.
+        """
+        return list_activations(self.database, call, request, projects=self.projects, accounts=self.accounts)
+
+    @rpc(api.GetBalanceRequest)
+    def get_balance(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Show the balance of a project or of all own ones together (BAL-1).
+
+        Raises: projects.not_found.
+        """
+        return get_balance(self.database, call, request, projects=self.projects)
+
+    @rpc(api.CorrectBalanceRequest)
+    def correct_balance(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Correct a project's balance by a posting with a reason, by staff (ACC-10).
+
+        Raises: accounts.staff_needed, projects.not_found, projects.power_needed, licensing.license_type_unknown,
+            licensing.insufficient_balance.
+        Emits: balance_corrected.
+        """
+        return correct_balance(self.database, call, request, projects=self.projects)
+
+    @rpc(api.GetLicenseOptionsRequest)
+    def get_license_options(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """List what a device can get of a version, with stock, installed and maximum (LIC-1).
+
+        Raises: devices.device_not_found, licensing.version_unknown, licensing.version_not_offered.
+        """
+        return get_license_options(self.database, call, request, devices=self.devices)
+
+    @rpc(api.DeviceRequest)
+    def list_device_licenses(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """List what is on a device and how its license file stands (LIC-5).
+
+        Raises: devices.device_not_found.
+        """
+        return list_device_licenses(self.database, call, request, devices=self.devices)
+
+    @rpc(api.AssignLicensesRequest)
+    def assign_licenses(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Put licenses on a device, or rehearse it (LIC-1 to LIC-3).
+
+        Raises: devices.device_not_found, projects.not_found, projects.power_needed, licensing.license_type_unknown,
+            licensing.version_not_offered, licensing.device_rma, licensing.rule_violated,
+            licensing.insufficient_balance, licensing.source_not_usable.
+        Emits: licenses_assigned.
+        """
+        return assign_licenses(self.database, call, request, devices=self.devices, projects=self.projects)
+
+    @rpc(api.LineRequest)
+    def take_back(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Take an assignment back in full while no real file was issued for it (LIC-13).
+
+        Raises: devices.device_not_found, projects.power_needed, licensing.line_not_found, licensing.line_not_yours,
+            licensing.file_issued.
+        Emits: licenses_taken_back.
+        """
+        return take_back(self.database, call, request, devices=self.devices)
+
+    @rpc(api.SetFloatingRequest)
+    def set_floating(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Give a device the floating license of a version (LIC-4).
+
+        Raises: devices.device_not_found, projects.power_needed, licensing.version_unknown,
+            licensing.version_not_offered, licensing.device_rma, licensing.rule_violated,
+            licensing.insufficient_balance, licensing.file_issued.
+        Emits: floating_license_set.
+        """
+        return set_floating(self.database, call, request, devices=self.devices, projects=self.projects)
+
+    @rpc(api.DeviceRequest)
+    def remove_floating(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Take the floating license off a device (LIC-4).
+
+        Raises: devices.device_not_found, projects.power_needed, licensing.line_not_found, licensing.file_issued.
+        Emits: floating_license_removed.
+        """
+        return remove_floating(self.database, call, request, devices=self.devices, projects=self.projects)
+
+    @subscribe("projects")
+    def on_projects_events(self, unit: Unit, events: list[Event]) -> None:
+        """Keep the copies of projects up to date."""
+        on_projects_events(unit, events)
