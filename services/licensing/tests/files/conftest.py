@@ -49,7 +49,8 @@ class Room:
     def ask(self, name: str, call: Call, **request: Any) -> dict[str, Any]:
         """Call an entrypoint by its name, through its schema; the answer must be JSON."""
         loaded = load_request(api.REQUESTS[name](), request)
-        database, keystore, devices = self.database, self.keystore, self.devices
+        database, keystore = self.database, self.keystore
+        devices: Any = self.devices
         calls: dict[str, Any] = {
             "issue_license_file": lambda: files.issue_license_file(database, keystore, call, loaded, devices=devices),
             "get_license_file": lambda: files.get_license_file(database, keystore, call, loaded, devices=devices),

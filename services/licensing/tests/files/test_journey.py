@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -10,7 +11,6 @@ import pytest
 from clients.device import Device, DeviceError
 from services.chassis.errors import ServiceError
 from services.chassis.faults import InjectedFault, set_fail_points
-from services.licensing.files import text
 from services.licensing.tests.files.conftest import IP800, IP6000, Company, Door, Room
 
 
@@ -20,6 +20,19 @@ def refused(code: str, action: Any) -> ServiceError:
         action()
     assert caught.value.code == code
     return caught.value
+
+
+class _Busy(Exception):
+    """The database gave up waiting for a lock: nothing happened, the same may be sent again."""
+
+
+def _unless_busy(action: Any) -> Any:
+    try:
+        return action()
+    except ServiceError as error:
+        if error.kind == "unavailable":
+            raise _Busy from error
+        raise
 
 
 def test_a_device_gets_its_file_and_gives_it_back(room: Room, company: Company, certified: Device, door: Door) -> None:
@@ -58,12 +71,10 @@ def test_a_hundred_parallel_returns_credit_once(room: Room, company: Company, ce
     xml = certified.make_return().decode()
 
     def upload(_number: int) -> str:
-        try:
-            return str(room.ask("return_licenses", company.call(), xml=xml)["receipt"])
-        except ServiceError as error:
-            # The database gave up waiting for the lock: nothing happened, the same bytes may be sent again.
-            assert error.kind == "unavailable", error
-            return upload(_number)
+        for _ in range(20):
+            with suppress(_Busy):
+                return str(_unless_busy(lambda: room.ask("return_licenses", company.call(), xml=xml))["receipt"])
+        raise AssertionError("no answer after 20 attempts")
 
     with ThreadPoolExecutor(10) as pool:
         receipts = set(pool.map(upload, range(100)))
@@ -175,7 +186,6 @@ def test_text_files_and_the_choice_of_family(room: Room, company: Company, certi
         "licensing.no_certificate",
         lambda: room.ask("issue_license_file", company.call(), device_id=record, encrypted=True, version=8),
     )
-    assert len(text.TextLine.__dataclass_fields__) == 2
 
 
 def test_a_crash_between_record_and_signature_is_made_good(
@@ -194,9 +204,8 @@ def test_a_crash_between_record_and_signature_is_made_good(
         room.keystore.rotate("license-files", "ES256")
         file = room.ask("issue_license_file", call, device_id=record, encrypted=True)
         assert file["created"]
-        assert (
-            certified.install(file["content"].encode()).state == "installed" if certified.state.read("keys.json") else 1
-        )
+        outcome = certified.fetch(door)
+        assert (outcome.state, outcome.file and outcome.file.serial) == ("installed", file["serial"])
         room.put(IP800, company, "port8", 1)
     assert len(room.events("license_file_issued")) == 2
 
