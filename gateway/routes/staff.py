@@ -38,7 +38,7 @@ ROWS = (
         "PATCH", "/v1/staff/users/{user_id}", "accounts", "update_user_staff", Right.STAFF,
         "Lock or unlock an account, give or take account rights and the staff mark.",
         request=accounts.UpdateUserStaffRequest, answer=accounts.StaffUser,
-        errors=("accounts.user_not_found", "accounts.staff_second_factor"),
+        errors=("accounts.user_not_found", "accounts.staff_self"),
     ),
     Row(
         "PATCH", "/v1/staff/devices/{hardware_id}", "devices", "update_production_staff", Right.STAFF,

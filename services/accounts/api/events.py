@@ -78,7 +78,9 @@ class ApiTokenData(UserData):
 
 EVENTS: Final[dict[str, type[Schema]]] = {
     "user_registered": UserData,
+    "registration_repeated": UserData,
     "user_activated": UserData,
+    "password_reset_requested": UserData,
     "user_changed": UserChanged,
     "user_locked": UserData,
     "user_unlocked": UserData,

@@ -99,6 +99,12 @@ class RefreshSessionRequest(PublicRequest):
     company_id = Id(load_default=None, allow_none=True)
 
 
+class RenewTokenRequest(RequestSchema):
+    """The company that a fresh access token is wanted for; absent it is that of the token in hand."""
+
+    company_id = Id(load_default=None, allow_none=True)
+
+
 class CreateDeviceSessionRequest(PublicRequest):
     """HTTP Basic of the device door: account and password, or an API token of scope `device` as password (LIC-7)."""
 

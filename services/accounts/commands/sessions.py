@@ -5,7 +5,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
+
+from sqlalchemy import Connection
 
 from services.accounts import domain
 from services.accounts.api import (
@@ -140,13 +143,16 @@ def delete_session(database: Database, call: Call, request: Mapping[str, Any]) -
     database.write(work, call=call)
 
 
-def renew_token(database: Database, call: Call, kit: Kit) -> dict[str, Any]:
-    """Give a fresh access token for the caller's own session, with what holds now: role, rights, company, aliases.
+def renew_token(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> dict[str, Any]:
+    """Give a fresh access token for the caller's own session, with what holds now: role, rights, aliases.
 
-    Raises: accounts.session_ended, accounts.locked.
+    It is for the company asked for, else for that of the token in hand, so that a switch elsewhere does not matter.
+
+    Raises: accounts.session_ended, accounts.locked, accounts.company_not_found.
     """
     actor = Actor.of(call)
-    return database.write(lambda unit: _renewed(unit, actor, kit), call=call)
+    asked = request["company_id"]
+    return database.read(lambda connection: _renewed(connection, actor, asked, kit))
 
 
 def exchange_token(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> dict[str, Any]:
@@ -191,7 +197,7 @@ def create_device_session(database: Database, call: Call, request: Mapping[str, 
         member, refused = _company(unit, user, None)
         if user.locked or refused:
             return _refusal_of_company(user.locked, None)
-        return _access(unit, kit, user, new_id(), member, DEVICE_DOOR)
+        return _access(unit.connection, unit.now, kit, user, new_id(), member, DEVICE_DOOR)
 
     return _answer_or_raise(database.write(work, call=call))
 
@@ -271,7 +277,7 @@ def _tokens(unit: Unit, kit: Kit, user: Any, session_id: str, member: Membership
     sessions.add_refresh_token(unit, session_id, refresh_token)
     members = [one for one in companies.memberships(unit.connection, user.id) if not one.locked]
     return {
-        **_access(unit, kit, user, session_id, member, _scopes(user)),
+        **_access(unit.connection, unit.now, kit, user, session_id, member, _scopes(user)),
         "refresh_token": refresh_token,
         "user": {
             "id": user.id,
@@ -295,15 +301,21 @@ def _scopes(user: Any) -> tuple[str, ...]:
 
 
 def _access(
-    unit: Unit, kit: Kit, user: Any, session_id: str, member: Membership | None, scopes: tuple[str, ...]
+    connection: Connection,
+    now: datetime,
+    kit: Kit,
+    user: Any,
+    session_id: str,
+    member: Membership | None,
+    scopes: tuple[str, ...],
 ) -> dict[str, Any]:
     token, seconds = kit.access_token(
         user,
         session_id=session_id,
         membership=member,
-        absorbed=companies.absorbed_ids(unit.connection, member.company_id) if member else (),
+        absorbed=companies.absorbed_ids(connection, member.company_id) if member else (),
         scopes=scopes,
-        now=unit.now,
+        now=now,
     )
     return {"access_token": token, "expires_in": seconds}
 
@@ -320,18 +332,20 @@ def _end(unit: Unit, session: Any, reason: str) -> None:
         )
 
 
-def _renewed(unit: Unit, actor: Actor, kit: Kit) -> dict[str, Any]:
-    user = people.by_id(unit.connection, actor.user_id)
-    session = sessions.by_id(unit.connection, actor.session_id)
+def _renewed(connection: Connection, actor: Actor, asked: str | None, kit: Kit) -> dict[str, Any]:
+    now = datetime.now(UTC)
+    user = people.by_id(connection, actor.user_id)
+    session = sessions.by_id(connection, actor.session_id)
     if user is not None and user.locked:
-        raise forbidden("accounts.locked", "The account is locked: ask an administrator to unlock it.")
-    if user is not None and session is not None and session.ended_at is None and session.expires_at > unit.now:
-        member, refused = _company(unit, user, None, session.company_id)
+        raise _refusal_of_company(True, None)
+    if user is not None and session is not None and session.ended_at is None and session.expires_at > now:
+        wanted = asked or actor.company_id or session.company_id
+        member, refused = domain.choose_company(companies.memberships(connection, user.id), wanted, None)
         if refused:
-            raise forbidden("accounts.locked", "The account is locked: ask an administrator to unlock it.")
-        return _access(unit, kit, user, session.id, member, _scopes(user))
-    token = sessions.api_token_by_id(unit.connection, actor.session_id)
-    answer = _access_of_api_token(unit, kit, token) if token is not None else None
+            raise _refusal_of_company(False, asked)
+        return _access(connection, now, kit, user, session.id, member, _scopes(user))
+    token = sessions.api_token_by_id(connection, actor.session_id)
+    answer = _access_of_api_token(connection, now, kit, token) if token is not None else None
     if answer is None:
         raise unauthenticated("accounts.session_ended", "The session of this token was ended: log in again.")
     return answer
@@ -343,21 +357,21 @@ def _exchange(
     token = sessions.api_token(unit.connection, secret)
     if token is None or (needs is not None and (needs not in token.scopes or token.user_id != user_id)):
         return None
-    answer = _access_of_api_token(unit, kit, token)
+    answer = _access_of_api_token(unit.connection, unit.now, kit, token)
     if answer is not None:
         sessions.use_api_token(unit, token.id)
     return answer
 
 
-def _access_of_api_token(unit: Unit, kit: Kit, token: Any) -> dict[str, Any] | None:
+def _access_of_api_token(connection: Connection, now: datetime, kit: Kit, token: Any) -> dict[str, Any] | None:
     """Return an access token for an API token as long as it, its owner and the membership behind it are good."""
-    user = people.by_id(unit.connection, token.user_id)
-    expired = token.expires_at is not None and token.expires_at <= unit.now
+    user = people.by_id(connection, token.user_id)
+    expired = token.expires_at is not None and token.expires_at <= now
     if user is None or user.locked or token.revoked_at is not None or expired:
         return None
     member = None
     if token.company_id is not None:
-        member = companies.membership(unit.connection, token.company_id, user.id)
+        member = companies.membership(connection, token.company_id, user.id)
         if member is None or member.locked:
             return None
     scopes = [scope for scope in token.scopes if scope != SCOPE_EVENTS or user.staff]
@@ -365,9 +379,9 @@ def _access_of_api_token(unit: Unit, kit: Kit, token: Any) -> dict[str, Any] | N
         user,
         session_id=token.id,
         membership=member,
-        absorbed=companies.absorbed_ids(unit.connection, member.company_id) if member else (),
+        absorbed=companies.absorbed_ids(connection, member.company_id) if member else (),
         scopes=scopes,
-        now=unit.now,
+        now=now,
         project_id=token.project_id,
         not_after=token.expires_at,
     )

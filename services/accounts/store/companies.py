@@ -134,10 +134,10 @@ def invite(unit: Unit, values: Mapping[str, Any]) -> str:
     same = sa.and_(table.c.company_id == values["company_id"], table.c.email_normalized == values["email_normalized"])
     old = unit.execute(sa.select(table.c.id).where(same)).scalar()
     if old is not None:
-        unit.execute(sa.update(table).where(same).values(expires_at=values["expires_at"], email=values["email"]))
+        unit.execute(sa.update(Invitation).where(same).values(expires_at=values["expires_at"], email=values["email"]))
         return str(old)
     identifier = new_id()
-    unit.execute(sa.insert(table).values(id=identifier, created_at=unit.now, **values))
+    unit.execute(sa.insert(Invitation).values(id=identifier, created_at=unit.now, **values))
     return identifier
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -44,7 +44,7 @@ def take_link(unit: Unit, purpose: str, secret: str) -> Row[Any] | None:
     table = Link.__table__
     same = sa.and_(table.c.token_hash == digest(secret), table.c.purpose == purpose)
     taken = unit.execute(
-        sa.update(table).where(same, table.c.used_at.is_(None), table.c.expires_at > unit.now).values(used_at=unit.now)
+        sa.update(Link).where(same, table.c.used_at.is_(None), table.c.expires_at > unit.now).values(used_at=unit.now)
     )
     return unit.execute(sa.select(*table.c).where(same)).first() if taken.rowcount == 1 else None
 
@@ -107,7 +107,7 @@ def claim(unit: Unit, lease: timedelta) -> Row[Any] | None:
     ).first()
     if row is not None:
         unit.execute(
-            sa.update(table).where(table.c.id == row.id).values(attempts=table.c.attempts + 1, next_at=unit.now + lease)
+            sa.update(Mail).where(Mail.id == row.id).values(attempts=table.c.attempts + 1, next_at=unit.now + lease)
         )
     return row
 
@@ -125,6 +125,7 @@ def failed(unit: Unit, mail_id: str, error: str, wait: timedelta | None) -> None
     unit.execute(sa.update(Mail).where(Mail.id == mail_id).values(error=error[:500], next_at=next_at))
 
 
-def next_due(connection: Connection) -> datetime | None:
-    """Return when the next mail is due."""
-    return connection.execute(sa.select(sa.func.min(Mail.next_at), type_=Mail.next_at.type)).scalar()
+def is_due(connection: Connection) -> bool:
+    """Return whether a mail waits to be sent now."""
+    due = sa.select(Mail.id).where(Mail.next_at <= datetime.now(UTC)).limit(1)
+    return connection.execute(due).first() is not None

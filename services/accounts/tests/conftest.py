@@ -48,7 +48,7 @@ class World:
         self.database = database
         self.kit = kit
 
-    def do(self, command: Any, schema: Any, call: Call | None = None, *, again: bool = False, **values: Any) -> Any:
+    def do(self, command: Any, schema: Any, call: Any = None, *, again: Any = False, **values: Any) -> Any:
         """Run a command with a request loaded by its schema, under a new command id unless it is done again."""
         request = load_request(schema(), values)
         call = call or Call()
@@ -107,6 +107,11 @@ class World:
             command_id=command_id or new_id(),
         )
 
+    def renew(self, call: Call, **values: Any) -> dict[str, Any]:
+        """Return a fresh access token for a call's session."""
+        answer: dict[str, Any] = self.do(sessions.renew_token, requests.RenewTokenRequest, call, **values)
+        return answer
+
     def member(self, email: str) -> Call:
         """Return a call by a new, logged-in user without a company."""
         self.activate(email)
@@ -116,7 +121,7 @@ class World:
         """Return a call by the first user of a new company, by a token that names it."""
         call = self.member(email)
         self.do(companies.create_company, requests.CreateCompanyRequest, call, name=company)
-        return self.call_of(sessions.renew_token(self.database, call, self.kit))
+        return self.call_of(self.renew(call))
 
     def events(self) -> list[dict[str, Any]]:
         """Return all events of the outbox, oldest first."""

@@ -81,7 +81,7 @@ def test_sessions_are_listed_and_ended_and_nobody_ends_those_of_others(world: Wo
         refresh(world, one["refresh_token"])
     world.do(sessions.delete_session, requests.SessionRequest, call, session_id="current")
     with refused("accounts.session_ended"):
-        sessions.renew_token(world.database, call, world.kit)
+        world.renew(call)
     assert [item["kind"] for item in queries.list_revocations(world.database)["items"]] == ["session", "session"]
 
 

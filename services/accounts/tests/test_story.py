@@ -46,7 +46,7 @@ def test_a_new_user_gets_from_the_form_to_a_company(world: World) -> None:
 
     call = world.call_of(answer)
     made = world.do(companies.create_company, requests.CreateCompanyRequest, call, name="Acme")
-    renewed = world.call_of(sessions.renew_token(world.database, call, world.kit))
+    renewed = world.call_of(world.renew(call))
     assert Actor.of(renewed).require_admin() == made["id"]
 
     fresh = world.do(sessions.refresh_session, requests.RefreshSessionRequest, refresh_token=answer["refresh_token"])
@@ -164,7 +164,7 @@ def test_staff_give_account_rights_and_the_next_token_has_them(world: World) -> 
         world.do(update_user_staff, requests.UpdateUserStaffRequest, call, **values)
     answer = world.do(update_user_staff, requests.UpdateUserStaffRequest, staff, **values)
     assert answers.StaffUser().validate(answer) == {}
-    claims = claims_of(world.kit, sessions.renew_token(world.database, call, world.kit)["access_token"])
+    claims = claims_of(world.kit, world.renew(call)["access_token"])
     assert claims["rights"] == [MOVE_LICENSES, REQUEST_CERTIFICATE]
     event = world.events()[-1]
     assert (event["type"], event["companyid"], event["actorid"]) == (
@@ -192,7 +192,7 @@ def test_staff_lock_an_account_and_everything_of_it_ends(world: World) -> None:
     with refused("accounts.refresh_invalid"):
         world.do(sessions.refresh_session, requests.RefreshSessionRequest, refresh_token=answer["refresh_token"])
     with refused("accounts.locked"):
-        sessions.renew_token(world.database, world.call_of(answer), world.kit)
+        world.renew(world.call_of(answer))
     assert queries.list_revocations(world.database)["items"][-1]["id"] == user_id
     world.do(update_user_staff, requests.UpdateUserStaffRequest, staff, user_id=user_id, locked=False)
     assert world.login("ada@example.org")["user"]["id"] == user_id

@@ -45,7 +45,7 @@ class World:
         self.guest = make_call(company=self.b, role="admin")
         self.staff = make_call(staff=True)
 
-    def do(self, command: Any, schema: Any, call: Call, *, again: bool = False, **values: Any) -> Any:
+    def do(self, command: Any, schema: Any, call: Any, *, again: Any = False, **values: Any) -> Any:
         """Run a command or query with a request loaded by its schema, under a new command id unless done again."""
         request = load_request(schema(), values)
         call = call if again else replace(call, command_id=new_id())

@@ -1,0 +1,33 @@
+"""Deletes what has served its time: registrations, links, throttles, tokens, revocations, source addresses."""
+
+from datetime import timedelta
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from services.accounts import models
+from services.accounts.domain import KNOWN_ADDRESS_LIFE
+from services.chassis.db import Database, Unit
+
+DAY: Final = timedelta(days=1)
+_LIVES: Final[tuple[tuple[Any, timedelta], ...]] = (
+    (models.Registration.__table__.c.expires_at, DAY),
+    (models.Link.__table__.c.expires_at, 30 * DAY),
+    (models.ThrottleRow.__table__.c.updated_at, DAY),
+    (models.KnownAddress.__table__.c.seen_at, KNOWN_ADDRESS_LIFE),
+    (models.Revocation.__table__.c.at, DAY),
+    (models.RefreshToken.__table__.c.expires_at, DAY),
+    (models.Mail.__table__.c.sent_at, 90 * DAY),
+)
+
+
+def sweep(database: Database) -> int:
+    """Delete old rows; returns how many there were. Sessions stay: they tell when somebody was logged in."""
+
+    def work(unit: Unit) -> int:
+        total = 0
+        for column, life in _LIVES:
+            total += unit.execute(sa.delete(column.table).where(column < unit.now - life)).rowcount
+        return total
+
+    return database.write(work)

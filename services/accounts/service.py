@@ -1,0 +1,223 @@
+"""The nameko class of accounts: what it serves. It calls nobody. No rules in here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from services.accounts import api, queries
+from services.accounts.commands import companies, registration, sessions, staff
+from services.accounts.providers import KitProvider, MailLoop, SweepLoop
+from services.chassis.context import Call
+from services.chassis.entrypoints import rpc
+from services.chassis.fields import EmptyRequest, ListRequest
+from services.chassis.health import Health
+from services.chassis.providers import DatabaseProvider, EventsLeaf
+from services.chassis.relay import Relay
+
+
+class AccountsService:
+    """Who people are, which companies they belong to, and what their tokens say."""
+
+    name = "accounts"
+    database = DatabaseProvider()
+    kit = KitProvider()
+    mail_loop = MailLoop()
+    sweep_loop = SweepLoop()
+    relay = Relay()
+    events = EventsLeaf()
+    health = Health()
+
+    @rpc(public=True, leaf=True)
+    def public_keys(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Give the public keys of access tokens."""
+        return {"keys": self.kit.public_keys()}
+
+    @rpc(api.RegisterRequest, public=True)
+    def register(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Take a registration; the answer never tells whether the address is known (ACC-1, ACC-2).
+
+        Raises: accounts.terms_not_accepted, accounts.password_too_common, accounts.too_many_attempts.
+        Emits: user_registered, registration_repeated.
+        """
+        return registration.register(self.database, call, request, self.kit)
+
+    @rpc(api.ConfirmRequest, public=True)
+    def confirm_registration(self, call: Call, request: dict[str, Any]) -> None:
+        """Make the account of a mailed link work (ACC-2).
+
+        Raises: accounts.link_invalid.
+        Emits: user_activated.
+        """
+        registration.confirm_registration(self.database, call, request, self.kit)
+
+    @rpc(api.EmailRequest, public=True)
+    def resend_registration(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Send the link of a registration again (ACC-2).
+
+        Raises: accounts.too_many_attempts.
+        """
+        return registration.resend_registration(self.database, call, request, self.kit)
+
+    @rpc(api.EmailRequest, public=True)
+    def request_password_reset(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Send a link to set a new password (ACC-2).
+
+        Raises: accounts.too_many_attempts.
+        Emits: password_reset_requested.
+        """
+        return registration.request_password_reset(self.database, call, request, self.kit)
+
+    @rpc(api.ConfirmPasswordResetRequest, public=True)
+    def confirm_password_reset(self, call: Call, request: dict[str, Any]) -> None:
+        """Set a new password by a mailed link; all sessions end.
+
+        Raises: accounts.link_invalid, accounts.password_too_common.
+        Emits: password_changed, session_revoked.
+        """
+        registration.confirm_password_reset(self.database, call, request, self.kit)
+
+    @rpc(api.CreateSessionRequest, public=True)
+    def create_session(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Log a person in (ACC-8, S2, S3).
+
+        Raises: accounts.login_failed, accounts.otp_needed, accounts.locked, accounts.company_not_found,
+            accounts.too_many_attempts.
+        Emits: session_created, login_failed.
+        """
+        return sessions.create_session(self.database, call, request, self.kit)
+
+    @rpc(api.RefreshSessionRequest, public=True)
+    def refresh_session(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Give new tokens for a refresh token; also the switch to another company.
+
+        Raises: accounts.refresh_invalid, accounts.refresh_reused, accounts.locked, accounts.company_not_found.
+        Emits: session_revoked.
+        """
+        return sessions.refresh_session(self.database, call, request, self.kit)
+
+    @rpc(EmptyRequest)
+    def list_sessions(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """List the caller's sessions (ACC-11).
+
+        Raises: accounts.scope_needed.
+        """
+        return queries.list_sessions(self.database, call)
+
+    @rpc(api.SessionRequest)
+    def delete_session(self, call: Call, request: dict[str, Any]) -> None:
+        """End one of the caller's sessions (ACC-11).
+
+        Raises: accounts.session_not_found, accounts.scope_needed.
+        Emits: session_revoked.
+        """
+        sessions.delete_session(self.database, call, request)
+
+    @rpc(api.RenewTokenRequest)
+    def renew_token(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Give a fresh access token with what holds now, for the caller's own session.
+
+        Raises: accounts.session_ended, accounts.locked, accounts.company_not_found.
+        """
+        return sessions.renew_token(self.database, call, request, self.kit)
+
+    @rpc(api.ExchangeTokenRequest, public=True)
+    def exchange_token(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Give a short access token for an API token (S5).
+
+        Raises: accounts.token_invalid.
+        """
+        return sessions.exchange_token(self.database, call, request, self.kit)
+
+    @rpc(api.CreateDeviceSessionRequest, public=True)
+    def create_device_session(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Give the device door a short access token for HTTP Basic (LIC-7).
+
+        Raises: accounts.login_failed, accounts.locked, accounts.too_many_attempts.
+        Emits: login_failed.
+        """
+        return sessions.create_device_session(self.database, call, request, self.kit)
+
+    @rpc(EmptyRequest, public=True)
+    def list_revocations(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Tell the gateways which tokens are worthless; ids and times only."""
+        return queries.list_revocations(self.database)
+
+    @rpc(EmptyRequest)
+    def get_me(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Show the caller's own account (ACC-7).
+
+        Raises: accounts.user_not_found.
+        """
+        return queries.get_me(self.database, call)
+
+    @rpc(api.CreateCompanyRequest)
+    def create_company(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Make a company with the caller as its first administrator (ACC-3, ACC-4).
+
+        Raises: accounts.scope_needed.
+        Emits: company_created.
+        """
+        return companies.create_company(self.database, call, request)
+
+    @rpc(EmptyRequest)
+    def get_company(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Show the caller's company.
+
+        Raises: accounts.company_needed, accounts.company_not_found.
+        """
+        return queries.get_company(self.database, call)
+
+    @rpc(api.UpdateCompanyRequest)
+    def update_company(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Rename the company or change its vendor account id.
+
+        Raises: accounts.company_needed, accounts.admin_needed, accounts.company_not_found, accounts.stale.
+        Emits: company_changed.
+        """
+        return companies.update_company(self.database, call, request)
+
+    @rpc(ListRequest)
+    def list_company_users(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """List the users of the caller's company and its open invitations.
+
+        Raises: accounts.company_needed.
+        """
+        return queries.list_company_users(self.database, call, request)
+
+    @rpc(api.SearchRequest)
+    def list_companies_staff(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """List companies for staff (ACC-10).
+
+        Raises: accounts.staff_needed.
+        """
+        return queries.list_companies_staff(self.database, call, request)
+
+    @rpc(api.SearchRequest)
+    def list_users_staff(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """List users for staff (ACC-10).
+
+        Raises: accounts.staff_needed.
+        """
+        return queries.list_users_staff(self.database, call, request)
+
+    @rpc(api.UpdateUserStaffRequest)
+    def update_user_staff(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Change lock, account rights or staff mark of a user (ACC-9, ACC-10).
+
+        Raises: accounts.staff_needed, accounts.scope_needed, accounts.user_not_found, accounts.staff_self.
+        Emits: user_locked, user_unlocked, user_changed.
+        """
+        return staff.update_user_staff(self.database, call, request)
+
+    @rpc(api.FindCompaniesRequest)
+    def find_companies_by_email(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Find the companies of the user with an address, for a right in a project (PRJ-3).
+
+        Raises: accounts.company_needed.
+        """
+        return queries.find_companies_by_email(self.database, call, request)
+
+    @rpc(api.GetNamesRequest)
+    def get_names(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Look names of persons and companies up by id; for other rooms."""
+        return queries.get_names(self.database, call, request)

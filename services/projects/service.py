@@ -1,0 +1,139 @@
+"""The nameko class of projects: what it serves and whom it calls. No rules in here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from services.chassis.context import Call
+from services.chassis.entrypoints import rpc
+from services.chassis.fields import EmptyRequest, ListRequest
+from services.chassis.health import Health
+from services.chassis.providers import DatabaseProvider, EventsLeaf
+from services.chassis.relay import Relay
+from services.chassis.rpc import Client
+from services.projects import api, commands, queries
+
+
+class ProjectsService:
+    """Projects of companies, and which other companies may work in them."""
+
+    name = "projects"
+    database = DatabaseProvider()
+    accounts = Client("accounts")
+    relay = Relay()
+    events = EventsLeaf()
+    health = Health()
+
+    @rpc(api.ProjectRequest)
+    def get_access(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Tell what the caller is to a project and may do in it; for other rooms.
+
+        Raises: projects.not_found.
+        """
+        return queries.get_access(self.database, call, request)
+
+    @rpc(EmptyRequest)
+    def ensure_default(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Give the first project of the caller's company, making `DEFAULT` when there is none (PRJ-1).
+
+        Raises: accounts.company_needed.
+        Emits: project_created.
+        """
+        return commands.ensure_default(self.database, call, self.accounts)
+
+    @rpc(ListRequest)
+    def list_projects(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """List own projects and foreign ones with a right (PRJ-1 to PRJ-3).
+
+        Raises: accounts.company_needed.
+        """
+        return queries.list_projects(self.database, call, request, self.accounts)
+
+    @rpc(api.ProjectRequest)
+    def get_project(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Show a project.
+
+        Raises: projects.not_found.
+        """
+        return queries.get_project(self.database, call, request, self.accounts)
+
+    @rpc(api.CreateProjectRequest)
+    def create_project(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Make a project (PRJ-1).
+
+        Raises: accounts.company_needed, accounts.scope_needed, accounts.project_token, projects.name_taken.
+        Emits: project_created.
+        """
+        return commands.create_project(self.database, call, request, self.accounts)
+
+    @rpc(api.UpdateProjectRequest)
+    def update_project(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Rename, describe, archive or reopen a project (PRJ-1, PRJ-4).
+
+        Raises: accounts.scope_needed, projects.not_found, projects.power_needed, projects.name_taken,
+            projects.archived, projects.stale.
+        Emits: project_changed.
+        """
+        return commands.update_project(self.database, call, request, self.accounts)
+
+    @rpc(api.SelectProjectRequest)
+    def select_project(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Remember the project chosen for all pages (PRJ-2).
+
+        Raises: accounts.company_needed, projects.not_found.
+        """
+        return commands.select_project(self.database, call, request)
+
+    @rpc(api.ListRightsRequest)
+    def list_rights(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """List the companies that may work in a project (PRJ-3).
+
+        Raises: projects.not_found, projects.power_needed.
+        """
+        return queries.list_rights(self.database, call, request, self.accounts)
+
+    @rpc(api.AddRightRequest)
+    def add_right(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Let the company of a user work in a project (PRJ-3).
+
+        Raises: accounts.scope_needed, projects.not_found, projects.power_needed, projects.archived,
+            projects.user_without_company, projects.own_company, projects.company_ambiguous.
+        Emits: project_right_granted.
+        """
+        return commands.add_right(self.database, call, request, self.accounts)
+
+    @rpc(api.RemoveRightRequest)
+    def remove_right(self, call: Call, request: dict[str, Any]) -> None:
+        """End the right of a company in a project (PRJ-3).
+
+        Raises: accounts.scope_needed, projects.not_found, projects.power_needed, projects.right_not_found.
+        Emits: project_right_removed.
+        """
+        commands.remove_right(self.database, call, request)
+
+    @rpc(api.ProjectRequest)
+    def close_project(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Close a project for its deletion unless companies have rights in it; for licensing (PRJ-4).
+
+        Raises: accounts.scope_needed, projects.not_found, projects.power_needed.
+        Emits: project_changed.
+        """
+        return commands.close_project(self.database, call, request)
+
+    @rpc(api.ProjectRequest)
+    def reopen_project(self, call: Call, request: dict[str, Any]) -> None:
+        """Open a closed project again; for licensing, when another room refused.
+
+        Raises: projects.not_found.
+        Emits: project_changed.
+        """
+        commands.reopen_project(self.database, call, request)
+
+    @rpc(api.ProjectRequest)
+    def delete_closed_project(self, call: Call, request: dict[str, Any]) -> None:
+        """Delete a closed project for good; for licensing, after every room counted nothing in it.
+
+        Raises: projects.not_found, projects.not_empty.
+        Emits: project_deleted.
+        """
+        commands.delete_closed_project(self.database, call, request)
