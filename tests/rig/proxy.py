@@ -4,6 +4,8 @@ It runs on real threads and sockets even where eventlet has patched them: a test
 stop the proxy, and closing a green socket under its reader confuses eventlet's hub.
 """
 
+import importlib
+import sys
 from contextlib import suppress
 from enum import Enum
 from types import TracebackType
@@ -14,9 +16,9 @@ if TYPE_CHECKING:
     import threading
     import time
 else:
-    from eventlet.patcher import original
-
-    socket, threading, time = original("socket"), original("threading"), original("time")
+    _eventlet = sys.modules.get("eventlet")
+    _real = _eventlet.patcher.original if _eventlet else importlib.import_module
+    socket, threading, time = _real("socket"), _real("threading"), _real("time")
 
 LOOPBACK = "127.0.0.1"
 

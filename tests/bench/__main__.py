@@ -1,0 +1,218 @@
+"""`make bench`: measure ours and the yardsticks in turn, and write the ratios to docs/reference/performance.md."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from deploy.bare.postgresql import PostgreSQL
+from deploy.bare.rabbitmq import RabbitMQ
+from tests.bench import load
+from tests.bench.fleet import assigning_fleet
+from tests.integration.installation import Installation
+from tests.rig import free_port, wait_until
+from tests.rig.fixtures import node_folder
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs/reference/performance.md"
+RUNS = int(os.environ.get("BENCH_RUNS", "3"))
+SECONDS = int(os.environ.get("BENCH_SECONDS", "8"))
+HOP_TARGET, WRITE_TARGET, READ_TARGET = 0.30, 0.70, 0.50
+START_TARGET_SECONDS, EMBEDDED_TARGET_MB, SERVICE_TARGET_MB = 5.0, 150, 90
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the page."""
+
+    what: str
+    ours: str
+    yardstick: str
+    result: str
+    target: str
+    is_met: bool
+
+
+@contextmanager
+def running(*arguments: str, environment: dict[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a Python module beside this process."""
+    command = [sys.executable, "-W", "ignore", "-m", *arguments]
+    with subprocess.Popen(
+        command, cwd=ROOT, env={**os.environ, **(environment or {})}, stderr=subprocess.DEVNULL
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+
+
+def say(text: str) -> None:
+    """Tell how far we are; the figures go to the page."""
+    sys.stderr.write(f"bench: {text}\n")
+
+
+def compare(what: str, ours: Callable[[], float], yardstick: Callable[[], float], target: float) -> Row:
+    """Measure both in turn and return the row with the ratio of the medians."""
+    our_figures, its_figures = [], []
+    for number in range(RUNS):
+        its_figures.append(yardstick())
+        our_figures.append(ours())
+        say(f"{what}, run {number + 1}: ours {our_figures[-1]:.0f}/s, yardstick {its_figures[-1]:.0f}/s")
+    ratio = median(our_figures) / median(its_figures)
+    return Row(
+        what, f"{median(our_figures):.0f}/s", f"{median(its_figures):.0f}/s", f"{ratio:.2f}", f"at least {target:.2f}",
+        ratio >= target,
+    )  # fmt: skip
+
+
+def hop(uri: str, in_flight: int, target: float) -> Row:
+    """Compare an RPC through the chassis with bare AMQP."""
+
+    def rate(module: str) -> float:
+        command = [
+            sys.executable,
+            "-W",
+            "ignore",
+            "-m",
+            f"tests.bench.{module}",
+            "call",
+            uri,
+            str(in_flight),
+            str(SECONDS),
+        ]
+        done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+        return float(done.stdout.split()[-1])
+
+    with running("tests.bench.raw_amqp", "serve", uri), running("tests.bench.hop", "serve", uri):
+        time.sleep(3)  # both declare their queues; a call before that would fail, not hang
+        return compare(
+            f"RPC hop through the chassis, {in_flight} in flight, against bare AMQP request and reply",
+            lambda: rate("hop"), lambda: rate("raw_amqp"), target,
+        )  # fmt: skip
+
+
+def whole(folder: Path, cluster: PostgreSQL) -> list[Row]:
+    """Compare the fleet with the monolith on writes and reads, and weigh the fleet's processes."""
+    from tests.bench import monolith
+
+    database = cluster.create_database("monolith")
+    monolith.engine = monolith.sa.create_engine(database)
+    monolith.fill()
+    monolith.engine.dispose()
+    token = monolith.make_token()
+    port = free_port()
+    base = f"http://127.0.0.1:{port}"
+    arguments = ("uvicorn", "tests.bench.monolith:app", "--port", str(port), "--workers", "1", "--log-level", "warning")
+    with running(*arguments, environment={"BENCH_DATABASE": database}), assigning_fleet(folder) as fleet:
+        wait_until(lambda: _answers(f"{base}/openapi.json"), 20, what="the monolith answers")
+        rows = [Row(f"memory of {name}, idle", f"{size:.0f} MB", "", "", f"at most {SERVICE_TARGET_MB} MB",
+                    size <= SERVICE_TARGET_MB) for name, size in fleet.memory().items()]  # fmt: skip
+        body = {"licenses": [{"license_type": name, "quantity": 1} for name in monolith.LICENSE_TYPES]}
+        its_paths = [f"/v1/devices/{device}/licenses" for device in monolith.DEVICES]
+        our_paths = [f"/v1/devices/{device}/licenses" for device in fleet.devices]
+        rows.insert(0, compare(
+            "assign licenses through gateway and fleet, 16 connections, against the monolith's writes",
+            lambda: load.rate(fleet.base, fleet.token(), our_paths, body=body, seconds=SECONDS),
+            lambda: load.rate(base, token, its_paths, body=body, seconds=SECONDS), WRITE_TARGET,
+        ))  # fmt: skip
+        rows.insert(1, compare(
+            "read a balance through gateway and fleet, 16 connections, against the monolith's reads",
+            lambda: load.rate(fleet.base, fleet.token(), ["/v1/balance"], seconds=SECONDS),
+            lambda: load.rate(base, token, ["/v1/balance"], seconds=SECONDS), READ_TARGET,
+        ))  # fmt: skip
+    return rows
+
+
+def embedded(folder: Path) -> list[Row]:
+    """Time the second start of the one process and weigh it."""
+    Installation("embedded", folder).start().stop()
+    times, sizes = [], []
+    for number in range(RUNS):
+        start = time.perf_counter()
+        installation = Installation("embedded", folder).start()
+        times.append(time.perf_counter() - start)
+        assert installation.process is not None
+        sizes.append(resident_mb(installation.process.pid))
+        installation.stop()
+        say(f"embedded, start {number + 2}: {times[-1]:.1f} s, {sizes[-1]:.0f} MB")
+    return [
+        Row("`make run`, second start, until `/readyz` says 200", f"{median(times):.1f} s", "", "",
+            f"at most {START_TARGET_SECONDS:.0f} s", median(times) <= START_TARGET_SECONDS),
+        Row("memory of the one process, idle", f"{median(sizes):.0f} MB", "", "", f"at most {EMBEDDED_TARGET_MB} MB",
+            median(sizes) <= EMBEDDED_TARGET_MB),
+    ]  # fmt: skip
+
+
+def resident_mb(pid: int) -> float:
+    """Return how much memory a process holds, in MB of 10^6 bytes."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024 / 1e6
+    raise ProcessLookupError(f"process {pid} has no memory; it has ended")
+
+
+def _answers(address: str) -> bool:
+    import requests
+
+    try:
+        return requests.get(address, timeout=2).ok
+    except requests.RequestException:
+        return False
+
+
+def page(rows: list[Row]) -> str:
+    """Return the page as Markdown."""
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    lines = [
+        "# Performance",
+        "",
+        "Written by `make bench`; do not edit. Figures of one machine mean little, the ratios are what counts: ours and",
+        f"the yardstick ran in turn, {RUNS} runs of {SECONDS} s each, medians. The yardsticks are in `tests/bench`.",
+        "",
+        f"Measured on {time.strftime('%Y-%m-%d', time.gmtime())} at commit `{commit.stdout.strip()}` with "
+        f"{os.cpu_count()} shared cores, Python {sys.version.split()[0]}; load generator, servers, RabbitMQ and PostgreSQL",
+        "(fsync on) on the same cores.",
+        "",
+        "| what | ours | yardstick | ratio | target | met |",
+        "|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {row.what} | {row.ours} | {row.yardstick} | {row.result} | {row.target} | {'yes' if row.is_met else '**no**'} |"
+        for row in rows
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> int:
+    """Measure everything and write the page."""
+    rows: list[Row] = []
+    work = node_folder("bench")
+    with tempfile.TemporaryDirectory() as scratch:
+        broker = RabbitMQ(work / "rabbitmq", throw_away=True)
+        cluster = PostgreSQL(work / "postgresql", throw_away=True)
+        try:
+            broker.start()
+            rows.append(hop(broker.uri(), 16, HOP_TARGET))
+            broker.close()
+            cluster.start()
+            rows += whole(Path(scratch) / "fleet", cluster)
+        finally:
+            broker.close()
+            cluster.close()
+        rows += embedded(Path(scratch) / "embedded")
+    content = page(rows)
+    PAGE.write_text(content)
+    sys.stdout.write(content)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
