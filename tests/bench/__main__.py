@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+import sqlalchemy
+
 from deploy.bare.postgresql import PostgreSQL
 from deploy.bare.rabbitmq import RabbitMQ
 from tests.bench import load
@@ -102,7 +104,7 @@ def whole(folder: Path, cluster: PostgreSQL) -> list[Row]:
     from tests.bench import monolith
 
     database = cluster.create_database("monolith")
-    monolith.engine = monolith.sa.create_engine(database)
+    monolith.engine = sqlalchemy.create_engine(database)
     monolith.fill()
     monolith.engine.dispose()
     token = monolith.make_token()
@@ -168,27 +170,24 @@ def _answers(address: str) -> bool:
 
 def page(rows: list[Row]) -> str:
     """Return the page as Markdown."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    lines = [
-        "# Performance",
-        "",
-        "Written by `make bench`; do not edit. Figures of one machine mean little, the ratios are what counts: ours and",
-        f"the yardstick ran in turn, {RUNS} runs of {SECONDS} s each, medians. The yardsticks are in `tests/bench`.",
-        "",
-        f"Measured on {time.strftime('%Y-%m-%d', time.gmtime())} at commit `{commit.stdout.strip()}` with "
-        f"{os.cpu_count()} shared cores, Python {sys.version.split()[0]}; load generator, servers, RabbitMQ and PostgreSQL",
-        "(fsync on) on the same cores.",
-        "",
-        "| what | ours | yardstick | ratio | target | met |",
-        "|---|---|---|---|---|---|",
-    ]
-    lines += [
-        f"| {row.what} | {row.ours} | {row.yardstick} | {row.result} | {row.target} | {'yes' if row.is_met else '**no**'} |"
-        for row in rows
-    ]
-    return "\n".join(lines) + "\n"
+    head = ["git", "rev-parse", "--short", "HEAD"]
+    commit = subprocess.run(head, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+    text = f"""\
+# Performance
+
+Written by `make bench`; do not edit. Figures of one machine mean little, the ratios are what counts: ours and the
+yardstick ran in turn, {RUNS} runs of {SECONDS} s each, medians. The yardsticks are in `tests/bench`.
+
+Measured on {time.strftime("%Y-%m-%d", time.gmtime())} at commit `{commit}` on {os.cpu_count()} shared cores
+with Python {sys.version.split()[0]}; load generator, services, RabbitMQ and PostgreSQL (fsync on) on the same cores.
+
+| what | ours | yardstick | ratio | target | met |
+|---|---|---|---|---|---|
+"""
+    for row in rows:
+        met = "yes" if row.is_met else "**no**"
+        text += f"| {row.what} | {row.ours} | {row.yardstick} | {row.result} | {row.target} | {met} |\n"
+    return text
 
 
 def main() -> int:

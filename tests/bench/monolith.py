@@ -184,13 +184,7 @@ def balance(claims: Annotated[dict[str, Any], Depends(actor)]) -> dict[str, Any]
     own_projects = sa.select(devices.c.project_id).where(devices.c.company_id == claims["company"])
     with engine.connect() as connection:
         rows = connection.execute(
-            sa.select(balances)
-            .where(
-                balances.c.project_id.in_(
-                    sa.select(devices.c.project_id).where(devices.c.company_id == claims["company"])
-                )
-            )
-            .order_by(balances.c.license_type)
+            sa.select(balances).where(balances.c.project_id.in_(own_projects)).order_by(balances.c.license_type)
         )
         items = [{"license_type": row.license_type, "quantity": row.quantity} for row in rows]
     return {"items": items}
