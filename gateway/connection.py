@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+import eventlet
 import h11
 import structlog
 from eventlet import greenio
@@ -122,6 +123,8 @@ class Connection:
                 response = self._rules.problem(ServiceError("internal", "service.internal"), request)
             self._answer(request, response)
             self._finish()
+            # A client that always has its next request ready must not keep the others waiting.
+            eventlet.sleep(0)
 
     def refuse(self) -> None:
         """Answer a connection for which there is no room."""

@@ -123,7 +123,7 @@ def _detail(error: ServiceError, entry: dict[str, str], language: str, extra: di
             return _fill.vformat(template, (), extra)
         except (KeyError, ValueError, IndexError):
             pass
-    return error.detail or texts("en").get(error.code, {}).get("detail", "")
+    return error.detail or template or error.code
 
 
 def _translated(item: Any, language: str) -> Any:

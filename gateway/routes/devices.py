@@ -26,7 +26,7 @@ ROWS = (
         "PATCH", "/v1/devices/{device_id}", "devices", "update_device", Right.COMPANY,
         "Change the comments of a device; what is absent stays.",
         request=api.UpdateDeviceRequest, answer=api.Device,
-        errors=("devices.device_not_found", "devices.changed_meanwhile"),
+        errors=("devices.device_not_found", "devices.stale"),
     ),
     Row(
         "DELETE", "/v1/devices/{device_id}", "devices", "delete_device", Right.COMPANY,
