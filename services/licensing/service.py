@@ -7,9 +7,10 @@ from typing import Any
 from services.chassis.context import Call
 from services.chassis.db import Unit
 from services.chassis.entrypoints import rpc
+from services.chassis.health import Health
 from services.chassis.inbox import subscribe
 from services.chassis.outbox import Event
-from services.chassis.providers import DatabaseProvider, EventsLeaf, Health
+from services.chassis.providers import DatabaseProvider, EventsLeaf
 from services.chassis.relay import Relay
 from services.chassis.rpc import Client
 from services.licensing import api
