@@ -63,6 +63,16 @@ class DatabaseProvider(DependencyProvider):
         return self.holder.database
 
 
+class SettingsProvider(DependencyProvider):
+    """Gives workers the settings that the runner was given."""
+
+    holder = DatabaseExtension()
+
+    def get_dependency(self, worker_ctx: Any) -> Settings:
+        """Return the settings."""
+        return self.holder.settings
+
+
 class InternalMethod(DependencyProvider):
     """A method that the chassis itself serves, without a schema and without a login; the base of the classes below."""
 

@@ -25,9 +25,10 @@ from services.licensing.queries.balance import get_balance
 from services.licensing.queries.catalogue import list_device_types, list_license_types
 from services.licensing.queries.keys import get_order, list_activations, list_orders
 from services.licensing.queries.licenses import get_license_options, list_device_licenses
+from services.licensing.service_files import FileEntrypoints
 
 
-class LicensingService:
+class LicensingService(FileEntrypoints):
     """Catalogue, ledger, activation keys, licenses of devices, license files, device certificates."""
 
     name = "licensing"

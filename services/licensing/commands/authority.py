@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 
 from services.chassis.db import Database, Unit
 from services.chassis.keystore import Key, KeyStore
+from services.chassis.settings import Settings
 from services.licensing.certificates import profile
 from services.licensing.store import certificates as store
 
@@ -21,6 +22,14 @@ ROOT_KEY, ISSUING_KEY, FILE_KEY, TEXT_KEY = "device-root", "device-issuing", "li
 CRL_EVERY = timedelta(days=1)
 CRL_NEXT_UPDATE = timedelta(days=7)
 _log = structlog.get_logger(__name__)
+
+
+def crl_url(settings: Settings) -> str:
+    """Return where devices' certificates say that the revocation list is: the gateway, as the outside knows it."""
+    portal = f"http://{settings.portal[0]}:{settings.portal[1]}"
+    # Without a public address of its own the installation is reached at the gateway's port, not at the portal's.
+    base = f"http://{settings.http[0]}:{settings.http[1]}" if settings.public_url == portal else settings.public_url
+    return f"{base}/v1/device-ca.crl"
 
 
 def private(key: Key) -> ec.EllipticCurvePrivateKey:

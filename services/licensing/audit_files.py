@@ -1,0 +1,187 @@
+"""The part of licensing's audit about files: every stored file and certificate is verified again (L14, I6, I11).
+
+It shares the formats with the commands, and no decision: what was stored must stand on its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import sqlalchemy as sa
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from sqlalchemy import Connection, Row
+
+from services.chassis.audit import Check, Flaws
+from services.chassis.keystore import KeyStore, KeyStoreError
+from services.licensing.certificates import profile
+from services.licensing.commands.authority import FILE_KEY, private
+from services.licensing.commands.certificates import load_key, subject_of
+from services.licensing.commands.files import text_lines, vendor_secret
+from services.licensing.files import envelope, payload, signing, text
+from services.licensing.files.errors import FormatError
+from services.licensing.files.returns import RETURN_PURPOSE
+from services.licensing.models import FileCounter, LicenseFileRow, Transfer
+from services.licensing.store import certificates as certificate_store
+from services.licensing.store import files as store
+
+_PAGE = 500
+
+
+def check_files(connection: Connection, keystore: KeyStore) -> list[Check]:
+    """Return all checks of files, returns and certificates.
+
+    Args:
+        connection: of one snapshot.
+        keystore: licensing's keys; only public parts and the text files' secret are used.
+    """
+    return [
+        _check_files(connection, keystore),
+        _check_counters(connection),
+        _check_returns(connection),
+        _check_certificates(connection),
+    ]
+
+
+def _pages(read: Callable[[str, int], list[Row[Any]]], key: str) -> Any:
+    after = ""
+    while rows := read(after, _PAGE):
+        yield from rows
+        after = getattr(rows[-1], key)
+
+
+def _check_files(connection: Connection, keystore: KeyStore) -> Check:
+    """The bytes of every signed file are those recorded, and its signature verifies (I11).
+
+    A file that was recorded and not signed is no flaw: nobody has it, and asking for it again finishes it (L9).
+    """
+    flaws, checked = Flaws(), 0
+    for row in _pages(lambda after, limit: store.files_after(connection, after, limit), "serial"):
+        checked += 1
+        try:
+            for flaw in _file_flaws(connection, keystore, row):
+                flaws.add(f"file {row.serial} of {row.hardware_id}: {flaw}")
+        except (FormatError, KeyStoreError) as error:
+            flaws.add(f"file {row.serial} of {row.hardware_id}: {error}")
+    return Check("stored license files verify", checked, flaws.told())
+
+
+def _file_flaws(connection: Connection, keystore: KeyStore, row: Row[Any]) -> list[str]:
+    signed = bytes(row.payload)
+    flaws = []
+    if hashlib.sha256(signed).hexdigest() != row.payload_digest:
+        flaws.append("what was to be signed is not what was recorded")
+    if row.signed_at is None:
+        return flaws
+    if hashlib.sha256(row.content.encode()).hexdigest() != row.content_digest:
+        flaws.append("its bytes are not those that were stored first")
+    if row.form == store.TEXT:
+        lines = text.check_text(row.content, row.hardware_id, vendor_secret(keystore, row.kid))
+        if sorted(lines, key=lambda one: (one.name, one.value)) != text_lines(row):
+            flaws.append("its text has other lines than were recorded")
+        return flaws
+    key = private(keystore.named(FILE_KEY, row.kid)).public_key()
+    if not signing.verify(key, bytes(row.signature), signed):
+        flaws.append("its signature does not fit")
+    return flaws + _envelope_flaws(connection, row, signed, key)
+
+
+def _envelope_flaws(connection: Connection, row: Row[Any], signed: bytes, key: ec.EllipticCurvePublicKey) -> list[str]:
+    flaws = []
+    said = payload.decode(signed)
+    recorded = (row.serial, row.hardware_id, row.counter, row.company_id, row.form, row.kind, row.kid)
+    if (said.serial, said.device, said.counter, said.company, said.form, said.kind, said.key) != recorded:
+        flaws.append("its signed content says something else than its row")
+    sums: dict[str, int] = {}
+    for line in store.lines_of(connection, row.serial):
+        sums[line.license_type] = sums.get(line.license_type, 0) + line.quantity
+    if {line.license_type: line.quantity for line in said.lines} != sums:
+        flaws.append("its signed licenses are not the recorded lines")
+    file = envelope.read(row.content.encode())
+    if (file.form, file.company, file.device, file.serial, file.key) != (
+        said.form,
+        said.company,
+        said.device,
+        said.serial,
+        said.key,
+    ):
+        flaws.append("its envelope says something else than its signed content")
+    if file.form == store.PLAIN:
+        # What is inside an encrypted file only the device can read; its digest was checked above.
+        opened, _ = envelope.open_file(file, {row.kid: key}, None)
+        if opened != said:
+            flaws.append("its envelope holds another content")
+    return flaws
+
+
+def _check_counters(connection: Connection) -> Check:
+    """No file of a device has a higher counter than the device's own, and the newest one has exactly that."""
+    flaws = Flaws()
+    highest = dict(
+        connection.execute(
+            sa.select(LicenseFileRow.hardware_id, sa.func.max(LicenseFileRow.counter)).group_by(
+                LicenseFileRow.hardware_id
+            )
+        ).all()
+    )
+    rows = connection.execute(sa.select(FileCounter.hardware_id, FileCounter.counter)).all()
+    for row in rows:
+        if highest.pop(row.hardware_id, 0) != row.counter:
+            flaws.add(f"the counter of {row.hardware_id} is {row.counter}, its newest file has another")
+    for hardware_id in highest:
+        flaws.add(f"{hardware_id} has files and no counter")
+    return Check("counters match the newest files", len(rows), flaws.told())
+
+
+def _check_returns(connection: Connection) -> Check:
+    """I6: every return has its returned file, its booking and the device's signature, every returned file its return."""
+    flaws, checked = Flaws(), 0
+    returned = set(connection.scalars(sa.select(LicenseFileRow.serial).where(LicenseFileRow.state == store.RETURNED)))
+    booked = set(connection.scalars(sa.select(Transfer.id).where(Transfer.kind == "return")))
+    for row in _pages(lambda after, limit: store.returns_after(connection, after, limit), "id"):
+        checked += 1
+        signed = bytes.fromhex(row.document)[signing.SIGNATURE_BYTES :]
+        if hashlib.sha256(signed).hexdigest() != row.signed_digest or not signed.startswith(RETURN_PURPOSE.encode()):
+            flaws.add(f"return {row.id}: its document is not what was accepted")
+        elif not _signed_by_device(connection, row):
+            flaws.add(f"return {row.id}: no certificate of {row.hardware_id} signed it")
+        if row.serial not in returned:
+            flaws.add(f"return {row.id}: its file {row.serial} is not returned")
+        returned.discard(row.serial)
+        if f"return:{row.serial}" not in booked:
+            flaws.add(f"return {row.id}: nothing was booked")
+        booked.discard(f"return:{row.serial}")
+    for serial in returned:
+        flaws.add(f"file {serial} is returned and has no return")
+    for transfer_id in booked:
+        flaws.add(f"transfer {transfer_id} has no return")
+    return Check("files are returned at most once", checked, flaws.told())
+
+
+def _signed_by_device(connection: Connection, row: Row[Any]) -> bool:
+    document = bytes.fromhex(row.document)
+    signature, signed = document[: signing.SIGNATURE_BYTES], document[signing.SIGNATURE_BYTES :]
+    return any(
+        signing.verify(load_key(bytes(certificate.public_key)), signature, signed, one_form=False)
+        for certificate in certificate_store.of_device(connection, row.hardware_id)
+    )
+
+
+def _check_certificates(connection: Connection) -> Check:
+    """Every signed certificate is, field by field, what the profile makes of its row (S16)."""
+    flaws, checked = Flaws(), 0
+    for row in _pages(lambda after, limit: certificate_store.all_certificates(connection, after, limit), "serial"):
+        checked += 1
+        if row.signed_at is None:
+            continue
+        issuer = certificate_store.authority(connection, row.authority)
+        if issuer is None:
+            flaws.add(f"certificate {row.serial}: its authority {row.authority} is not stored")
+            continue
+        certificate = x509.load_pem_x509_certificate(row.certificate.encode())
+        authority = x509.load_pem_x509_certificate(issuer.certificate.encode())
+        for flaw in profile.check_device(certificate, subject_of(row), authority):
+            flaws.add(f"certificate {row.serial} of {row.hardware_id}: {flaw}")
+    return Check("device certificates match their records", checked, flaws.told())
