@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from functools import cache
 from html import escape
@@ -120,7 +121,7 @@ def _problem_page(code: str, meaning: str) -> Page:
         language = choose_language(request.headers.get("accept-language", ""))
         entry = texts(language).get(code, {})
         title = entry.get("title", code)
-        explanation = entry.get("detail") or meaning
+        explanation = re.sub(r"\{\w+\}", "…", entry.get("detail") or meaning)
         html = _html(title, f"<p><code>{escape(code)}</code></p><p>{escape(explanation)}</p>", language)
         return Response(
             200, html, HTML, [_POLICY, ("Cache-Control", "public, max-age=60"), ("Vary", "Accept-Language")]
