@@ -138,7 +138,7 @@ class Kit:
         key = self.keys.active(TOKENS, "Ed25519")
         token = jwt.encode(
             claims,
-            self.keys.private_key(TOKENS, "Ed25519"),  # type: ignore[arg-type]
+            self.keys.private_key(TOKENS, "Ed25519"),
             algorithm="EdDSA",
             headers={"kid": key.kid, "typ": TYPE},
         )

@@ -12,10 +12,10 @@ from eventlet.event import Event
 from eventlet.semaphore import Semaphore
 from nameko.extensions import DependencyProvider
 
-from services.accounts.commands.housekeeping import sweep
 from services.accounts.kit import Argon2Hasher, Hasher, Kit
 from services.accounts.mails.sender import post_for, send_due
 from services.accounts.store import mails
+from services.accounts.store.housekeeping import sweep
 from services.chassis.db import Database
 from services.chassis.errors import ServiceError
 from services.chassis.providers import DatabaseExtension
@@ -134,4 +134,4 @@ class SweepLoop(Loop):
 
     def work(self, database: Database) -> None:
         """Sweep once."""
-        sweep(database)
+        database.write(sweep)

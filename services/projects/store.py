@@ -30,7 +30,7 @@ def hold(unit: Unit, project_id: str) -> Row[Any] | None:
     return unit.execute(sa.select(*_projects.c).where(_projects.c.id == project_id).with_for_update()).first()
 
 
-def visible(connection: Connection, actor: Actor, after: tuple[str, str] | None, limit: int) -> Sequence[Row[Any]]:
+def visible(connection: Connection, actor: Actor, after: tuple[str, str] | None, limit: int) -> Sequence[Any]:
     """Return the actor's own projects and then foreign ones, by name; one more than `limit` if there are more.
 
     Args:
@@ -60,7 +60,7 @@ def change(unit: Unit, project_id: str, **values: Any) -> bool:
     """Change columns of a project and count its version up; returns False when the new name is taken."""
     if "name" in values:
         values["name_normalized"] = normalized_name(values["name"])
-    statement = sa.update(_projects).where(_projects.c.id == project_id)
+    statement = sa.update(Project).where(_projects.c.id == project_id)
     try:
         with unit.connection.begin_nested():
             unit.execute(statement.values(version=_projects.c.version + 1, **values))
@@ -72,7 +72,7 @@ def change(unit: Unit, project_id: str, **values: Any) -> bool:
 def remove(unit: Unit, project_id: str) -> None:
     """Delete a project that has no rights, and every choice of it."""
     unit.execute(sa.delete(Selection).where(Selection.project_id == project_id))
-    unit.execute(sa.delete(_projects).where(_projects.c.id == project_id))
+    unit.execute(sa.delete(Project).where(_projects.c.id == project_id))
 
 
 def claim_first(unit: Unit, company_id: str, project_id: str) -> bool:
@@ -104,7 +104,7 @@ def right(connection: Connection, project_id: str, company_id: str) -> Row[Any] 
     return connection.execute(statement).first()
 
 
-def rights(connection: Connection, project_id: str, after: str | None, limit: int) -> Sequence[Row[Any]]:
+def rights(connection: Connection, project_id: str, after: str | None, limit: int) -> Sequence[Any]:
     """Return the rights in a project by company id; one more than `limit` if there are more."""
     statement = sa.select(*_rights.c).where(_rights.c.project_id == project_id).order_by(_rights.c.company_id)
     if after is not None:
@@ -116,7 +116,7 @@ def remove_right(unit: Unit, project_id: str, company_id: str) -> bool:
     """End the right of a company and its users' choice of the project; returns False when there was none."""
     unit.execute(sa.delete(Selection).where(Selection.project_id == project_id, Selection.company_id == company_id))
     deleted = unit.execute(
-        sa.delete(_rights).where(_rights.c.project_id == project_id, _rights.c.company_id == company_id)
+        sa.delete(ProjectRight).where(_rights.c.project_id == project_id, _rights.c.company_id == company_id)
     )
     return deleted.rowcount == 1
 

@@ -135,7 +135,7 @@ def search(connection: Connection, text: str | None, after: str | None, limit: i
     return connection.execute(statement).all()
 
 
-def of_company(connection: Connection, company_id: str, after: str | None, limit: int) -> Sequence[Row[Any]]:
+def of_company(connection: Connection, company_id: str, after: str | None, limit: int) -> Sequence[Any]:
     """Return the users of a company by membership id, one more than `limit` if there are more."""
     statement = (
         sa.select(

@@ -88,7 +88,7 @@ def take_refresh_token(unit: Unit, secret: str) -> tuple[Row[Any], bool] | None:
     table = RefreshToken.__table__
     key = digest(secret)
     first = unit.execute(
-        sa.update(table).where(table.c.token_hash == key, table.c.used_at.is_(None)).values(used_at=unit.now)
+        sa.update(RefreshToken).where(table.c.token_hash == key, table.c.used_at.is_(None)).values(used_at=unit.now)
     )
     row = unit.execute(sa.select(*table.c).where(table.c.token_hash == key)).first()
     return None if row is None else (row, first.rowcount == 1)

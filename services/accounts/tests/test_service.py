@@ -1,0 +1,118 @@
+"""Accounts as a running service: mails come out as files, tokens are believed by its own entrypoints, keys are public."""
+
+from __future__ import annotations
+
+import email
+import re
+import time
+from collections.abc import Iterator
+from email import policy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.accounts.service import AccountsService
+from services.chassis.context import Call
+from services.chassis.errors import ServiceError
+from services.chassis.migrations import upgrade
+from services.chassis.rpc import ServiceClient, standalone
+from services.chassis.runner import Runner
+from services.chassis.settings import Settings
+from services.chassis.topology import declare_topology
+from services.chassis.tokens import verify
+from tests.rig.waiting import wait_until
+
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture(params=["embedded", "rabbitmq"])
+def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+    """Give settings of an installation in a folder of its own, on each broker."""
+    amqp_uri = "embedded://" if request.param == "embedded" else str(request.getfixturevalue("vhost"))
+    return Settings.from_environment(
+        {
+            "TESSERA_DATA_DIR": str(tmp_path),
+            "TESSERA_AMQP_URI": amqp_uri,
+            "TESSERA_PUBLIC_URL": "https://portal.example",
+        }
+    )
+
+
+@pytest.fixture
+def accounts(settings: Settings) -> Iterator[ServiceClient]:
+    """Give a client of the running service."""
+    upgrade("accounts", settings.service_migration_uri("accounts"))
+    declare_topology(settings, [AccountsService])
+    runner = Runner(settings, [AccountsService])
+    runner.start()
+    try:
+        with standalone(settings.amqp_uri) as to:
+            yield to("accounts")
+    finally:
+        runner.stop()
+
+
+def soon(token: str = "") -> Call:
+    """Return a call that may take ten seconds."""
+    return Call(token=token, deadline=time.time() + 10)
+
+
+def registration(**changes: Any) -> dict[str, Any]:
+    """Return the registration form."""
+    return {
+        "email": "ada@example.org",
+        "password": PASSWORD,
+        "forename": "Ada",
+        "surname": "Lovelace",
+        "language": "de",
+        "accept_terms": True,
+        **changes,
+    }
+
+
+def test_a_registration_becomes_a_mail_file_whose_link_leads_to_a_login(
+    accounts: ServiceClient, settings: Settings
+) -> None:
+    assert accounts.register(soon(), **registration()) == {}
+    folder = settings.data_dir / "mail"
+    [path] = wait_until(lambda: list(folder.glob("*.eml")), 10)
+    assert path.stat().st_mode & 0o777 == 0o600
+    message = email.message_from_bytes(path.read_bytes(), policy=policy.default)
+    assert (message["To"], message["Subject"]) == ("ada@example.org", "Aktivieren Sie Ihr Konto")
+    links = set()
+    for kind in ("plain", "html"):
+        body = message.get_body((kind,))
+        assert body is not None
+        links |= set(re.findall(r"https://portal\.example/activate\?token=([\w-]+)", body.get_content()))
+    [token] = links
+    accounts.confirm_registration(soon(), token=token)
+
+    session = accounts.create_session(soon(), email="ada@example.org", password=PASSWORD)
+    assert verify(session["access_token"])["sub"] == session["user"]["id"]
+    call = soon(session["access_token"])
+    assert accounts.get_me(call)["forename"] == "Ada"
+    made = accounts.create_company(soon(session["access_token"]), name="Acme")
+    fresh = accounts.renew_token(call, company_id=made["id"])
+    assert accounts.get_company(soon(fresh["access_token"]))["role"] == "admin"
+
+
+def test_calls_without_a_good_login_or_request_are_refused(accounts: ServiceClient) -> None:
+    for call, kwargs, code in (
+        (soon(), {}, "token.missing"),
+        (soon("nonsense"), {}, "token.invalid"),
+    ):
+        with pytest.raises(ServiceError) as caught:
+            accounts.get_me(call, **kwargs)
+        assert caught.value.code == code
+    with pytest.raises(ServiceError) as caught:
+        accounts.register(soon(), **registration(email="nonsense", extra=1))
+    assert {error["pointer"] for error in caught.value.extra["errors"]} == {"/email", "/extra"}
+
+
+def test_logins_wait_for_a_thread_and_not_the_other_way_round(accounts: ServiceClient) -> None:
+    started = time.monotonic()
+    with pytest.raises(ServiceError, match="login_failed"):
+        accounts.create_session(soon(), email="nobody@example.org", password=PASSWORD)
+    assert time.monotonic() - started < 5
+    assert accounts.list_revocations(soon()) == {"items": []}
