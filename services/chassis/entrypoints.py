@@ -110,7 +110,7 @@ class RpcConsumer(SharedExtension, ProviderCollector):
         try:
             self.bus.bus.publisher.send(
                 Outgoing(
-                    "nameko-rpc",
+                    wire.reply_exchange(envelope.reply_to),
                     envelope.reply_to,
                     wire.encode(body),
                     properties={"correlation_id": envelope.correlation_id},

@@ -132,12 +132,12 @@ class Subscribe(Entrypoint):
 
     def _take(self, batch: list[Any]) -> None:
         documents = []
-        for message in batch:
+        for message in list(batch):
             try:
                 documents.append(read_document(message, self.source))
             except wire.BadMessage as error:
-                if not message.acknowledged:
-                    bury(message, str(error), self.bus.bus.publisher)
+                batch.remove(message)
+                bury(message, str(error), self.bus.bus.publisher)
         events = [document for document in documents if document["type"] != WATERMARK]
         if self._plain:
             self._take_plainly(batch, events)
@@ -150,8 +150,7 @@ class Subscribe(Entrypoint):
             _log.info("events are missing and are read from the source", source=self.source, upto=seen)
             self._catch_up()
         for message in batch:
-            if not message.acknowledged:
-                acknowledge(message)
+            acknowledge(message)
 
     def _catch_up(self) -> None:
         while not self._stopped:

@@ -43,6 +43,49 @@ class Subscription:
     tag: str = ""
 
 
+class _Acknowledger:
+    """Acknowledges the messages of one channel together: one frame for all that were finished at about the same time.
+
+    Delivery tags of a channel count from 1. Up to the first unfinished one a single frame says it for all.
+    """
+
+    def __init__(self, channel: Any) -> None:
+        self._channel = channel
+        self._upto = 0
+        self._finished: set[int] = set()
+        self._said: set[int] = set()
+        self._scheduled = False
+
+    def finish(self, tag: int) -> None:
+        """Acknowledge a message soon, together with others."""
+        self._finished.add(tag)
+        if not self._scheduled:
+            self._scheduled = True
+            eventlet.spawn_n(self._flush)
+
+    def refuse(self, message: Any) -> None:
+        """Refuse a message now."""
+        self._said.add(message.delivery_tag)
+        _quietly(lambda: message.reject(requeue=False))
+
+    def _flush(self) -> None:
+        self._scheduled = False
+        last, run = 0, self._upto
+        while run + 1 in self._finished or run + 1 in self._said:
+            run += 1
+            if run in self._finished:
+                last = run
+                self._finished.discard(run)
+            self._said.discard(run)
+        self._upto = run
+        rest, self._finished = self._finished, set()
+        self._said |= rest
+        if last:
+            _quietly(lambda: self._channel.basic_ack(last, multiple=True))
+        for tag in rest:
+            _quietly(partial(self._channel.basic_ack, tag))
+
+
 class Listener:
     """Listens to queues on one connection until it is closed.
 
@@ -129,6 +172,7 @@ class Listener:
             channel = link.channel()
             if link.is_amqp:
                 declare_dead_letters(channel)
+                channel.acknowledger = _Acknowledger(channel)
             queue = subscription.queue(channel)
             queue.declare()
             channel.basic_qos(0, subscription.prefetch, False)
@@ -151,12 +195,20 @@ class Listener:
 
 def acknowledge(message: Any) -> None:
     """Acknowledge a message; on a lost connection the broker delivers it again, which is not an error (rule R1)."""
-    _quietly(message.ack)
+    acknowledger = getattr(message.channel, "acknowledger", None)
+    if acknowledger is None:
+        _quietly(message.ack)
+    else:
+        acknowledger.finish(message.delivery_tag)
 
 
 def reject(message: Any) -> None:
     """Refuse a message; on RabbitMQ it goes to the dead letters."""
-    _quietly(lambda: message.reject(requeue=False))
+    acknowledger = getattr(message.channel, "acknowledger", None)
+    if acknowledger is None:
+        _quietly(lambda: message.reject(requeue=False))
+    else:
+        acknowledger.refuse(message)
 
 
 def bury(message: Any, reason: str, publisher: Publisher) -> None:

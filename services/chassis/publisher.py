@@ -16,7 +16,7 @@ from eventlet.event import Event
 from eventlet.semaphore import Semaphore
 
 from services.chassis.link import BrokerDown, Link
-from services.chassis.wire import JSON
+from services.chassis.wire import DIRECT_REPLY, JSON
 
 LIMIT_SECONDS: Final = 3.0
 MAX_WAITING: Final = 64
@@ -54,6 +54,7 @@ class Publisher:
         limit: seconds that one call may take.
         on_return: called with the properties of a mandatory message that no queue took.
         on_lost: called when the connection has been lost.
+        on_reply: gets the replies to requests whose `reply_to` is `wire.DIRECT_REPLY`; RabbitMQ only.
     """
 
     def __init__(
@@ -64,12 +65,14 @@ class Publisher:
         limit: float = LIMIT_SECONDS,
         on_return: Callable[[dict[str, Any]], None] | None = None,
         on_lost: Callable[[], None] | None = None,
+        on_reply: Callable[[Any], None] | None = None,
     ) -> None:
         self._uri = uri
         self._confirms = confirms
         self._limit = limit
         self._on_return = on_return
         self._on_lost = on_lost
+        self._on_reply = on_reply
         self._lock = Semaphore(1)
         self._waiting = 0
         self._link: Link | None = None
@@ -165,6 +168,11 @@ class Publisher:
         channel = link.channel()
         if link.is_amqp:
             channel.events["basic_return"].add(self._returned)
+            if self._on_reply is not None:
+                on_reply = self._on_reply
+                channel.basic_consume(
+                    DIRECT_REPLY, no_ack=True, callback=lambda raw: on_reply(channel.message_to_python(raw))
+                )
             if self._confirms:
                 channel.events["basic_ack"].add(self._acked)
                 channel.events["basic_nack"].add(self._nacked)

@@ -1,6 +1,6 @@
 """Calls to other services: bounded by the call's deadline, repeated only where a repetition is safe (rules R2-R6).
 
-A process has one bus to its broker: one publisher, and one queue for all replies (rule R16). A call that ends without
+A process has one bus to its broker: one connection for requests and their replies (rule R16). A call that ends without
 a reply has an unknown outcome and raises `service.unavailable`; the same command id tells the end state later.
 """
 
@@ -65,12 +65,15 @@ class Bus:
         self._users = 0
         self._pending: dict[str, _Pending] = {}
         self._resender: Any = None
-        self._reply_key = str(uuid.uuid4())
-        self.publisher = Publisher(uri, on_return=self._on_return, on_lost=self._resend)
-        self._replies = Listener(uri, on_connect=self._resend)
-        queue = wire.temporary_queue(f"rpc.reply-{self._reply_key}", wire.RPC_EXCHANGE, self._reply_key)
-        self._replies.add(Subscription(queue, self._on_reply, prefetch=0, no_ack=True))
-        self._replies.start(wait=False)
+        self._replies: Listener | None = None
+        self._reply_to = wire.DIRECT_REPLY
+        self.publisher = Publisher(uri, on_return=self._on_return, on_lost=self._resend, on_reply=self._on_reply)
+        if uri.startswith("embedded"):
+            self._reply_to = str(uuid.uuid4())
+            self._replies = Listener(uri)
+            queue = wire.temporary_queue(f"rpc.reply-{self._reply_to}", wire.RPC_EXCHANGE, self._reply_to)
+            self._replies.add(Subscription(queue, self._on_reply, prefetch=0, no_ack=True))
+            self._replies.start()
 
     @classmethod
     def of(cls, uri: str) -> Bus:
@@ -94,7 +97,8 @@ class Bus:
         self._users -= 1
         if self._users <= 0 and self._buses.get(self.uri) is self:
             del self._buses[self.uri]
-            self._replies.close()
+            if self._replies is not None:
+                self._replies.close()
             self.publisher.close()
 
     def call(
@@ -130,7 +134,6 @@ class Bus:
         pending = _Pending(self._request(key, call, kwargs, correlation_id, passed), call.deadline)
         self._pending[correlation_id] = pending
         try:
-            self._replies.start(timeout=remaining)
             self.publisher.send(pending.message)
             body = pending.event.wait(timeout=max(0.0, call.remaining()))
         except BrokerDown as error:
@@ -154,7 +157,7 @@ class Bus:
         if call.token:
             headers["nameko.token"] = call.token
         properties = {
-            "reply_to": self._reply_key,
+            "reply_to": self._reply_to,
             "correlation_id": correlation_id,
             # Unit and type of AMQP: milliseconds as text. The margin is for clocks that differ (rule R4).
             "expiration": str(int((call.remaining() + wire.SKEW_SECONDS) * 1000)),

@@ -29,6 +29,8 @@ RPC_EXCHANGE: Final = Exchange("nameko-rpc", type="topic", durable=True)
 DEAD_EXCHANGE: Final = "tessera.dead"
 DEAD_QUEUE: Final = "dead-letters"
 EXPIRED_QUEUE: Final = "expired-requests"
+#: RabbitMQ's own address for "to the channel that asked": no queue is made, so none is left behind (rule R16, E35).
+DIRECT_REPLY: Final = "amq.rabbitmq.reply-to"
 
 #: How many services the current green thread's call has already passed through.
 hops: ContextVar[int] = ContextVar("tessera_hops", default=0)
@@ -178,6 +180,11 @@ def error_body(error: ServiceError) -> dict[str, Any]:
         "exc_args": [str(argument) for argument in error.args],
         "value": str(error),
     }
+
+
+def reply_exchange(reply_to: str) -> str:
+    """Return the exchange through which a reply gets to an address: the default one, or nameko's for its own queues."""
+    return "" if reply_to.startswith(DIRECT_REPLY) else RPC_EXCHANGE.name
 
 
 def request_key(service: str, method: str) -> str:
