@@ -214,6 +214,18 @@ class DeviceRequest(RequestSchema):
     device_id = Text(1, 64, required=True)
 
 
+class ProjectRequest(RequestSchema):
+    """A project that is being deleted."""
+
+    project_id = Id(required=True)
+
+
+class ClosedProject(AnswerSchema):
+    """How many devices a project has; it was closed if there are none."""
+
+    devices = fields.Integer()
+
+
 class UpdateDeviceRequest(DeviceRequest):
     """New comments; what is absent stays. `if_version` refuses a change of what was not read (412)."""
 
@@ -350,9 +362,16 @@ class DevicesClient(Protocol):
     def register_production(self, call: Call, **request: Any) -> dict[str, Any]:
         """Register the devices of an order (staff): `RegisterProductionRequest` to `OrderDevices`."""
 
+    def close_project(self, call: Call, *, project_id: str) -> dict[str, Any]:
+        """Close a project for its deletion unless it has devices: `ProjectRequest` to `ClosedProject`."""
+
+    def reopen_project(self, call: Call, *, project_id: str) -> dict[str, Any]:
+        """Open a project again whose deletion was refused elsewhere: `ProjectRequest` to an empty answer."""
+
     def check_warranty(self, call: Call, *, hardware_id: str) -> dict[str, Any]:
         """Tell type, warranty and RMA mark of any device: `HardwareRequest` to `WarrantyAnswer`."""
 
 
-# Requests without a schema of their own, named so that a route can refer to them.
+# Answers without a schema of their own, named so that a route can refer to them.
 DeleteDeviceAnswer = EmptyAnswer
+ReopenedProject = EmptyAnswer

@@ -155,6 +155,16 @@ class FakeDevices:
             )
         return {"summary": summarize(str(item["result"]) for item in items), "items": items}
 
+    def close_project(self, call: Call, *, project_id: str) -> dict[str, Any]:
+        """Count a project's devices; the double forbids nothing afterwards."""
+        Actor.of(call).require_company()
+        return {"devices": sum(1 for record in self.records.values() if record.project_id == project_id)}
+
+    def reopen_project(self, call: Call, *, project_id: str) -> dict[str, Any]:
+        """Do nothing, since the double forbids nothing in a closed project."""
+        Actor.of(call).require_company()
+        return {}
+
     def check_warranty(self, call: Call, *, hardware_id: str) -> dict[str, Any]:
         """Tell `WarrantyAnswer` of any built device."""
         Actor.of(call)

@@ -66,6 +66,8 @@ class Project(Base):
     company_id: Mapped[str] = mapped_column(String(36))
     name: Mapped[str] = mapped_column(String(64))
     state: Mapped[str] = mapped_column(String(8))
+    # Closed by this room for a deletion under way; apart from `state`, which late events may still set.
+    closing: Mapped[bool] = mapped_column(default=False)
 
 
 class Device(Base):

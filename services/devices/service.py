@@ -139,6 +139,22 @@ class DevicesService:
         """
         return queries.find_devices(self.database, call, request, projects=self.projects)
 
+    @rpc(api.ProjectRequest)
+    def close_project(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Close a project for its deletion unless it has devices (PRJ-4).
+
+        Raises: devices.power_needed.
+        """
+        return commands.close_project(self.database, call, request, projects=self.projects)
+
+    @rpc(api.ProjectRequest)
+    def reopen_project(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Open a project again whose deletion another room refused (PRJ-4).
+
+        Raises: devices.power_needed.
+        """
+        return commands.reopen_project(self.database, call, request, projects=self.projects)
+
     @subscribe("projects")
     def on_projects_events(self, unit: Unit, events: list[Event]) -> None:
         """Keep the copies of projects up to date."""

@@ -49,22 +49,29 @@ def _records(*, buried: bool = False) -> Select[*tuple[Any, ...]]:
 # --- projects ------------------------------------------------------------------------------------------------------
 
 
+# A project that is being closed counts as closed, whatever its events have said so far.
+_PROJECT: tuple[Any, ...] = (
+    Project.id,
+    Project.company_id,
+    Project.name,
+    sa.case((Project.closing, "closed"), else_=Project.state).label("state"),
+)
+
+
 def find_project(connection: Connection, project_id: str) -> AnyRow | None:
     """Return this room's copy of a project, None while it has none."""
-    return connection.execute(
-        sa.select(Project.id, Project.company_id, Project.name, Project.state).where(Project.id == project_id)
-    ).one_or_none()
+    return connection.execute(sa.select(*_PROJECT).where(Project.id == project_id)).one_or_none()
 
 
 def keep_project(connection: Connection, project_id: str, company_id: str, name: str, state: str) -> None:
     """Store a copy of a project where there is none; one that events have kept up to date is newer and stays."""
-    values = {"id": project_id, "company_id": company_id, "name": name, "state": state}
+    values = {"id": project_id, "company_id": company_id, "name": name, "state": state, "closing": False}
     insert_or_ignore(connection, Project, values)
 
 
 def put_project(connection: Connection, project_id: str, company_id: str, name: str, state: str) -> None:
     """Store a project as an event tells it; waits for whoever is adding devices to it at this moment."""
-    values = {"id": project_id, "company_id": company_id, "name": name, "state": state}
+    values = {"id": project_id, "company_id": company_id, "name": name, "state": state, "closing": False}
     if not insert_or_ignore(connection, Project, values):
         connection.execute(
             sa.update(Project).where(Project.id == project_id).values(company_id=company_id, name=name, state=state)
@@ -74,12 +81,14 @@ def put_project(connection: Connection, project_id: str, company_id: str, name: 
 def lock_projects(connection: Connection, project_ids: Collection[str]) -> dict[str, AnyRow]:
     """Return copies of projects, by id, whose state cannot change before this transaction ends."""
     rows = connection.execute(
-        sa.select(Project.id, Project.company_id, Project.name, Project.state)
-        .where(Project.id.in_(project_ids))
-        .order_by(Project.id)
-        .with_for_update(read=True)
+        sa.select(*_PROJECT).where(Project.id.in_(project_ids)).order_by(Project.id).with_for_update(read=True)
     )
     return {row.id: row for row in rows}
+
+
+def set_closing(connection: Connection, project_id: str, *, closing: bool) -> None:
+    """Close a project for its deletion, or open it again; waits for whoever is adding devices to it at this moment."""
+    connection.execute(sa.update(Project).where(Project.id == project_id).values(closing=closing))
 
 
 # --- production ----------------------------------------------------------------------------------------------------

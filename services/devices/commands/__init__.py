@@ -4,7 +4,7 @@ from services.devices.commands.adding import add_devices
 from services.devices.commands.licenses import apply_licensing_events
 from services.devices.commands.lookups import check_warranty, list_order_devices
 from services.devices.commands.production import register_production, update_production_staff
-from services.devices.commands.projects import apply_project_events
+from services.devices.commands.projects import apply_project_events, close_project, reopen_project
 from services.devices.commands.records import delete_device, move_devices, update_device
 
 __all__ = [
@@ -12,10 +12,12 @@ __all__ = [
     "apply_licensing_events",
     "apply_project_events",
     "check_warranty",
+    "close_project",
     "delete_device",
     "list_order_devices",
     "move_devices",
     "register_production",
+    "reopen_project",
     "update_device",
     "update_production_staff",
 ]

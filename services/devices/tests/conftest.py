@@ -18,7 +18,7 @@ from services.chassis.ids import new_id
 from services.chassis.tables import outbox
 from services.chassis.testing import make_call, make_database
 from services.devices import api, commands, queries
-from services.devices.tests.projects_double import Projects
+from services.projects.fake import FakeProjects
 
 ORDER = "4711"
 SEED = {
@@ -34,7 +34,7 @@ class Room:
     """Devices as another room sees it: the commands and queries behind the schemas of their entrypoints."""
 
     database: Database
-    projects: Projects = field(default_factory=Projects)
+    projects: FakeProjects = field(default_factory=FakeProjects)
 
     def ask(self, name: str, call: Call, **request: Any) -> dict[str, Any]:
         """Call an entrypoint by its name, through its schema; the answer must be JSON."""
@@ -63,7 +63,7 @@ class Room:
     def company(self, **claims: Any) -> Company:
         """Make a company with one open project and a caller of it."""
         company_id = new_id()
-        return Company(company_id, self.projects.create(company_id), {"company": company_id, **claims})
+        return Company(company_id, self.projects.add(company_id), {"company": company_id, **claims})
 
 
 @dataclass
@@ -94,6 +94,8 @@ _SCHEMAS = {
     "get_device_facts": "DeviceRequest",
     "find_device": "HardwareRequest",
     "find_devices": "HardwareRequest",
+    "close_project": "ProjectRequest",
+    "reopen_project": "ProjectRequest",
 }
 
 

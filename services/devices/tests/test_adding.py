@@ -186,7 +186,7 @@ def test_two_of_a_company_at_once_add_a_device_once(room: Room, reseller: Compan
 
 
 def test_a_guest_adds_for_the_owner_of_the_project(room: Room, reseller: Company, customer: Company) -> None:
-    room.projects.rights.add((customer.project, reseller.id))
+    room.projects.let(customer.project, reseller.id)
     answer = room.add_devices(reseller.call(), project_id=customer.project, hardware_ids=["082020"])
     device_id = answer["items"][0]["device_id"]
     (event,) = room.events()
@@ -210,7 +210,7 @@ def test_strangers_and_staff_add_nothing(room: Room, reseller: Company, customer
 
 @pytest.mark.parametrize("state", ["archived", "closed"])
 def test_a_project_that_is_not_open_takes_no_device(room: Room, reseller: Company, state: str) -> None:
-    project = room.projects.create(reseller.id, "Old", state)
+    project = room.projects.add(reseller.id, "Old", state=state)
     error = refusal(room.add_devices, reseller.call(), project_id=project, hardware_ids=["082020"])
     assert (error.code, error.status) == ("devices.project_closed", 409)
     assert not room.events()

@@ -38,10 +38,10 @@ class RealWorld:
         self.ask = self.room = room
 
     def project(self, company_id: str) -> str:
-        return self.room.projects.create(company_id)
+        return self.room.projects.add(company_id)
 
     def share(self, project_id: str, company_id: str) -> None:
-        self.room.projects.rights.add((project_id, company_id))
+        self.room.projects.let(project_id, company_id)
 
     def mark(self, hardware_id: str) -> None:
         self.room.update_production_staff(staff(), hardware_id=hardware_id, rma=True)

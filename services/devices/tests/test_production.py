@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -129,8 +130,10 @@ def test_events_of_projects_keep_the_copies(room: Room, reseller: Company) -> No
 
     data = {"project_id": reseller.project, "name": "DEFAULT"}
     tell("project_created", **data, state="open")
-    assert room.add_devices(reseller.call(), project_id=reseller.project, hardware_ids=["082020"])["summary"]
-    assert room.projects.asked == 0
+    # From now on nobody has to be asked about an own project.
+    del room.projects.projects[reseller.project]
+    added = room.add_devices(reseller.call(), project_id=reseller.project, hardware_ids=["082020"])
+    assert added["summary"] == {"added": 1}
     for type_name, state in (("project_changed", "archived"), ("project_deleted", "closed")):
         tell(type_name, **data, state=state)
         error = refusal(room.add_devices, reseller.call(), project_id=reseller.project, hardware_ids=["082021"])
@@ -173,3 +176,47 @@ def test_dates_of_warranty_and_service() -> None:
 def test_the_seeds_devices_are_there(room: Room, reseller: Company) -> None:
     listed = room.list_order_devices(reseller.call(), number=ORDER)
     assert {item["hardware_id"]: item["type"] for item in listed["items"]} == SEED
+
+
+def test_a_project_closes_for_its_deletion_only_without_devices(room: Room, reseller: Company) -> None:
+    def close() -> dict[str, Any]:
+        answer: dict[str, Any] = room.close_project(reseller.call(), project_id=reseller.project)
+        return answer
+
+    def add() -> dict[str, Any]:
+        answer = room.add_devices(reseller.call(), project_id=reseller.project, hardware_ids=["082020"])
+        item: dict[str, Any] = answer["items"][0]
+        return item
+
+    device_id = add()["device_id"]
+    assert close() == {"devices": 1}
+    room.delete_device(reseller.call(), device_id=device_id)
+    assert close() == {"devices": 0}
+    assert refusal(add).code == "devices.project_closed"
+    # A late event of before does not open it again.
+    data = {"project_id": reseller.project, "name": "Renamed", "state": "open"}
+    told = event("project_changed", subject=reseller.project, companyid=reseller.id, data=data)
+    room.database.write(lambda unit: commands.apply_project_events(unit, [told]))
+    assert refusal(add).code == "devices.project_closed"
+    room.reopen_project(reseller.call(), project_id=reseller.project)
+    assert add()["result"] == "added"
+    other = room.company()
+    assert refusal(room.close_project, other.call(), project_id=reseller.project).status == 404
+
+
+def test_deleting_and_adding_at_once_leave_no_device_in_a_closed_project(room: Room, reseller: Company) -> None:
+    def race(part: int) -> str:
+        try:
+            if part == 0:
+                return f"closed with {room.close_project(reseller.call(), project_id=reseller.project)['devices']}"
+            request = {"project_id": reseller.project, "hardware_ids": [list(SEED)[part - 1]]}
+            return str(room.add_devices(reseller.call(), **request)["items"][0]["result"])
+        except ServiceError as error:
+            return error.code
+
+    with ThreadPoolExecutor(5) as pool:
+        results = list(pool.map(race, range(5)))
+    added = results.count("added")
+    assert added + results.count("devices.project_closed") == 4
+    # Either it was empty when it closed and stays empty, or it stayed open.
+    assert (added == 0) or results[0] != "closed with 0"

@@ -135,7 +135,7 @@ def test_a_deleted_device_is_gone_for_the_company_and_can_be_added_again(
 def test_a_guest_comments_but_neither_moves_nor_deletes(
     room: Room, reseller: Company, customer: Company, device_id: str
 ) -> None:
-    room.projects.rights.add((reseller.project, customer.id))
+    room.projects.let(reseller.project, customer.id)
     guest = customer.call
     assert room.update_device(guest(), device_id=device_id, comment="Serviced")["foreign"] is True
     assert [event["companyid"] for event in room.events()] == [reseller.id]
@@ -157,7 +157,7 @@ def test_staff_see_every_device_and_change_none(room: Room, device_id: str) -> N
 
 
 def test_devices_move_between_own_projects_with_a_result_each(room: Room, reseller: Company, device_id: str) -> None:
-    second = room.projects.create(reseller.id, "Second")
+    second = room.projects.add(reseller.id, "Second")
     other = room.add_devices(reseller.call(), project_id=second, hardware_ids=["082021"])["items"][0]["device_id"]
     room.clear_events()
     request = {"device_ids": [device_id, other, device_id, new_id()], "project_id": second}
@@ -184,7 +184,7 @@ def test_devices_of_an_absorbed_company_are_own_ones(room: Room, reseller: Compa
 
 
 def test_a_project_token_sees_its_project_only(room: Room, reseller: Company, device_id: str) -> None:
-    second = room.projects.create(reseller.id, "Second")
+    second = room.projects.add(reseller.id, "Second")
     room.add_devices(reseller.call(), project_id=second, hardware_ids=["082021"])
     call = reseller.call()
     call = type(call)(claims={**call.claims, "project": second}, token=call.token)

@@ -30,6 +30,7 @@ def upgrade() -> None:
         sa.Column("company_id", sa.String(36), nullable=False),
         sa.Column("name", sa.String(64), nullable=False),
         sa.Column("state", sa.String(8), nullable=False),
+        sa.Column("closing", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_projects"),
         sa.UniqueConstraint("id", "company_id", name="uq_projects_id_company_id"),
         sa.CheckConstraint("state IN ('open', 'archived', 'closed')", name="ck_projects_state_known"),
