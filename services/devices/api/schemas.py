@@ -1,75 +1,18 @@
-"""The published contract of devices: schemas, error codes, events, and the client other rooms use.
+"""Requests and answers of devices.
 
-All that another room may import from here. Words of this contract: `device_id` is one company's record of a device;
-the thing itself is its `hardware_id`, answered in one spelling and accepted in all of DEV-3.
+Words: `device_id` is one company's record of a device; the thing itself is its `hardware_id`, answered in one spelling
+and accepted in all of DEV-3.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from marshmallow import ValidationError, fields, validate, validates_schema
 
-from services.chassis.context import Call
 from services.chassis.fields import AnswerSchema, EmptyAnswer, Flag, Id, ListRequest, RequestSchema, Text
-from services.devices.domain.hardware_ids import (
-    MAXIMUM_AT_ONCE,
-    MalformedIdError,
-    MalformedOrderNumberError,
-    canonical_hardware_id,
-    canonical_order_number,
-)
-
-__all__ = [
-    "ERRORS",
-    "EVENTS",
-    "MAXIMUM_AT_ONCE",
-    "DevicesClient",
-    "MalformedIdError",
-    "MalformedOrderNumberError",
-    "canonical_hardware_id",
-    "canonical_order_number",
-]
-
-ERRORS: Final[dict[str, str]] = {
-    "devices.already_in_company": "The company has this device already; delete it from its project first, or move it.",
-    "devices.already_imported": "The old license manager's data of this device was imported before; it is final.",
-    "devices.not_found": "The device is not in the vendor's production data; contact your administrator.",
-    "devices.in_other_company": "Another company has this device too; it may be added, which needs an explicit yes "
-    "and gives access to all its current licenses.",
-    "devices.several_users": "The device has old licenses of several users; do not import it unless you own it.",
-    "devices.malformed_id": "The text is no hardware id; write a MAC address or an IPEI as on the label.",
-    "devices.repeated_in_request": "The device stands earlier in the same request; this line is not needed.",
-    "devices.too_many": "More devices were given than one request may hold; `count` and `limit` tell; split them.",
-    "devices.range_invalid": "The two addresses make no range; give the first and the last MAC address of it.",
-    "devices.order_not_found": "No devices are known under this order number; compare it with the shipping papers.",
-    "devices.malformed_order_number": "The text cannot be an order number; write it as on the shipping papers.",
-    "devices.device_not_found": "There is no such device in your company's projects.",
-    "devices.project_closed": "The project is archived or being deleted and takes no devices; choose another one.",
-    "devices.power_needed": "Your rights in this project do not include this action; ask a user of the company it "
-    "belongs to.",
-    "devices.already_in_project": "The device is in this project already; choose another project.",
-    "devices.marked_rma": "The device carries the RMA mark: it takes no licenses and gets no files; only staff take it "
-    "off.",
-    "devices.stale": "The device was changed since it was read; read it again and repeat the change.",
-    "devices.throttled": "Too many devices of others were looked up in the last hour; wait as long as said.",
-    "devices.order_changed": "The order is registered with other devices; correct the number or the list.",
-    "devices.in_other_order": "A device is registered under another order; correct the list.",
-}
-
-EVENTS: Final[dict[str, str]] = {
-    "device_added": "A device was added to a project; one to the company that has it now.",
-    "device_added_elsewhere": "Another company added a device that this company has too; never says who.",
-    "device_moved": "A device went to another project of the same company.",
-    "device_changed": "A comment of a device was changed.",
-    "device_deleted": "A device was taken out of the company; its licenses stay with it.",
-    "device_marked_rma": "Staff set the RMA mark: no new licenses and no files any more.",
-    "device_unmarked_rma": "Staff took the RMA mark off.",
-    "warranty_checked": "A user looked up the warranty of a device.",
-    "warranty_checked_elsewhere": "Somebody looked up the warranty of a device this company has; never says who.",
-    "production_registered": "Staff registered a built device under an order.",
-}
+from services.devices.domain.hardware_ids import MAXIMUM_AT_ONCE
 
 WARNINGS: Final = ("devices.in_other_company", "devices.several_users")
 SORTS: Final = ("hardware_id", "-hardware_id", "type", "-type", "added_at", "-added_at", "comment", "-comment")
@@ -336,40 +279,6 @@ class FindDevicesAnswer(AnswerSchema):
     """All records of a device that the caller may see."""
 
     items = fields.List(fields.Nested(DeviceFacts))
-
-
-class DevicesClient(Protocol):
-    """What other rooms can ask of devices; every answer is the dictionary of the schema named."""
-
-    def add_devices(self, call: Call, **request: Any) -> dict[str, Any]:
-        """Add devices to a project: `AddDevicesRequest` to `AddDevicesAnswer`."""
-
-    def list_devices(self, call: Call, **request: Any) -> dict[str, Any]:
-        """List devices: `ListDevicesRequest` to `DeviceList`."""
-
-    def get_device(self, call: Call, *, device_id: str) -> dict[str, Any]:
-        """Show a device: `DeviceRequest` to `DeviceWithActions`."""
-
-    def get_device_facts(self, call: Call, *, device_id: str) -> dict[str, Any]:
-        """Tell what licensing needs to know: `DeviceRequest` to `DeviceFacts`; 404 `devices.device_not_found`."""
-
-    def find_device(self, call: Call, *, hardware_id: str) -> dict[str, Any]:
-        """Find the caller's company's record of a device: `HardwareRequest` to `DeviceFacts`; 404 without one."""
-
-    def find_devices(self, call: Call, *, hardware_id: str) -> dict[str, Any]:
-        """Find all records of a device that the caller may see: `HardwareRequest` to `FindDevicesAnswer`."""
-
-    def register_production(self, call: Call, **request: Any) -> dict[str, Any]:
-        """Register the devices of an order (staff): `RegisterProductionRequest` to `OrderDevices`."""
-
-    def close_project(self, call: Call, *, project_id: str) -> dict[str, Any]:
-        """Close a project for its deletion unless it has devices: `ProjectRequest` to `ClosedProject`."""
-
-    def reopen_project(self, call: Call, *, project_id: str) -> dict[str, Any]:
-        """Open a project again whose deletion was refused elsewhere: `ProjectRequest` to an empty answer."""
-
-    def check_warranty(self, call: Call, *, hardware_id: str) -> dict[str, Any]:
-        """Tell type, warranty and RMA mark of any device: `HardwareRequest` to `WarrantyAnswer`."""
 
 
 # Answers without a schema of their own, named so that a route can refer to them.

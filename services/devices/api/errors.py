@@ -1,0 +1,31 @@
+"""Error codes of devices: what each means and what to do. Append-only."""
+
+from __future__ import annotations
+
+from typing import Final
+
+ERRORS: Final[dict[str, str]] = {
+    "devices.already_in_company": "The company has this device already; delete it from its project first, or move it.",
+    "devices.already_imported": "The old license manager's data of this device was imported before; it is final.",
+    "devices.not_found": "The device is not in the vendor's production data; contact your administrator.",
+    "devices.in_other_company": "Another company has this device too; it may be added, which needs an explicit yes "
+    "and gives access to all its current licenses.",
+    "devices.several_users": "The device has old licenses of several users; do not import it unless you own it.",
+    "devices.malformed_id": "The text is no hardware id; write a MAC address or an IPEI as on the label.",
+    "devices.repeated_in_request": "The device stands earlier in the same request; this line is not needed.",
+    "devices.too_many": "More devices were given than one request may hold; `count` and `limit` tell; split them.",
+    "devices.range_invalid": "The two addresses make no range; give the first and the last MAC address of it.",
+    "devices.order_not_found": "No devices are known under this order number; compare it with the shipping papers.",
+    "devices.malformed_order_number": "The text cannot be an order number; write it as on the shipping papers.",
+    "devices.device_not_found": "There is no such device in your company's projects.",
+    "devices.project_closed": "The project is archived or being deleted and takes no devices; choose another one.",
+    "devices.power_needed": "Your rights in this project do not include this action; ask a user of the company it "
+    "belongs to.",
+    "devices.already_in_project": "The device is in this project already; choose another project.",
+    "devices.marked_rma": "The device carries the RMA mark: it takes no licenses and gets no files; only staff take it "
+    "off.",
+    "devices.stale": "The device was changed since it was read; read it again and repeat the change.",
+    "devices.throttled": "Too many devices of others were looked up in the last hour; wait as long as said.",
+    "devices.order_changed": "The order is registered with other devices; correct the number or the list.",
+    "devices.in_other_order": "A device is registered under another order; correct the list.",
+}
