@@ -47,11 +47,14 @@ def assign_licenses(
         access.own_projects(call, database, projects, request["sources"])
     assignment = _Assignment(actor, device, catalogue, new, request["sources"])
     try:
-        return run(database, call, "assign_licenses", request, assignment)
+        answer = run(database, call, "assign_licenses", request, assignment)
     except UnknownProjectError:
         # Nothing was changed: the device moved into a project that was never heard of here.
         access.know_project(call, database, projects, device.project_id)
-        return run(database, call, "assign_licenses", request, assignment)
+        answer = run(database, call, "assign_licenses", request, assignment)
+    if request["dry_run"]:
+        return {**answer, "licenses": [{**line, "id": None} for line in answer["licenses"]]}
+    return answer
 
 
 def device_type_of(catalogue: Catalogue, model: str) -> DeviceType:
