@@ -68,7 +68,7 @@ class World:
         """Return how many registrations the devices hold."""
         total = 0
         for device in self.devices:
-            lines = self.admin.get(f"/v1/devices/{device}/licenses").expect(200)["licenses"]
+            lines = self.admin.get(f"/v1/devices/{device}/licenses").expect(200)["items"]
             total += sum(line["quantity"] for line in lines if line["license_type"] == "registrations7")
         return total
 

@@ -53,10 +53,10 @@ class Installation:
         }
         self.folder.mkdir(parents=True, exist_ok=True)
         module = {"embedded": "deploy.run", "fleet": "deploy.fleet"}[self.kind]
-        log = (self.folder.parent / f"{self.kind}.log").open("ab")
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", module], cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
-        )
+        with (self.folder.parent / f"{self.kind}.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", module], cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
+            )
         self.wait_ready(seconds)
         demo = self.folder / "demo.json"
         self.demo = json.loads(demo.read_text()) if demo.exists() else {}

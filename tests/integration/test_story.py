@@ -5,6 +5,7 @@ The tests of this module are steps of one story and run in order; each installat
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from tests.integration.http_client import Person, eventually, mailed_token
 from tests.integration.installation import ROOT, Installation
@@ -57,25 +59,33 @@ class Story:
         items = self.user.get("/v1/balance").expect(200)["items"]
         return {item["license_type"]: item["quantity"] for item in items if item["quantity"]}
 
+    def return_from_device(self, xml: bytes) -> requests.Response:
+        """Deliver a return as the device does, with the portal account by HTTP Basic."""
+        return requests.put(
+            f"{self.installation.base}/device/v1/{IP800}/license-return",
+            data=xml,
+            headers={"Content-Type": "application/xml"},
+            auth=(self.address, PASSWORD),
+            timeout=30,
+        )
+
     def device_client(self, *arguments: str, hardware_id: str = IP800, check: int | None = 0) -> subprocess.CompletedProcess[str]:
         """Run the device's command line in the device's own folder."""
-        state = self.folder / hardware_id
-        command = [sys.executable, "-m", "clients.device", "--folder", str(state), *arguments]
-        result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, env=self.device_environment())
+        command = [sys.executable, "-m", "clients.device.cli", *arguments]
+        result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, env=self.device_environment(hardware_id))
         if check is not None:
             assert result.returncode == check, f"{arguments}: {result.returncode}\n{result.stdout}\n{result.stderr}"
         return result
 
-    def device_environment(self) -> dict[str, str]:
+    def device_environment(self, hardware_id: str) -> dict[str, str]:
         """Return the environment of the device's command line: its password is not on the command line."""
-        import os
-
         return {
             **os.environ,
             "PYTHONWARNINGS": "ignore",
-            "TESSERA_URL": self.installation.base,
-            "TESSERA_LOGIN": self.address,
-            "TESSERA_PASSWORD": PASSWORD,
+            "TESSERA_DEVICE_STATE": str(self.folder / hardware_id),
+            "TESSERA_DEVICE_PORTAL": self.installation.base,
+            "TESSERA_DEVICE_LOGIN": self.address,
+            "TESSERA_DEVICE_PASSWORD": PASSWORD,
         }
 
 
@@ -104,7 +114,7 @@ def test_a_new_user_registers_opens_the_link_and_logs_in(story: Story) -> None:
     story.user.post("/v1/sessions", login).refused(401, "accounts.login_failed")
     token = mailed_token(story.installation.mail_folder, story.address, "activate")
     story.user.post("/v1/registrations/confirmations", {"token": token}).expect(204)
-    story.user.post("/v1/registrations/confirmations", {"token": token}).expect(409)
+    story.user.post("/v1/registrations/confirmations", {"token": token}).refused(404, "accounts.link_invalid")
     story.user.login(story.address, PASSWORD)
     assert story.user.company is None
     assert story.user.tokens["user"]["forename"] == "Ada"
@@ -219,7 +229,7 @@ def test_options_are_asked_and_the_rules_hold(story: Story) -> None:
         story.user.send("DELETE", f"{path}/{line['id']}").expect(204)
     assert story.balance() == before
     assign(("pbx7-100", 1), ("voicemail7-100", 1), ("registrations7", 40)).expect(201)
-    story.lines = {line["license_type"]: line for line in story.user.get(path).expect(200)["licenses"]}
+    story.lines = {line["license_type"]: line for line in story.user.get(path).expect(200)["items"]}
     assert story.lines["registrations7"]["quantity"] == 40
     phone = f"/v1/devices/{story.devices[IP110]}/licenses"
     refused = story.user.post(phone, {"licenses": [{"license_type": "registrations7", "quantity": 1}]})
@@ -254,7 +264,7 @@ def test_the_second_device_gets_its_ports(story: Story) -> None:
 
 
 def test_the_device_gets_its_certificate_and_verifies_its_file_offline(story: Story) -> None:
-    story.device_client("keygen", "--hardware-id", IP800)
+    story.device_client("keygen", IP800)
     story.device_client("request-certificate")
     certificates = story.user.get(f"/v1/devices/{story.devices[IP800]}/certificates").expect(200)["items"]
     assert len(certificates) == 1
@@ -276,7 +286,7 @@ def test_files_that_are_not_for_this_device_are_refused_each_with_its_own_messag
     file = story.folder / "file.xml"
     file.write_bytes(story.encrypted)
     story.device_client("verify", str(file))
-    story.device_client("keygen", "--hardware-id", IP302, hardware_id=IP302)
+    story.device_client("keygen", IP302, hardware_id=IP302)
     story.device_client("request-certificate", hardware_id=IP302)
     other = story.device_client("verify", str(file), hardware_id=IP302, check=None)
     changed = bytearray(story.encrypted)
@@ -293,9 +303,21 @@ def test_files_that_are_not_for_this_device_are_refused_each_with_its_own_messag
 
 
 def test_the_return_credits_once_and_answers_the_same(story: Story) -> None:
-    receipt = story.device_client("return").stdout
+    signed = story.folder / "return.xml"
+    story.device_client("return", "--out", str(signed))
+    first = story.return_from_device(signed.read_bytes())
+    assert first.status_code == 201, first.text
+    assert [(line["license_type"], line["quantity"]) for line in first.json()["returned"]] == [("port8", 20)]
     assert story.balance() == {"registrations7": 20, "port8": 20}
-    assert story.device_client("return", "--again").stdout == receipt
+    again = story.return_from_device(signed.read_bytes())
+    assert (again.status_code, again.json()) == (201, first.json())
+    uploaded = story.user.session.post(
+        f"{story.installation.base}/v1/license-returns",
+        data=signed.read_bytes(),
+        headers={"Content-Type": "application/xml"},
+        timeout=30,
+    )
+    assert (uploaded.status_code, uploaded.json()) == (201, first.json())
     assert story.balance() == {"registrations7": 20, "port8": 20}
     old = story.folder / "old.xml"
     old.write_bytes(story.encrypted)

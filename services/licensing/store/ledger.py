@@ -134,16 +134,22 @@ def post(
     lines = _netted(entries)
     _check_sum(lines)
     connection = unit.connection
-    credit = _CREDIT[connection.dialect.name]
-    for pool_id, group in groupby(lines, key=attrgetter("pool_id")):
-        gains = []
-        for line in group:
-            if line.quantity > 0:
-                gains.append({"pool_id": pool_id, "license_type": line.license_type, "n": line.quantity})
-            else:
-                _debit(connection, line)
-        if gains:
-            connection.execute(credit, gains)
+    changed: list[Entry] = []
+    try:
+        for _, group in groupby(lines, key=attrgetter("pool_id")):
+            of_pool = list(group)
+            for line in of_pool:
+                if line.quantity < 0:
+                    _debit(connection, line)
+                    changed.append(line)
+            gains = [line for line in of_pool if line.quantity > 0]
+            _credit(connection, gains)
+            changed += gains
+    except ShortError:
+        # The caller goes on in this transaction, to say what is missing: it must see the balances as they were.
+        for line in reversed(changed):
+            _put_back(connection, line)
+        raise
     connection.execute(
         _INSERT_TRANSFER,
         {
@@ -216,6 +222,20 @@ def _check_sum(lines: Sequence[Entry]) -> None:
     wrong = {license_type: total for license_type, total in sums.items() if total}
     if wrong or not lines:
         raise ValueError(f"The lines of a transfer must sum to zero per license type, but give {wrong or 'no line'}.")
+
+
+def _credit(connection: Connection, lines: Sequence[Entry]) -> None:
+    if lines:
+        values = [{"pool_id": line.pool_id, "license_type": line.license_type, "n": line.quantity} for line in lines]
+        connection.execute(_CREDIT[connection.dialect.name], values)
+
+
+def _put_back(connection: Connection, line: Entry) -> None:
+    connection.execute(
+        sa.update(Balance)
+        .where(Balance.pool_id == line.pool_id, Balance.license_type == line.license_type)
+        .values(n=Balance.n - line.quantity)
+    )
 
 
 def _debit(connection: Connection, line: Entry) -> None:
