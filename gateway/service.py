@@ -9,8 +9,6 @@ from typing import Any
 import eventlet
 import structlog
 from nameko.extensions import DependencyProvider
-from services.chassis.broadcast import Broadcast
-from services.chassis.providers import SETTINGS_KEY
 
 from gateway.admission import Admission
 from gateway.authentication import Authentication
@@ -26,9 +24,11 @@ from gateway.router import Router
 from gateway.routes import ROWS
 from gateway.row import Reply
 from services.chassis import tokens
+from services.chassis.broadcast import Broadcast
 from services.chassis.context import Call
 from services.chassis.errors import not_found, unavailable
 from services.chassis.outbox import Event
+from services.chassis.providers import SETTINGS_KEY
 from services.chassis.rpc import Client
 from services.chassis.settings import Settings
 

@@ -90,7 +90,7 @@ def test_a_request_sent_byte_by_byte_is_given_up_in_total_time(quick: Gateway) -
     started = time.monotonic()
     with quick.connect() as sock:
         try:
-            for byte in (GET + b"X-Slow: " + b"a" * 100):
+            for byte in GET + b"X-Slow: " + b"a" * 100:
                 sock.sendall(bytes([byte]))
                 eventlet.sleep(0.05)
                 if time.monotonic() - started > 4:

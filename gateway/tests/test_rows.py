@@ -108,13 +108,13 @@ def wrong_types(row: Row) -> Iterator[tuple[str, Any]]:
         if not field.allow_none:
             yield name, None
         if isinstance(field, fields.Integer):
-            yield from ((name, value) for value in ("1", 1.5, True, 10**12, -(10**12)))
+            yield from ((name, number) for number in ("1", 1.5, True, 10**12, -(10**12)))
         if isinstance(field, fields.Boolean):
-            yield from ((name, value) for value in ("true", 1, 0))
+            yield from ((name, word) for word in ("true", 1, 0))
         if isinstance(field, fields.String):
-            yield from ((name, value) for value in (1, True, ["a"]))
+            yield from ((name, text) for text in (1, True, ["a"]))
         if isinstance(field, fields.List):
-            yield from ((name, value) for value in ("a", [[]], [None]))
+            yield from ((name, items) for items in ("a", [[]], [None]))
 
 
 @pytest.mark.parametrize("row", JSON_WRITES, ids=name_of)

@@ -92,7 +92,7 @@ def test_a_locked_user_and_an_ended_session_are_out_at_once(gateway: Gateway, ro
 
 @pytest.mark.parametrize("row", CLOSED, ids=name_of)
 def test_a_right_is_checked_before_the_body(gateway: Gateway, row: Row) -> None:
-    nobody = {"company": None, "companies": [], "role": None}
+    nobody: dict[str, Any] = {"company": None, "companies": [], "role": None}
     expected: dict[Right, list[tuple[dict[str, Any], str | None]]] = {
         Right.LOGIN: [(nobody, None)],
         Right.COMPANY: [
