@@ -28,13 +28,13 @@ class Readiness:
     Args:
         rooms: calls the rooms.
         authentication: knows whether the revocations are loaded.
-        demo_file: file that must be there, None when no demo world is wanted.
+        pending: file that is there while the demo world is being made.
     """
 
-    def __init__(self, rooms: Rooms, authentication: Authentication, demo_file: Path | None) -> None:
+    def __init__(self, rooms: Rooms, authentication: Authentication, pending: Path) -> None:
         self._rooms = rooms
         self._authentication = authentication
-        self._demo_file = demo_file
+        self._pending = pending
         self._seen: dict[str, float] = {}
 
     def run(self) -> None:
@@ -54,7 +54,7 @@ class Readiness:
         lost = [room for room in ROOMS if now - self._seen.get(room, -GRACE_SECONDS) >= GRACE_SECONDS]
         if not self._authentication.is_ready:
             lost.append("revocations")
-        if self._demo_file is not None and not self._demo_file.exists():
+        if self._pending.exists():
             lost.append("demo")
         return lost
 

@@ -72,8 +72,8 @@ class Door(DependencyProvider):
         self._broadcast = Broadcast(
             settings.amqp_uri, "accounts", self._on_accounts_events, self.authentication.load_revocations
         )
-        demo_file = settings.data_dir / "demo.json" if settings.demo else None
-        self.readiness = Readiness(rooms, self.authentication, demo_file)
+        # There from the first start on until the demo world is made; nobody else writes or removes it.
+        self.readiness = Readiness(rooms, self.authentication, settings.data_dir / "demo.pending")
         self._metrics = Metrics()
         self._admission = Admission()
         table = {**pages(all_codes()), "/readyz": self._readyz}
