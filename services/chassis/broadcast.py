@@ -46,8 +46,8 @@ class Broadcast:
         self._position: int | None = None
         self._waiting = LightQueue()
         self._listener = Listener(uri, on_connect=self._on_connect)
-        name = f"evt-{source}-cache-{uuid.uuid4()}"
-        queue = wire.temporary_queue(name, wire.events_exchange(source), "#", ttl_seconds=60)
+        self.queue_name = f"evt-{source}-cache-{uuid.uuid4()}"
+        queue = wire.temporary_queue(self.queue_name, wire.events_exchange(source), "#", ttl_seconds=60)
         self._listener.add(Subscription(queue, self._waiting.put, prefetch=0, no_ack=True))
         self._thread: Any = None
 

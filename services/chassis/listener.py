@@ -249,12 +249,12 @@ def declare_dead_letters(channel: Any) -> None:
     dead = Queue(wire.DEAD_QUEUE, durable=True, queue_arguments=quorum)(channel)
     dead.queue_declare()
     for reason in ("rejected", "delivery_limit", "maxlen"):
-        dead.bind_to(exchange, arguments={"x-match": "all", "x-first-death-reason": reason})
+        dead.bind_to(exchange, arguments={"x-match": "all-with-x", "x-first-death-reason": reason})
     expired = Queue(
         wire.EXPIRED_QUEUE, durable=True, queue_arguments={"x-message-ttl": 3_600_000, "x-max-length": 1_000}
     )(channel)
     expired.queue_declare()
-    expired.bind_to(exchange, arguments={"x-match": "all", "x-first-death-reason": "expired"})
+    expired.bind_to(exchange, arguments={"x-match": "all-with-x", "x-first-death-reason": "expired"})
 
 
 def _quietly(work: Callable[[], Any]) -> None:
