@@ -17,7 +17,7 @@ EXIT_CODES: Final[dict[str, tuple[int, str]]] = {
     "old_counter": (13, "The file is older than one that was installed before; download the current one."),
     "unknown_key": (14, "The file is signed with a key that is not among the published ones; update the keys."),
     "expired": (15, "The test license in the file has expired; it can no longer be installed."),
-    "unreadable": (16, "The file cannot be decrypted with this device's key: changed, or made for another key."),
+    "unreadable": (16, "The file is encrypted to another key than this device's; fetch it again."),
     "not_ready": (20, "The device's folder lacks what is needed first, such as a key or a certificate."),
     "exists": (21, "There is something already that would be overwritten."),
     "bad_certificate": (22, "The certificate is not for this device and its key, or its issuers do not fit."),

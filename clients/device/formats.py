@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from xml.etree.ElementTree import ParseError
 
 from cryptography.exceptions import InvalidSignature, InvalidTag
-from cryptography.hazmat.primitives import hashes, hpke
+from cryptography.hazmat.primitives import hashes, hpke, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from defusedxml import ElementTree
@@ -23,7 +23,7 @@ MAX_FILE_BYTES = 65_536
 _SUITE_NAME = "DHKEM-P256-HKDF-SHA256/HKDF-SHA256/AES-256-GCM"
 _SUITE = hpke.Suite(hpke.KEM.P256, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
 _P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
-_ENVELOPE = ("company", "device", "serial", "key", "suite", "content")
+_ENVELOPE = ("company", "device", "serial", "key", "suite", "recipient", "content")
 _HEADERS = (
     "format",
     "algorithm",
@@ -105,13 +105,13 @@ def open_license_file(
     if form == "encrypted":
         if device_key is None:
             raise DeviceError("unreadable", "The file is encrypted and this device has no key yet.")
+        if values["recipient"] != key_name(device_key.public_key()):
+            raise DeviceError("unreadable", "The file is encrypted to another key than this device's present one.")
         info = f"TESSERA LICENSE FILE HPKE|1|{company}|{device}|{serial}|{key}".encode()
         try:
             content = _SUITE.decrypt(content, device_key, info)
         except (InvalidTag, ValueError) as error:
-            raise DeviceError(
-                "unreadable", "The file cannot be decrypted: it was changed, or it was made for another key."
-            ) from error
+            raise DeviceError("changed", "The file was changed: it cannot be decrypted.") from error
     file = read_signed(content, keys[key])
     if (file.form, file.company, file.device, file.serial, file.key) != (form, company, device, serial, key):
         raise DeviceError("changed", "The file was changed: its envelope says something else than its signed content.")
@@ -169,6 +169,13 @@ def read_signed(content: bytes, key: ec.EllipticCurvePublicKey) -> LicenseFile:
         licenses,
         content,
     )
+
+
+def key_name(device_key: ec.EllipticCurvePublicKey) -> str:
+    """Return the name of a device key in envelopes: the first 32 hexadecimal digits of the SHA-256 of its DER."""
+    digest = hashes.Hash(hashes.SHA256())
+    digest.update(device_key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo))
+    return digest.finalize().hex()[:32]
 
 
 def write_return(
@@ -263,6 +270,8 @@ def _read_envelope(data: bytes) -> tuple[str, dict[str, str]]:
     suite = _SUITE_NAME if form == "encrypted" else "none"
     rows = [f" <{name}>{suite if name == 'suite' else values[name]}</{name}>" for name in _ENVELOPE]
     head = f'<?xml version="1.0" encoding="UTF-8"?>\n<license-file format="1" form="{form}">\n'
+    if form == "plain" and values["recipient"] != "none":
+        raise DeviceError("changed", "The file was changed: a plain file names a device key.")
     # A license file has one written form: comparing with it finds every change that XML itself would forgive.
     if (head + "\n".join(rows) + "\n</license-file>\n").encode() != data:
         raise DeviceError("changed", "The file was changed: its envelope is not written as it was issued.")

@@ -37,7 +37,7 @@ class State:
         """Keep other processes out while the device changes its state."""
         if not self.folder.is_dir():
             raise DeviceError("not_ready", f"There is no device folder {self.folder}; run keygen first.")
-        with open(self.folder / ".lock", "w") as lock:
+        with (self.folder / ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 

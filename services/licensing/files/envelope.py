@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from services.licensing.files.errors import FormatError
@@ -18,19 +20,27 @@ from services.licensing.files.payload import FORMAT, Payload, decode
 from services.licensing.files.signing import SIGNATURE_BYTES, SUITE, seal, unseal, verify
 from services.licensing.files.xml import read_envelope
 
-_FIELDS = ("company", "device", "serial", "key", "suite", "content")
+_FIELDS = ("company", "device", "serial", "key", "suite", "recipient", "content")
+_NOBODY = "none"
 
 
 @dataclass(frozen=True, slots=True)
 class SignedFile:
-    """An envelope as it is read, before anything in it is believed."""
+    """An envelope as it is read, before anything in it is believed; `recipient` names the device key it is for."""
 
     form: str
     company: str
     device: str
     serial: str
     key: str
+    recipient: str
     content: bytes
+
+
+def key_name(device_key: ec.EllipticCurvePublicKey) -> str:
+    """Return the name of a device key: the first 32 hexadecimal digits of the SHA-256 of its DER."""
+    der = device_key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(der).hexdigest()[:32]
 
 
 def hpke_info(company: str, device: str, serial: str, key: str) -> bytes:
@@ -51,14 +61,15 @@ def wrap(payload: Payload, payload_bytes: bytes, signature: bytes, device_key: e
     if device_key is not None:
         info = hpke_info(payload.company, payload.device, payload.serial, payload.key)
         content = seal(device_key, content, info)
-    form = "plain" if device_key is None else "encrypted"
-    return write(SignedFile(form, payload.company, payload.device, payload.serial, payload.key, content))
+    form, recipient = ("plain", _NOBODY) if device_key is None else ("encrypted", key_name(device_key))
+    return write(SignedFile(form, payload.company, payload.device, payload.serial, payload.key, recipient, content))
 
 
 def write(file: SignedFile) -> str:
     """Write the envelope in its one form."""
     suite = SUITE if file.form == "encrypted" else "none"
-    values = (file.company, file.device, file.serial, file.key, suite, base64.b64encode(file.content).decode())
+    content = base64.b64encode(file.content).decode()
+    values = (file.company, file.device, file.serial, file.key, suite, file.recipient, content)
     rows = [f" <{name}>{value}</{name}>" for name, value in zip(_FIELDS, values, strict=True)]
     return "\n".join(
         [
@@ -83,9 +94,9 @@ def read(data: bytes) -> SignedFile:
         raise FormatError("malformed", "The document is not a license file of this format.")
     if envelope.attributes.get("format") != str(FORMAT) or form not in ("plain", "encrypted"):
         raise FormatError("malformed", "The license file has a format or form that is not known here.")
-    company, device, serial, key, _suite, content = (text for _, text in envelope.children)
-    file = SignedFile(form, company, device, serial, key, read_base64(content))
-    if write(file).encode() != data:
+    company, device, serial, key, _suite, recipient, content = (text for _, text in envelope.children)
+    file = SignedFile(form, company, device, serial, key, recipient, read_base64(content))
+    if write(file).encode() != data or (form == "plain" and recipient != _NOBODY):
         raise FormatError("changed", "The license file was changed: its envelope is not as it was issued.")
     return file
 
@@ -114,6 +125,8 @@ def open_file(
     if file.form == "encrypted":
         if device_key is None:
             raise FormatError("unreadable", "The file is encrypted; the device's key is needed to read it.")
+        if file.recipient != key_name(device_key.public_key()):
+            raise FormatError("unreadable", "The file is encrypted to another key than this device's.")
         content = unseal(device_key, content, hpke_info(file.company, file.device, file.serial, file.key))
     signature, signed = content[:SIGNATURE_BYTES], content[SIGNATURE_BYTES:]
     if not verify(keys[file.key], signature, signed):

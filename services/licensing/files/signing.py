@@ -33,7 +33,7 @@ def verify(public: ec.EllipticCurvePublicKey, signature: bytes, data: bytes, *, 
     """Tell whether a 64-byte signature over these bytes is by this key.
 
     Args:
-        one_form: refuse the twin with the large s; what devices sign is taken in both forms, as their libraries make it.
+        one_form: refuse the twin with the large s; what devices sign is taken in both forms.
     """
     if len(signature) != SIGNATURE_BYTES:
         return False
@@ -56,9 +56,9 @@ def unseal(private: ec.EllipticCurvePrivateKey, sealed: bytes, info: bytes) -> b
     """Decrypt what `seal` made for this key and this info.
 
     Raises:
-        FormatError: `unreadable` when key, info or any byte differ.
+        FormatError: `changed` when key, info or any byte differ.
     """
     try:
         return _SUITE.decrypt(sealed, private, info)
     except (InvalidTag, ValueError) as error:
-        raise FormatError("unreadable", "The content was changed, or it is for another device key.") from error
+        raise FormatError("changed", "The license file was changed: it cannot be decrypted.") from error
