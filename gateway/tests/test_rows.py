@@ -114,7 +114,7 @@ def wrong_types(row: Row) -> Iterator[tuple[str, Any]]:
         if isinstance(field, fields.String):
             yield from ((name, text) for text in (1, True, ["a"]))
         if isinstance(field, fields.List):
-            yield from ((name, items) for items in ("a", [[]], [None]))
+            yield from [(name, "a"), (name, [[]]), (name, [None])]
 
 
 @pytest.mark.parametrize("row", JSON_WRITES, ids=name_of)
