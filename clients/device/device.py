@@ -306,7 +306,7 @@ class Device:
     def _install_certificate(self, pem: bytes) -> x509.Certificate:
         try:
             chain = x509.load_pem_x509_certificates(pem)
-        except ValueError as error:
+        except (ValueError, x509.InvalidVersion) as error:
             raise DeviceError("bad_certificate", "The answer holds no PEM certificates.") from error
         leaf = chain[0]
         names = {"key.next.pem": self.state.key("key.next.pem"), "key.pem": self.state.key()}

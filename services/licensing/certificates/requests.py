@@ -35,7 +35,7 @@ def read_request(pem: str) -> ec.EllipticCurvePublicKey:
         key = request.public_key()
     except UnsupportedAlgorithm as error:
         raise FormatError("wrong_key", "The key in the request is of a kind that is not known here.") from error
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, x509.InvalidVersion) as error:
         raise FormatError("malformed", "The PEM block does not hold a certificate request.") from error
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
         raise FormatError("wrong_key", "The key in the request is not an elliptic curve key on P-256.")

@@ -94,7 +94,7 @@ def _check_signature(connection: Connection, given: DeviceReturn) -> None:
     try:
         certificate = x509.load_der_x509_certificate(given.certificate)
         serial = f"{certificate.serial_number:x}"
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion) as error:
         raise invalid("licensing.return_malformed", "The certificate in the return cannot be read.") from error
     row = certificates.get(connection, serial)
     if row is None or row.certificate is None or _der(row.certificate) != given.certificate:
