@@ -90,7 +90,8 @@ class Claim:
 
     def store_answer(self, connection: Connection, answer: dict[str, Any] | None) -> None:
         """Keep the answer for repetitions, sealed when it holds a secret."""
-        content = canonical(answer).encode()
+        # In the order it was made in, so that the repetition gets the same bytes.
+        content = json.dumps(answer, separators=(",", ":"), ensure_ascii=False, default=str).encode()
         if self.keystore is not None:
             content = self.keystore.seal(content, self._context())
         self._update(connection, answer=content)
