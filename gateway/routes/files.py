@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gateway import compose
 from gateway.row import Right, Row
+from services.chassis.fields import EmptyRequest
 from services.licensing.api import files as api
 
 XML, PEM_REQUEST, PEM_CHAIN = "application/xml", "application/x-pem-file", "application/pem-certificate-chain"
@@ -28,7 +29,7 @@ ROWS = (
     Row(
         "POST", "/v1/license-returns", "licensing", "return_licenses", Right.COMPANY,
         "Upload the return that a device made; the same bytes again get the same answer.",
-        request=api.ReturnLicensesRequest, answer=api.ReturnReceipt, status=201, dry_run=True, takes=XML, raw="xml",
+        request=api.ReturnLicensesRequest, answer=api.ReturnReceipt, status=201, takes=XML, raw="xml",
         errors=(
             "licensing.return_malformed", "licensing.return_untrusted", "licensing.return_bad_signature",
             "licensing.return_file_unknown", "licensing.already_returned", "licensing.not_returnable",
@@ -57,16 +58,16 @@ ROWS = (
     Row(
         "GET", "/v1/keys", "licensing", "signing_keys", Right.NONE,
         "The keys that license files are verified with, as a JWK set.",
-        answer=api.VerificationKeys, compose=compose.public_keys,
+        request=EmptyRequest, answer=api.VerificationKeys, compose=compose.public_keys,
     ),
     Row(
         "GET", "/v1/device-ca.pem", "licensing", "device_ca", Right.NONE,
         "The certificates of the device authority.",
-        gives=(PEM_CHAIN,), compose=compose.public_document,
+        request=EmptyRequest, gives=(PEM_CHAIN,), compose=compose.public_document,
     ),
     Row(
         "GET", "/v1/device-ca.crl", "licensing", "device_crl", Right.NONE,
         "The revocation list of the device authority (DER).",
-        gives=("application/pkix-crl",), compose=compose.public_document,
+        request=EmptyRequest, gives=("application/pkix-crl",), compose=compose.public_document,
     ),
 )  # fmt: skip

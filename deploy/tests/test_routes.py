@@ -1,0 +1,32 @@
+"""Rows of the gateway against the services as they are: no route leads nowhere, none checks by another schema."""
+
+from __future__ import annotations
+
+import inspect
+
+from nameko.extensions import ENTRYPOINT_EXTENSIONS_ATTR
+
+from deploy.rooms import ROOMS, service_class
+from gateway.routes import ROWS
+from gateway.row import Right
+from services.chassis.entrypoints import Rpc
+
+
+def procedures() -> dict[tuple[str, str], Rpc]:
+    """Return every RPC entrypoint by room and name."""
+    found = {}
+    for room in ROOMS:
+        for name, method in inspect.getmembers(service_class(room)):
+            for entrypoint in getattr(method, ENTRYPOINT_EXTENSIONS_ATTR, ()):
+                if isinstance(entrypoint, Rpc):
+                    found[room, name] = entrypoint
+    return found
+
+
+def test_every_route_leads_to_a_procedure_with_the_same_schema_and_openness() -> None:
+    found = procedures()
+    for row in ROWS:
+        procedure = found.get((row.service, row.rpc))
+        assert procedure is not None, f"{row.method} {row.path}: {row.service} has no {row.rpc}"
+        assert row.request is procedure.schema, f"{row.method} {row.path}: the schemas differ"
+        assert (row.right is Right.NONE) is procedure.public, f"{row.method} {row.path}: public here, but not there"
