@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from services.accounts import api, queries
-from services.accounts.commands import companies, registration, sessions, staff
+from services.accounts.commands import (
+    api_tokens,
+    companies,
+    company_users,
+    erasure,
+    me,
+    registration,
+    second_factor,
+    sessions,
+    staff,
+)
 from services.accounts.providers import KitProvider, MailLoop, SweepLoop
 from services.chassis.context import Call
 from services.chassis.entrypoints import rpc
@@ -150,6 +160,104 @@ class AccountsService:
         """
         return queries.get_me(self.database, call)
 
+    @rpc(api.UpdateMeRequest)
+    def update_me(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Change the caller's personal data (ACC-7).
+
+        Raises: accounts.scope_needed, accounts.user_not_found, accounts.stale.
+        Emits: user_changed.
+        """
+        return me.update_me(self.database, call, request)
+
+    @rpc(api.ChangePasswordRequest)
+    def change_password(self, call: Call, request: dict[str, Any]) -> None:
+        """Change the caller's password; all other sessions end (ACC-7).
+
+        Raises: accounts.scope_needed, accounts.password_wrong, accounts.password_too_common,
+            accounts.too_many_attempts.
+        Emits: password_changed, session_revoked.
+        """
+        me.change_password(self.database, call, request, self.kit)
+
+    @rpc(api.ChangeEmailRequest)
+    def change_email(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Send a link to a new address; the change waits for it (ACC-7).
+
+        Raises: accounts.scope_needed, accounts.password_wrong, accounts.email_unchanged, accounts.too_many_attempts.
+        """
+        return me.change_email(self.database, call, request, self.kit)
+
+    @rpc(api.ConfirmRequest, public=True)
+    def confirm_email(self, call: Call, request: dict[str, Any]) -> None:
+        """Make the address of a link the account's own (ACC-7).
+
+        Raises: accounts.link_invalid.
+        Emits: email_changed.
+        """
+        me.confirm_email(self.database, call, request, self.kit)
+
+    @rpc(api.PasswordRequest)
+    def erase_me(self, call: Call, request: dict[str, Any]) -> None:
+        """Erase the caller's account (ACC-12).
+
+        Raises: accounts.scope_needed, accounts.password_wrong, accounts.too_many_attempts, accounts.erasure_refused.
+        Emits: company_user_removed, user_erased.
+        """
+        erasure.erase_me(self.database, call, request, self.kit)
+
+    @rpc(EmptyRequest)
+    def list_api_tokens(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """List the caller's API tokens (ACC-11).
+
+        Raises: accounts.scope_needed.
+        """
+        return queries.list_api_tokens(self.database, call)
+
+    @rpc(api.CreateApiTokenRequest)
+    def create_api_token(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Make an API token; its secret is shown this once (ACC-11).
+
+        Raises: accounts.scope_needed, accounts.scope_refused, accounts.expiry_past.
+        Emits: api_token_created.
+        """
+        return api_tokens.create_api_token(self.database, call, request)
+
+    @rpc(api.TokenIdRequest)
+    def delete_api_token(self, call: Call, request: dict[str, Any]) -> None:
+        """Revoke an API token (ACC-11).
+
+        Raises: accounts.scope_needed, accounts.token_not_found.
+        Emits: api_token_revoked.
+        """
+        api_tokens.delete_api_token(self.database, call, request)
+
+    @rpc(EmptyRequest)
+    def create_otp(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Give the secret of a second factor (ACC-11).
+
+        Raises: accounts.scope_needed, accounts.otp_enabled.
+        """
+        return second_factor.create_otp(self.database, call, self.kit)
+
+    @rpc(api.OtpRequest)
+    def confirm_otp(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Switch the second factor on; answers the recovery codes (ACC-11).
+
+        Raises: accounts.scope_needed, accounts.otp_enabled, accounts.otp_not_started, accounts.otp_wrong,
+            accounts.too_many_attempts.
+        Emits: otp_enabled.
+        """
+        return second_factor.confirm_otp(self.database, call, request, self.kit)
+
+    @rpc(EmptyRequest)
+    def delete_otp(self, call: Call, request: dict[str, Any]) -> None:
+        """Switch the second factor off (ACC-11).
+
+        Raises: accounts.scope_needed, accounts.otp_not_enabled.
+        Emits: otp_disabled.
+        """
+        second_factor.delete_otp(self.database, call)
+
     @rpc(api.CreateCompanyRequest)
     def create_company(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Make a company with the caller as its first administrator (ACC-3, ACC-4).
@@ -183,6 +291,44 @@ class AccountsService:
         Raises: accounts.company_needed.
         """
         return queries.list_company_users(self.database, call, request)
+
+    @rpc(api.AddCompanyUserRequest)
+    def add_company_user(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Add a user by address, or invite (ACC-3).
+
+        Raises: accounts.company_needed, accounts.scope_needed, accounts.already_member, accounts.too_many_attempts.
+        Emits: company_user_added, company_user_invited.
+        """
+        return company_users.add_company_user(self.database, call, request, self.kit)
+
+    @rpc(api.UpdateCompanyUserRequest)
+    def update_company_user(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Change role or lock of a user in the company (ACC-4, ACC-5, ACC-8).
+
+        Raises: accounts.company_needed, accounts.admin_needed, accounts.scope_needed, accounts.user_not_found,
+            accounts.last_admin.
+        Emits: company_user_changed.
+        """
+        return company_users.update_company_user(self.database, call, request)
+
+    @rpc(api.CompanyUserRequest)
+    def remove_company_user(self, call: Call, request: dict[str, Any]) -> None:
+        """Take a user out of the company, or an invitation back (ACC-4).
+
+        Raises: accounts.company_needed, accounts.admin_needed, accounts.scope_needed, accounts.user_not_found,
+            accounts.last_admin.
+        Emits: company_user_removed.
+        """
+        company_users.remove_company_user(self.database, call, request)
+
+    @rpc(api.AcceptInvitationRequest)
+    def accept_invitation(self, call: Call, request: dict[str, Any]) -> None:
+        """Join the company of an invitation (ACC-3).
+
+        Raises: accounts.scope_needed, accounts.link_invalid, accounts.invitation_of_another.
+        Emits: company_user_added.
+        """
+        company_users.accept_invitation(self.database, call, request, self.kit)
 
     @rpc(api.SearchRequest)
     def list_companies_staff(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ ERRORS: Final[dict[str, str]] = {
     "accounts.company_needed": "The request needs a company; create one, accept an invitation or switch to one.",
     "accounts.company_not_found": "There is no such company among yours; refresh the session to see your companies.",
     "accounts.already_member": "The user belongs to this company already; change the role instead.",
+    "accounts.invitation_of_another": "The invitation went to another address; accept it with that account.",
     "accounts.last_admin": "The company would be left without an administrator; give another user the role first.",
     "accounts.admin_needed": "Only an administrator of the company may do this; ask one of them.",
     "accounts.staff_needed": "Only staff of the vendor may do this.",

@@ -3,10 +3,12 @@
 from typing import Any
 
 from services.accounts import otp
+from services.accounts.api import Actor
 from services.accounts.domain import ACCOUNT_LIMIT, ADDRESS_LIMIT, Limit, digest, password_problem
 from services.accounts.kit import Kit, common_passwords
-from services.accounts.store import companies, people, throttles
-from services.chassis.db import Unit
+from services.accounts.store import companies, people, sessions, throttles
+from services.chassis.context import Call
+from services.chassis.db import Database, Unit
 from services.chassis.errors import ServiceError, invalid, limited
 
 UNKNOWN_ADDRESS = "unknown"
@@ -67,6 +69,56 @@ def fits_otp(unit: Unit, kit: Kit, user: Any, code: str) -> bool:
     if step is not None:
         return people.take_otp_step(unit, user.id, step)
     return people.take_recovery_code(unit, user.id, digest(otp.normalized_recovery_code(code)))
+
+
+def end_other_sessions(unit: Unit, user_id: str, reason: str, *, but: str | None = None) -> None:
+    """End a person's sessions, each with its own revocation, so that those that stay are not touched.
+
+    Args:
+        unit: the running transaction.
+        user_id: whose sessions.
+        reason: `password` or another word for the history.
+        but: the session in use, which stays.
+    """
+    for session in sessions.end_all(unit, user_id, reason, but=but):
+        sessions.revoke(unit, "session", session.id)
+        unit.emit(
+            "session_revoked",
+            subject=user_id,
+            company_id=session.company_id,
+            actor_id=user_id,
+            data={"user_id": user_id, "session_id": session.id, "reason": reason},
+        )
+
+
+def fits_password_again(database: Database, call: Call, kit: Kit, actor: Actor, password: str) -> bool:
+    """Return whether somebody who is logged in knows the password, for an act that needs it (S19).
+
+    The act refuses by `require_password` inside its command, so that its repetition gets the first answer.
+
+    Raises: accounts.too_many_attempts.
+    """
+    key = throttles.key_of("password", "account", actor.user_id)
+
+    def count(unit: Unit) -> tuple[int, Any]:
+        return throttles.count(unit, key, ACCOUNT_LIMIT), people.by_id(unit.connection, actor.user_id)
+
+    wait, user = database.write(count, call=call)
+    if wait:
+        raise too_many(wait)
+    if not kit.hasher.verify(user.password_hash if user else None, password):
+        return False
+    database.write(lambda unit: throttles.clear(unit, key), call=call)
+    return True
+
+
+def require_password(fits: bool) -> None:
+    """Refuse an act whose password was wrong.
+
+    Raises: accounts.password_wrong.
+    """
+    if not fits:
+        raise invalid("accounts.password_wrong", "This is not your present password.")
 
 
 def emit_for_user(unit: Unit, type: str, user_id: str, data: dict[str, Any], *, actor_id: str | None = None) -> None:

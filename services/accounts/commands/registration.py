@@ -11,6 +11,7 @@ from services.accounts.commands.common import (
     check_password_choice,
     count_mail,
     emit_for_user,
+    end_other_sessions,
     too_many,
 )
 from services.accounts.domain import (
@@ -24,7 +25,7 @@ from services.accounts.domain import (
     normalized_email,
 )
 from services.accounts.kit import Kit
-from services.accounts.store import mails, people, sessions, throttles
+from services.accounts.store import mails, people, throttles
 from services.chassis.context import Call
 from services.chassis.db import Database, Unit
 from services.chassis.errors import ServiceError, invalid, not_found
@@ -144,7 +145,7 @@ def confirm_password_reset(database: Database, call: Call, request: Mapping[str,
     """Set a new password by the link of a mail and end every session of the account.
 
     Raises: accounts.password_too_common, accounts.link_invalid.
-    Emits: password_changed.
+    Emits: password_changed, session_revoked.
     """
     check_password_choice(request["password"])
     password_hash = kit.hasher.hash(request["password"])
@@ -156,8 +157,7 @@ def confirm_password_reset(database: Database, call: Call, request: Mapping[str,
             raise _link_invalid()
         people.change(unit, user.id, password_hash=password_hash)
         mails.void_links(unit, PASSWORD_RESET, user.id)
-        sessions.end_all(unit, user.id, "password")
-        sessions.revoke(unit, "user", user.id)
+        end_other_sessions(unit, user.id, "password")
         mails.queue(unit, kit.keys, "password_changed", user.language, user.email, {})
         emit_for_user(unit, "password_changed", user.id, {}, actor_id=user.id)
 

@@ -128,6 +128,12 @@ def working_admins(connection: Connection, company_id: str) -> int:
     return int(connection.execute(statement).scalar_one())
 
 
+def has_users(connection: Connection, company_id: str) -> bool:
+    """Return whether anybody belongs to a company."""
+    statement = sa.select(sa.func.count()).where(Membership.company_id == company_id)
+    return bool(connection.execute(statement).scalar_one())
+
+
 def invite(unit: Unit, values: Mapping[str, Any]) -> str:
     """Store an invitation, or renew the one that this address has; returns its id."""
     table = Invitation.__table__
@@ -153,6 +159,11 @@ def invitations(connection: Connection, company_id: str) -> Sequence[Row[Any]]:
     return connection.execute(
         sa.select(*table.c).where(table.c.company_id == company_id).order_by(table.c.id).limit(200)
     ).all()
+
+
+def forget_invitations(unit: Unit, email_normalized: str) -> None:
+    """Delete all invitations of an address."""
+    unit.execute(sa.delete(Invitation).where(Invitation.email_normalized == email_normalized))
 
 
 def withdraw_invitation(unit: Unit, invitation_id: str) -> None:

@@ -6,8 +6,10 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, Row
+from sqlalchemy.exc import IntegrityError
 
-from services.accounts.models import Membership, RecoveryCode, Registration, User
+from services.accounts.domain import normalized_email
+from services.accounts.models import KnownAddress, Membership, RecoveryCode, Registration, User
 from services.chassis.db import Unit, insert_or_ignore
 
 Person = Row[Any]
@@ -52,6 +54,39 @@ def add(unit: Unit, values: Mapping[str, Any]) -> bool:
 def change(unit: Unit, user_id: str, **values: Any) -> None:
     """Change columns of a user and count its version up."""
     unit.execute(sa.update(User).where(User.id == user_id).values(version=User.version + 1, **values))
+
+
+def rename_email(unit: Unit, user_id: str, email: str) -> bool:
+    """Give a user another address; returns False when somebody else has it."""
+    try:
+        with unit.connection.begin_nested():
+            change(unit, user_id, email=email, email_normalized=normalized_email(email))
+    except IntegrityError:
+        return False
+    return True
+
+
+def erase(unit: Unit, user_id: str) -> None:
+    """Overwrite the personal data of a user; the id stays, because histories and ledgers name it (ACC-12)."""
+    unit.execute(sa.delete(RecoveryCode).where(RecoveryCode.user_id == user_id))
+    unit.execute(sa.delete(KnownAddress).where(KnownAddress.user_id == user_id))
+    address = f"erased-{user_id}@erased.invalid"
+    change(
+        unit,
+        user_id,
+        email=address,
+        email_normalized=address,
+        password_hash="",
+        forename="",
+        surname="",
+        vendor_customer_number=None,
+        staff=False,
+        account_rights=[],
+        last_company_id=None,
+        otp_secret=None,
+        otp_confirmed_at=None,
+        erased_at=unit.now,
+    )
 
 
 def touch(unit: Unit, user_id: str, **values: Any) -> None:

@@ -51,19 +51,26 @@ def end(unit: Unit, session_id: str, reason: str) -> bool:
     return result.rowcount == 1
 
 
-def end_all(unit: Unit, user_id: str, reason: str, *, but: str | None = None, company_id: str | None = None) -> None:
-    """End a user's sessions.
+def end_all(unit: Unit, user_id: str, reason: str, *, but: str | None = None) -> Sequence[Row[Any]]:
+    """End a user's sessions and return those that ended by it.
 
     Args:
+        unit: the running transaction.
+        user_id: whose sessions.
+        reason: why, for the table.
         but: a session id to leave alone.
-        company_id: end only the sessions in this company.
     """
-    statement = sa.update(Session).where(Session.user_id == user_id, Session.ended_at.is_(None))
-    if but is not None:
-        statement = statement.where(Session.id != but)
-    if company_id is not None:
-        statement = statement.where(Session.company_id == company_id)
-    unit.execute(statement.values(ended_at=unit.now, end_reason=reason))
+    table = Session.__table__
+    same = sa.and_(table.c.user_id == user_id, table.c.ended_at.is_(None), table.c.id != (but or ""))
+    rows = unit.execute(sa.select(*table.c).where(same, table.c.expires_at > unit.now)).all()
+    unit.execute(sa.update(Session).where(same).values(ended_at=unit.now, end_reason=reason))
+    return rows
+
+
+def end_in_company(unit: Unit, user_id: str, company_id: str, reason: str) -> None:
+    """End a user's sessions in one company."""
+    same = sa.and_(Session.user_id == user_id, Session.company_id == company_id, Session.ended_at.is_(None))
+    unit.execute(sa.update(Session).where(same).values(ended_at=unit.now, end_reason=reason))
 
 
 def add_refresh_token(unit: Unit, session_id: str, secret: str) -> None:

@@ -54,8 +54,9 @@ class World:
         call = call or Call()
         if not again:
             call = replace(call, command_id=new_id())
-        needs_kit = "kit" in command.__code__.co_varnames[: command.__code__.co_argcount]
-        return command(self.database, call, request, *([self.kit] if needs_kit else []))
+        takes = command.__code__.co_varnames[: command.__code__.co_argcount]
+        given = {"database": self.database, "call": call, "request": request, "kit": self.kit}
+        return command(*(given[name] for name in takes))
 
     def register(self, email: str, *, language: str = "en", **changes: Any) -> None:
         """Send the registration form."""

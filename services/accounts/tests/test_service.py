@@ -1,4 +1,4 @@
-"""Accounts as a running service: mails come out as files, tokens are believed by its own entrypoints, keys are public."""
+"""Accounts as a running service: mails come out as files, tokens are believed, keys are public."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from services.chassis.migrations import upgrade
 from services.chassis.rpc import ServiceClient, standalone
 from services.chassis.runner import Runner
 from services.chassis.settings import Settings
-from services.chassis.topology import declare_topology
 from services.chassis.tokens import verify
+from services.chassis.topology import declare_topology
 from tests.rig.waiting import wait_until
 
 PASSWORD = "correct horse battery"
@@ -98,10 +98,11 @@ def test_a_registration_becomes_a_mail_file_whose_link_leads_to_a_login(
 
 
 def test_calls_without_a_good_login_or_request_are_refused(accounts: ServiceClient) -> None:
-    for call, kwargs, code in (
+    cases: list[tuple[Call, dict[str, Any], str]] = [
         (soon(), {}, "token.missing"),
         (soon("nonsense"), {}, "token.invalid"),
-    ):
+    ]
+    for call, kwargs, code in cases:
         with pytest.raises(ServiceError) as caught:
             accounts.get_me(call, **kwargs)
         assert caught.value.code == code

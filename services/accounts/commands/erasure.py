@@ -1,0 +1,55 @@
+"""The end of an account: what is known of a person, and its erasure (ACC-12)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from services.accounts.api import SCOPE_ACCOUNT, Actor
+from services.accounts.commands.common import fits_password_again, require_password
+from services.accounts.kit import Kit
+from services.accounts.store import companies, people, sessions
+from services.chassis.context import Call
+from services.chassis.db import Database, Unit
+from services.chassis.errors import conflict, not_found
+
+
+def erase_me(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> None:
+    """Erase the caller's account: personal data are overwritten, the id stays in histories as a former user.
+
+    Raises: accounts.scope_needed, accounts.password_wrong, accounts.too_many_attempts, accounts.erasure_refused.
+    Emits: company_user_removed, user_erased.
+    """
+    actor = Actor.of(call)
+    actor.require_scope(SCOPE_ACCOUNT)
+    fits = fits_password_again(database, call, kit, actor, request["password"])
+
+    def work(unit: Unit) -> None:
+        require_password(fits)
+        members = sorted(companies.memberships(unit.connection, actor.user_id), key=lambda member: member.company_id)
+        for member in members:
+            companies.hold(unit, member.company_id)
+        user = people.locked_by_id(unit, actor.user_id)
+        if user is None:
+            raise not_found("accounts.user_not_found", "Your account was erased.")
+        for member in members:
+            _leave(unit, user.id, member.company_id, member.role)
+        companies.forget_invitations(unit, user.email_normalized)
+        people.forget_registrations(unit, user.email_normalized)
+        sessions.end_all(unit, user.id, "erased")
+        sessions.revoke_api_tokens(unit, user.id)
+        sessions.revoke(unit, "user", user.id)
+        people.erase(unit, user.id)
+        unit.emit("user_erased", subject=user.id, data={"user_id": user.id})
+
+    database.command(call, "erase_me", {}, work, scope=actor.user_id)
+
+
+def _leave(unit: Unit, user_id: str, company_id: str, role: str) -> None:
+    companies.remove_membership(unit, company_id, user_id)
+    if companies.working_admins(unit.connection, company_id) == 0 and companies.has_users(unit.connection, company_id):
+        raise conflict(
+            "accounts.erasure_refused",
+            "You are the last administrator of a company with users: give another user the role first.",
+            company_id=company_id,
+        )
+    data = {"user_id": user_id, "role": role, "locked": False}
+    unit.emit("company_user_removed", subject=user_id, company_id=company_id, data=data)

@@ -1,0 +1,96 @@
+"""The second factor: an authenticator app and recovery codes (ACC-11, S19)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from services.accounts import otp
+from services.accounts.api import SCOPE_ACCOUNT, Actor
+from services.accounts.commands.common import emit_for_user, too_many
+from services.accounts.domain import ACCOUNT_LIMIT, digest
+from services.accounts.kit import Kit
+from services.accounts.store import people, throttles
+from services.chassis.context import Call
+from services.chassis.db import Database, Unit
+from services.chassis.errors import conflict, invalid, not_found
+
+
+def create_otp(database: Database, call: Call, kit: Kit) -> dict[str, Any]:
+    """Give a secret for an authenticator app; it counts only once a code of it was confirmed.
+
+    Raises: accounts.scope_needed, accounts.otp_enabled.
+    """
+    actor = Actor.of(call)
+    actor.require_scope(SCOPE_ACCOUNT)
+
+    def work(unit: Unit) -> dict[str, Any]:
+        user = _self(unit, actor)
+        if user.otp_confirmed_at is not None:
+            raise conflict("accounts.otp_enabled", "The second factor is on already: switch it off first.")
+        secret = otp.new_secret()
+        people.touch(unit, user.id, otp_secret=kit.keys.seal(secret, f"users:{user.id}:otp"))
+        return {"secret": otp.base32(secret), "uri": otp.uri(secret, user.email)}
+
+    return database.command(call, "create_otp", {}, work, scope=actor.user_id, sealed=True) or {}
+
+
+def confirm_otp(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> dict[str, Any]:
+    """Switch the second factor on by a code of the app; answers the recovery codes this once.
+
+    Raises: accounts.scope_needed, accounts.otp_enabled, accounts.otp_not_started, accounts.otp_wrong,
+        accounts.too_many_attempts.
+    Emits: otp_enabled.
+    """
+    actor = Actor.of(call)
+    actor.require_scope(SCOPE_ACCOUNT)
+    key = throttles.key_of("otp", "account", actor.user_id)
+    wait = database.write(lambda unit: throttles.count(unit, key, ACCOUNT_LIMIT), call=call)
+    if wait:
+        raise too_many(wait)
+
+    def work(unit: Unit) -> dict[str, Any]:
+        user = _self(unit, actor)
+        if user.otp_confirmed_at is not None:
+            raise conflict("accounts.otp_enabled", "The second factor is on already: switch it off first.")
+        if user.otp_secret is None:
+            raise conflict("accounts.otp_not_started", "No second factor was started: ask for a secret first.")
+        secret = kit.keys.unseal(user.otp_secret, f"users:{user.id}:otp")
+        step = otp.matching_step(secret, request["otp"].replace(" ", ""), unit.now)
+        if step is None or not people.take_otp_step(unit, user.id, step):
+            raise invalid("accounts.otp_wrong", "The code does not match or was used: wait for the next one.")
+        codes = otp.new_recovery_codes()
+        hashes = [digest(otp.normalized_recovery_code(code)) for code in codes]
+        people.replace_recovery_codes(unit, user.id, hashes)
+        people.change(unit, user.id, otp_confirmed_at=unit.now)
+        throttles.clear(unit, key)
+        emit_for_user(unit, "otp_enabled", user.id, {})
+        return {"recovery_codes": codes}
+
+    fingerprint = {"otp": kit.fingerprint(request["otp"])}
+    return database.command(call, "confirm_otp", fingerprint, work, scope=actor.user_id, sealed=True) or {}
+
+
+def delete_otp(database: Database, call: Call) -> None:
+    """Switch the second factor off and forget its codes.
+
+    Raises: accounts.scope_needed, accounts.otp_not_enabled.
+    Emits: otp_disabled.
+    """
+    actor = Actor.of(call)
+    actor.require_scope(SCOPE_ACCOUNT)
+
+    def work(unit: Unit) -> None:
+        user = _self(unit, actor)
+        if user.otp_confirmed_at is None:
+            raise conflict("accounts.otp_not_enabled", "The account has no second factor.")
+        people.change(unit, user.id, otp_secret=None, otp_confirmed_at=None)
+        people.replace_recovery_codes(unit, user.id, [])
+        emit_for_user(unit, "otp_disabled", user.id, {})
+
+    database.command(call, "delete_otp", {}, work, scope=actor.user_id)
+
+
+def _self(unit: Unit, actor: Actor) -> Any:
+    user = people.locked_by_id(unit, actor.user_id)
+    if user is None:
+        raise not_found("accounts.user_not_found", "Your account was erased.")
+    return user

@@ -1,0 +1,248 @@
+"""One's own account: data, password, address, API tokens, second factor, erasure."""
+
+from __future__ import annotations
+
+import base64
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from services.accounts import otp, queries
+from services.accounts.api import Actor, answers, requests
+from services.accounts.commands import (
+    api_tokens,
+    company_users,
+    erasure,
+    me,
+    registration,
+    second_factor,
+    sessions,
+)
+from services.accounts.models import User
+from services.accounts.tests.conftest import PASSWORD, World, claims_of
+from services.accounts.tests.test_story import refused
+from services.chassis.context import Call
+from services.chassis.fields import EmptyRequest
+
+NEW_PASSWORD = "another horse battery"
+
+
+def test_personal_data_are_changed_and_the_rest_stays(world: World) -> None:
+    call = world.member("ada@example.org")
+    changed = world.do(me.update_me, requests.UpdateMeRequest, call, forename="Augusta", if_version=1)
+    assert answers.Me().validate(changed) == {}
+    assert (changed["forename"], changed["surname"], changed["version"]) == ("Augusta", "Lovelace", 2)
+    assert world.events()[-1]["data"]["what"] == ["forename"]
+    with refused("accounts.stale"):
+        world.do(me.update_me, requests.UpdateMeRequest, call, surname="King", if_version=1)
+    with refused("request.invalid"):
+        world.do(me.update_me, requests.UpdateMeRequest, call, staff=True)
+
+
+def test_a_new_password_ends_the_other_sessions_and_no_repetition_fails(world: World) -> None:
+    world.activate("ada@example.org")
+    other = world.login("ada@example.org")
+    call = world.call_of(world.login("ada@example.org"))
+    change = (me.change_password, requests.ChangePasswordRequest, call)
+    with refused("accounts.password_wrong"):
+        world.do(*change, old_password="a wrong password", password=NEW_PASSWORD)
+    with refused("accounts.password_too_common"):
+        world.do(*change, old_password=PASSWORD, password="password123")
+    with refused("accounts.password_too_common"):
+        world.do(*change, old_password=PASSWORD, password="Lovelace1815")
+    for _ in range(2):
+        world.do(*change, again=True, old_password=PASSWORD, password=NEW_PASSWORD)
+    assert world.renew(call)
+    with refused("accounts.refresh_invalid"):
+        world.do(sessions.refresh_session, requests.RefreshSessionRequest, refresh_token=other["refresh_token"])
+    with refused("accounts.login_failed"):
+        world.login("ada@example.org")
+    assert world.login("ada@example.org", NEW_PASSWORD)
+    assert [mail["template"] for mail in world.mails()].count("password_changed") == 1
+
+
+def test_a_forgotten_password_is_replaced_by_a_link(world: World) -> None:
+    world.activate("ada@example.org")
+    call = world.call_of(world.login("ada@example.org"))
+    for address in ("ADA@example.org", "nobody@example.org"):
+        assert world.do(registration.request_password_reset, requests.EmailRequest, email=address) == {}
+    confirm = (registration.confirm_password_reset, requests.ConfirmPasswordResetRequest)
+    token = world.last_token("password_reset")
+    with refused("accounts.password_too_common"):
+        world.do(*confirm, token=token, password="qwertyuiop")
+    world.do(*confirm, token=token, password=NEW_PASSWORD)
+    with refused("accounts.link_invalid"):
+        world.do(*confirm, token=token, password=PASSWORD)
+    with refused("accounts.session_ended"):
+        world.renew(call)
+    assert world.login("ada@example.org", NEW_PASSWORD)
+
+
+def test_mails_to_one_address_are_few_and_the_answer_does_not_tell(world: World) -> None:
+    world.activate("ada@example.org")
+    for _ in range(12):
+        assert world.do(registration.request_password_reset, requests.EmailRequest, email="ada@example.org") == {}
+    assert [mail["template"] for mail in world.mails()].count("password_reset") <= 5
+
+
+def test_a_new_address_counts_once_its_link_was_used(world: World) -> None:
+    call = world.member("ada@example.org")
+    change = (me.change_email, requests.ChangeEmailRequest, call)
+    with refused("accounts.password_wrong"):
+        world.do(*change, email="new@example.org", password="a wrong password")
+    with refused("accounts.email_unchanged"):
+        world.do(*change, email="ada@example.org", password=PASSWORD)
+    assert world.do(*change, email="new@example.org", password=PASSWORD) == {}
+    sent = {mail["template"]: mail["to"] for mail in world.mails()[-2:]}
+    assert sent == {"email_change": "new@example.org", "email_change_notice": "ada@example.org"}
+    assert queries.get_me(world.database, call)["pending_email"] == "new@example.org"
+    token = world.last_token("email_change")
+    world.do(me.confirm_email, requests.ConfirmRequest, token=token)
+    assert world.login("new@example.org")["user"]["email"] == "new@example.org"
+    with refused("accounts.login_failed"):
+        world.login("ada@example.org")
+
+
+def test_an_address_of_somebody_else_is_not_taken_and_not_told(world: World) -> None:
+    world.activate("eve@example.org")
+    call = world.member("ada@example.org")
+    change = (me.change_email, requests.ChangeEmailRequest, call)
+    assert world.do(*change, email="eve@example.org", password=PASSWORD) == {}
+    mails = world.mails()[-2:]
+    assert [mail["template"] for mail in mails] == ["already_registered", "email_change_notice"]
+    with refused("accounts.link_invalid"):
+        world.do(me.confirm_email, requests.ConfirmRequest, token=mails[0]["values"]["token"])
+    assert world.login("eve@example.org")
+
+
+def test_an_api_token_does_what_its_scopes_say_until_it_is_revoked(world: World) -> None:
+    call = world.admin("ada@example.org")
+    actor = Actor.of(call)
+    create = (api_tokens.create_api_token, requests.CreateApiTokenRequest, call)
+    values: dict[str, Any] = {"name": "ERP", "scopes": ["read", "device"]}
+    made = world.do(*create, **values)
+    assert answers.NewApiToken().validate(made) == {}
+    assert world.do(*create, again=True, **values) == world.do(*create, again=True, **values)
+    access = world.do(sessions.exchange_token, requests.ExchangeTokenRequest, token=made["token"])
+    claims = claims_of(world.kit, access["access_token"])
+    assert (claims["sid"], claims["scopes"], claims["company"]) == (made["id"], ["device", "read"], actor.company_id)
+    bound = world.call_of(access)
+    for refused_call in (
+        lambda: world.do(*create[:2], bound, **values),
+        lambda: queries.list_api_tokens(world.database, bound),
+        lambda: world.do(company_users.add_company_user, requests.AddCompanyUserRequest, bound, email="x@example.org"),
+    ):
+        with refused("accounts.scope_needed"):
+            refused_call()
+    device = world.do(
+        sessions.create_device_session,
+        requests.CreateDeviceSessionRequest,
+        login="ada@example.org",
+        password=made["token"],
+    )
+    assert claims_of(world.kit, device["access_token"])["scopes"] == ["device", "read"]
+    assert world.renew(bound)
+    listed = queries.list_api_tokens(world.database, call)
+    assert answers.ApiTokenList().validate(listed) == {}
+    assert [item["last_used_at"] is not None for item in listed["items"] if item["id"] == made["id"]] == [True]
+
+    stranger = world.member("eve@example.org")
+    with refused("accounts.token_not_found"):
+        world.do(api_tokens.delete_api_token, requests.TokenIdRequest, stranger, token_id=made["id"])
+    world.do(api_tokens.delete_api_token, requests.TokenIdRequest, call, token_id=made["id"])
+    for wrong in (made["token"], "tsk_nonsense"):
+        with refused("accounts.token_invalid"):
+            world.do(sessions.exchange_token, requests.ExchangeTokenRequest, token=wrong)
+    with refused("accounts.session_ended"):
+        world.renew(bound)
+
+
+def test_wrong_api_tokens_are_refused(world: World) -> None:
+    call = world.admin("ada@example.org")
+    create = (api_tokens.create_api_token, requests.CreateApiTokenRequest, call)
+    with refused("accounts.scope_refused"):
+        world.do(*create, name="x", scopes=["events"])
+    past = (datetime.now(UTC) - timedelta(days=1)).isoformat()
+    with refused("accounts.expiry_past"):
+        world.do(*create, name="x", scopes=["read"], expires_at=past)
+    for wrong in ({"scopes": ["everything"]}, {"scopes": []}, {"name": " "}, {"expires_at": "2030-01-01T00:00:00"}):
+        with refused("request.invalid"):
+            world.do(*create, **{"name": "x", "scopes": ["read"], **wrong})
+
+
+def code_of(secret: str, steps: int = 0) -> str:
+    """Return the code of an authenticator app, some time steps from now."""
+    raw = base64.b32decode(secret + "=" * (-len(secret) % 8))
+    return otp.code_at(raw, otp.step_of(datetime.now(UTC)) + steps)
+
+
+def with_second_factor(world: World, call: Call) -> tuple[str, list[str]]:
+    """Switch the second factor on; returns the secret and the recovery codes."""
+    secret = world.do(second_factor.create_otp, EmptyRequest, call)["secret"]
+    codes = world.do(second_factor.confirm_otp, requests.OtpRequest, call, otp=code_of(secret, -1))["recovery_codes"]
+    return secret, codes
+
+
+def test_a_second_factor_is_asked_and_each_code_works_once(world: World) -> None:
+    call = world.member("ada@example.org")
+    with refused("accounts.otp_not_started"):
+        world.do(second_factor.confirm_otp, requests.OtpRequest, call, otp="123456")
+    secret, codes = with_second_factor(world, call)
+    with refused("accounts.otp_needed"):
+        world.login("ada@example.org")
+    with refused("accounts.login_failed"):
+        world.login("ada@example.org", "a wrong password")
+    code = code_of(secret)
+    assert world.login("ada@example.org", otp=code)
+    for wrong in (code, "000000", "aaaa-bbbb-cccc-dddd"):
+        with refused("accounts.login_failed"):
+            world.login("ada@example.org", otp=wrong)
+    assert len(set(codes)) == 10
+    assert world.login("ada@example.org", otp=codes[0].upper())
+    with refused("accounts.login_failed"):
+        world.login("ada@example.org", otp=codes[0])
+    with refused("accounts.login_failed"):
+        world.do(
+            sessions.create_device_session,
+            requests.CreateDeviceSessionRequest,
+            login="ada@example.org",
+            password=PASSWORD,
+        )
+    assert queries.get_me(world.database, call)["otp_enabled"] is True
+
+
+def test_a_second_factor_is_switched_off_after_a_login(world: World) -> None:
+    call = world.member("ada@example.org")
+    with_second_factor(world, call)
+    world.do(second_factor.delete_otp, EmptyRequest, call)
+    assert world.login("ada@example.org")
+
+
+@pytest.mark.parametrize(("step", "code"), [(1, "94287082"), (37037036, "07081804"), (37037037, "14050471"), (41152263, "89005924")])
+def test_codes_are_those_of_the_standard(step: int, code: str) -> None:
+    assert otp.code_at(b"12345678901234567890", step) == code[-6:]
+
+
+def test_an_erased_account_leaves_no_personal_data(world: World) -> None:
+    call = world.admin("ada@example.org")
+    bob = world.member("bob@example.org")
+    bob_id = Actor.of(bob).user_id
+    world.do(company_users.add_company_user, requests.AddCompanyUserRequest, call, email="bob@example.org")
+    erase = (erasure.erase_me, requests.PasswordRequest)
+    with refused("accounts.erasure_refused"):
+        world.do(*erase, call, password=PASSWORD)
+    with refused("accounts.password_wrong"):
+        world.do(*erase, bob, password="a wrong password")
+    world.do(*erase, bob, password=PASSWORD)
+    with refused("accounts.login_failed"):
+        world.login("bob@example.org")
+    names = world.do(queries.get_names, requests.GetNamesRequest, call, user_ids=[bob_id])
+    assert names["users"] == {}
+    with world.database.engine.connect() as connection:
+        row = connection.execute(sa.select(*User.__table__.c).where(User.id == bob_id)).one()
+    assert "bob" not in str(row).lower() and "Ada" not in str(row)
+    assert world.types()[-2:] == ["company_user_removed", "user_erased"]
+    world.do(*erase, call, password=PASSWORD)
+    world.activate("bob@example.org")

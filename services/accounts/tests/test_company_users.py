@@ -1,0 +1,183 @@
+"""People of a company: adding, inviting, roles, locks; never without an administrator, however requests meet."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from eventlet.greenpool import GreenPool
+
+from services.accounts import queries
+from services.accounts.api import Actor, answers, requests
+from services.accounts.commands import company_users, sessions
+from services.accounts.commands.companies import create_company, update_company
+from services.accounts.tests.conftest import World
+from services.accounts.tests.test_story import refused
+from services.chassis.context import Call
+from services.chassis.errors import ServiceError
+from services.chassis.fields import ListRequest
+from services.chassis.ids import new_id
+
+
+def add(world: World, call: Call, email: str) -> dict[str, Any]:
+    answer: dict[str, Any] = world.do(company_users.add_company_user, requests.AddCompanyUserRequest, call, email=email)
+    assert answers.AddedUser().validate(answer) == {}
+    return answer
+
+
+def update(world: World, call: Call, user_id: str, **values: Any) -> dict[str, Any]:
+    answer: dict[str, Any] = world.do(
+        company_users.update_company_user, requests.UpdateCompanyUserRequest, call, user_id=user_id, **values
+    )
+    return answer
+
+
+def remove(world: World, call: Call, user_id: str) -> None:
+    world.do(company_users.remove_company_user, requests.CompanyUserRequest, call, user_id=user_id)
+
+
+def listed(world: World, call: Call) -> list[tuple[str, str, str]]:
+    answer = world.do(queries.list_company_users, ListRequest, call)
+    assert answers.CompanyUserList().validate(answer) == {}
+    return [(item["email"], item["role"], item["state"]) for item in answer["items"]]
+
+
+def joined(world: World, admin: Call, email: str, **values: Any) -> Call:
+    """Return a call by a new user of the admin's company."""
+    world.activate(email)
+    added = add(world, admin, email)
+    if values:
+        update(world, admin, added["id"], **values)
+    return world.call_of(world.login(email))
+
+
+def test_an_account_without_a_company_is_a_member_at_once(world: World) -> None:
+    admin = world.admin("ada@example.org")
+    waiting = world.member("bob@example.org")
+    assert add(world, admin, "BOB@example.org")["state"] == "member"
+    assert world.mails()[-1]["template"] == "added_to_company"
+    assert Actor.of(world.call_of(world.renew(waiting))).role == "member"
+    assert listed(world, admin) == [("ada@example.org", "admin", "member"), ("bob@example.org", "member", "member")]
+    with refused("accounts.already_member"):
+        add(world, admin, "bob@example.org")
+
+
+def test_anyone_else_is_invited_and_decides(world: World) -> None:
+    admin = world.admin("ada@example.org")
+    other = world.admin("zoe@example.org", "Zoe Ltd")
+    assert add(world, admin, "zoe@example.org")["state"] == "invited"
+    zoes = world.last_token("invitation")
+    assert add(world, admin, "new@example.org")["state"] == "invited"
+    news = world.last_token("invitation")
+    assert [state for *_, state in listed(world, admin)] == ["member", "invited", "invited"]
+
+    def accept(call: Call, token: str) -> None:
+        world.do(company_users.accept_invitation, requests.AcceptInvitationRequest, call, token=token)
+
+    with refused("accounts.invitation_of_another"):
+        accept(other, news)
+    accept(other, zoes)
+    with refused("accounts.link_invalid"):
+        accept(other, zoes)
+    accept(world.member("new@example.org"), news)
+    assert [email for email, *_ in listed(world, admin)] == ["ada@example.org", "zoe@example.org", "new@example.org"]
+    answer = world.login("zoe@example.org")
+    assert {company["name"] for company in answer["companies"]} == {"Acme", "Zoe Ltd"}
+
+
+def test_an_invitation_can_be_repeated_and_taken_back(world: World) -> None:
+    admin = world.admin("ada@example.org")
+    first = add(world, admin, "new@example.org")
+    old = world.last_token("invitation")
+    assert add(world, admin, "new@example.org")["id"] == first["id"]
+    call = world.member("new@example.org")
+    with refused("accounts.link_invalid"):
+        world.do(company_users.accept_invitation, requests.AcceptInvitationRequest, call, token=old)
+    remove(world, admin, first["id"])
+    assert len(listed(world, admin)) == 1
+
+
+def test_only_admins_change_users_and_only_those_of_their_company(world: World) -> None:
+    admin = world.admin("ada@example.org")
+    member = joined(world, admin, "bob@example.org")
+    stranger = world.admin("eve@example.org", "Eve Ltd")
+    user_id = Actor.of(member).user_id
+    before = len(world.events())
+    with refused("accounts.admin_needed"):
+        update(world, member, user_id, role="admin")
+    refusals = []
+    for identifier in (user_id, new_id()):
+        for act in (lambda one: update(world, stranger, one, locked=True), lambda one: remove(world, stranger, one)):
+            with pytest.raises(ServiceError) as caught:
+                act(identifier)
+            refusals.append(caught.value.args)
+    assert len(set(refusals)) == 1
+    assert len(world.events()) == before
+    with refused("accounts.admin_needed"):
+        world.do(update_company, requests.UpdateCompanyRequest, member, name="Mine")
+
+
+def test_a_lock_ends_the_sessions_in_this_company_and_in_no_other(world: World) -> None:
+    admin = world.admin("ada@example.org")
+    joined(world, admin, "bob@example.org")
+    answer = world.login("bob@example.org")
+    call = world.call_of(answer)
+    bob = Actor.of(call).user_id
+    update(world, admin, bob, locked=True)
+    with refused("accounts.refresh_invalid"):
+        world.do(sessions.refresh_session, requests.RefreshSessionRequest, refresh_token=answer["refresh_token"])
+    with refused("accounts.locked"):
+        world.login("bob@example.org")
+    revoked = queries.list_revocations(world.database)["items"][-1]
+    assert (revoked["kind"], revoked["id"], revoked["company_id"]) == ("membership", bob, Actor.of(admin).company_id)
+    update(world, admin, bob, locked=False)
+    own = world.call_of(world.login("bob@example.org"))
+    second = world.do(create_company, requests.CreateCompanyRequest, own, name="Bob Ltd")["id"]
+    update(world, admin, bob, locked=True)
+    assert world.login("bob@example.org")["company"]["id"] == second
+    with refused("accounts.company_not_found"):
+        world.login("bob@example.org", company_id=Actor.of(admin).company_id)
+    remove(world, admin, bob)
+    assert [company["id"] for company in world.login("bob@example.org")["companies"]] == [second]
+
+
+@pytest.mark.parametrize("act", ["demote", "lock", "remove"])
+def test_a_company_keeps_its_last_admin(world: World, act: str) -> None:
+    admin = world.admin("ada@example.org")
+    joined(world, admin, "bob@example.org")
+    me = Actor.of(admin).user_id
+    acts: dict[str, Any] = {
+        "demote": lambda: update(world, admin, me, role="member"),
+        "lock": lambda: update(world, admin, me, locked=True),
+        "remove": lambda: remove(world, admin, me),
+    }
+    before = len(world.events())
+    with refused("accounts.last_admin"):
+        acts[act]()
+    assert len(world.events()) == before
+    assert ("ada@example.org", "admin", "member") in listed(world, admin)
+
+
+def test_two_demotions_at_once_leave_one_admin(world: World) -> None:
+    admin = world.admin("ada@example.org")
+    other = joined(world, admin, "bob@example.org", role="admin")
+    calls = {Actor.of(call).user_id: call for call in (admin, other)}
+    one, two = calls
+
+    def demote(pair: tuple[str, str]) -> str:
+        try:
+            update(world, calls[pair[0]], pair[1], role="member")
+        except ServiceError as error:
+            return error.code
+        return "done"
+
+    for _ in range(10):
+        # Each demotes the other; or each demotes itself.
+        for pairs in ([(one, two), (two, one)], [(one, one), (two, two)]):
+            outcomes = sorted(GreenPool(2).imap(demote, pairs))
+            assert outcomes[1] == "done"
+            assert outcomes[0] in ("accounts.admin_needed", "accounts.last_admin")
+            admins = [email for email, role, _ in listed(world, admin) if role == "admin"]
+            assert len(admins) == 1
+            keeper = one if admins == ["ada@example.org"] else two
+            update(world, calls[keeper], two if keeper == one else one, role="admin")
