@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -58,9 +59,15 @@ class SourceService:
             unit.emit("word_said", subject="word", data={"word": request["word"]})
             return {"said": request["word"]}
 
-        answer = self.database.command(call, "say", request, work)
+        answer: dict[str, Any] | None = self.database.command(call, "say", request, work)
         assert answer is not None
         return answer
+
+    @rpc(public=True)
+    def say_slowly(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Wait, then emit one event."""
+        time.sleep(request["seconds"])
+        return self.say(call, {"word": request["word"]})
 
     @rpc(public=True)
     def refuse(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:

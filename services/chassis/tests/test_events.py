@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import eventlet
@@ -56,7 +57,16 @@ def sink(settings: Settings) -> Iterator[Database]:
 
 def emit(database: Database, *said: str) -> None:
     for word in said:
-        database.write(lambda unit, word=word: unit.emit("word_said", subject="word", data={"word": word}))
+        database.write(partial(_emit_one, word))
+
+
+def _emit_one(word: str, unit: Unit) -> None:
+    unit.emit("word_said", subject="word", data={"word": word})
+
+
+def _emit_and_fail(unit: Unit) -> None:
+    _emit_one("never", unit)
+    raise ZeroDivisionError
 
 
 def relay_all(settings: Settings, database: Database) -> None:
@@ -191,7 +201,12 @@ def test_a_failing_event_is_retried_and_parked_and_holds_up_no_other(settings: S
                 unit.execute(sa.update(tables.retry_events).values(next_at=unit.now - timedelta(seconds=1)))
 
             sink.write(make_due)
-            wait_until(lambda n=attempts: sink.read(lambda c: c.execute(row).one()).attempts == n + 1, 10)
+            expected = attempts + 1
+
+            def tried() -> bool:
+                return bool(sink.read(lambda c: c.execute(row).one()).attempts == expected)  # noqa: B023 - used at once
+
+            wait_until(tried, 10)
         parked = sink.read(lambda c: c.execute(row).one())
     assert parked.parked_at is not None
     assert "cannot handle poison" in parked.reason
@@ -202,7 +217,7 @@ def test_numbers_have_no_gaps_though_transactions_roll_back(settings: Settings) 
         for number in range(10):
             if number % 3 == 1:
                 with pytest.raises(ZeroDivisionError):
-                    source.write(lambda unit: (unit.emit("x", subject="s", data={}), 1 // 0))
+                    source.write(_emit_and_fail)
             else:
                 emit(source, f"w{number}")
         relay_all(settings, source)

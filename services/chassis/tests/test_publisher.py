@@ -78,11 +78,12 @@ def test_a_broker_that_stops_reading_ends_every_publish_at_the_limit_and_caps_th
 
     def publish() -> None:
         begun = time.monotonic()
-        # Large enough that the buffers of both sockets and the proxy cannot take it all.
-        with pytest.raises(BrokerDown):
+        try:
+            # Large enough that the buffers of both sockets and the proxy cannot take it all.
             for _ in range(20):
                 publisher.send(thing(1_000_000))
-        ended.append(time.monotonic() - begun)
+        except BrokerDown:
+            ended.append(time.monotonic() - begun)
 
     threads = [eventlet.spawn(publish) for _ in range(MAX_WAITING + 10)]
     for thread in threads:
