@@ -13,19 +13,25 @@ from sqlalchemy import Connection
 
 from services.chassis.audit import Check, Flaws, Report, outbox_report
 from services.chassis.db import Database
+from services.chassis.keystore import KeyStore
 from services.chassis.settings import Settings
+from services.licensing.audit_files import check_files
 from services.licensing.models import ActivationKey, Balance, DeviceLine, Order, Pool, Project, Transfer, TransferEntry
 
 
 def audit(settings: Settings) -> Report:
     """Audit licensing's database."""
     database = Database.from_settings(settings, "licensing", pool_size=1)
+    keystore = KeyStore.from_settings(settings, "licensing")
     try:
-        return database.read(
-            lambda connection: outbox_report(connection, "licensing", check_ledger(connection)), snapshot=True
-        )
+        return database.read(lambda connection: _report(connection, keystore), snapshot=True)
     finally:
         database.close()
+
+
+def _report(connection: Connection, keystore: KeyStore) -> Report:
+    checks = [*check_ledger(connection), *check_files(connection, keystore)]
+    return outbox_report(connection, "licensing", checks)
 
 
 def check_ledger(connection: Connection) -> list[Check]:

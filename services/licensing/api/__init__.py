@@ -117,5 +117,5 @@ REQUESTS: Final[dict[str, type[RequestSchema]]] = {
 }
 """RPC -> schema of its request."""
 
-EVENTS: Final[dict[str, type[Schema]]] = {**keys.EVENTS, **licenses.EVENTS}
+EVENTS: Final[dict[str, type[Schema]]] = {**keys.EVENTS, **licenses.EVENTS, **files.EVENTS}
 """Event type -> schema of its data."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from marshmallow import fields, validate
+from marshmallow import Schema, fields, validate
 
 from services.chassis.context import Call
 from services.chassis.fields import AnswerSchema, EmptyRequest, Flag, Id, RequestSchema, Text
@@ -105,15 +105,17 @@ class DeviceFile(AnswerSchema):
 
 
 class ReturnLicensesRequest(RequestSchema):
-    """A return as the device made it, uploaded by hand."""
+    """A return as the device made it, uploaded by hand, or only looked at with `dry_run`."""
 
     xml = fields.String(required=True, validate=validate.Length(1, MAX_RETURN))
+    dry_run = Flag(load_default=False)
 
 
-class ReturnDeviceLicensesRequest(ReturnLicensesRequest):
+class ReturnDeviceLicensesRequest(RequestSchema):
     """A return that the device itself delivers."""
 
     hardware_id = Text(1, 32, required=True)
+    xml = fields.String(required=True, validate=validate.Length(1, MAX_RETURN))
 
 
 class ReturnedLine(AnswerSchema):
@@ -135,11 +137,11 @@ class KeptLine(AnswerSchema):
 
 
 class ReturnReceipt(AnswerSchema):
-    """The outcome of a return; `receipt` is its id for ever."""
+    """The outcome of a return; `receipt` is its id for ever, null in a rehearsal."""
 
     returned = fields.List(fields.Nested(ReturnedLine))
     kept = fields.List(fields.Nested(KeptLine))
-    receipt = fields.String(required=True)
+    receipt = fields.String(required=True, allow_none=True)
     hardware_id = fields.String()
     serial = fields.String()
 
@@ -265,3 +267,69 @@ REQUESTS: dict[str, type[RequestSchema]] = {
     "device_ca": EmptyRequest,
     "device_crl": EmptyRequest,
 }
+
+
+class FiledLicense(Schema):
+    """Event data: a license in a file."""
+
+    license_type = fields.String(required=True)
+    name = fields.String(required=True)
+    quantity = fields.Integer(required=True)
+
+
+class LicenseFileIssued(Schema):
+    """Event data: a license file was issued; subject is the device's hardware id."""
+
+    serial = fields.String(required=True)
+    form = fields.String(required=True, metadata={"enum": ["text", "plain", "encrypted"]})
+    counter = fields.Integer(required=True)
+    licenses = fields.List(fields.Nested(FiledLicense), required=True)
+
+
+class LicenseFileFetched(Schema):
+    """Event data: a device fetched a file for the first time."""
+
+    serial = fields.String(required=True)
+    counter = fields.Integer(required=True)
+
+
+class LicensesReturned(Schema):
+    """Event data: a device gave licenses back; another company that holds the device sees empty lists."""
+
+    serial = fields.String(required=True)
+    receipt = fields.String(required=True)
+    returned = fields.List(fields.Nested(ReturnedLine), required=True)
+    kept = fields.List(fields.Nested(KeptLine), required=True)
+
+
+class ReturnRefused(Schema):
+    """Event data: a device's return was refused, with the code of the refusal."""
+
+    serial = fields.String(required=True)
+    code = fields.String(required=True)
+
+
+class CertificateIssued(Schema):
+    """Event data: a device got a certificate."""
+
+    serial = fields.String(required=True)
+    expires_at = fields.String(required=True)
+    renewal = fields.Boolean(required=True)
+
+
+class CertificateRevoked(Schema):
+    """Event data: a device's certificate was revoked."""
+
+    serial = fields.String(required=True)
+    reason = fields.String(required=True)
+
+
+EVENTS: dict[str, type[Schema]] = {
+    "license_file_issued": LicenseFileIssued,
+    "license_file_fetched": LicenseFileFetched,
+    "licenses_returned": LicensesReturned,
+    "return_refused": ReturnRefused,
+    "certificate_issued": CertificateIssued,
+    "certificate_revoked": CertificateRevoked,
+}
+"""Event type -> schema of its data."""

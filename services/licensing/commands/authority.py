@@ -87,7 +87,7 @@ def device_ca(database: Database, keystore: KeyStore) -> dict[str, Any]:
         rows = store.authorities(connection, store.ISSUING) + store.authorities(connection, store.ROOT)
         return "".join(row.certificate for row in rows)
 
-    return {"content_type": "application/x-pem-file", "content": database.read(work)}
+    return {"content_type": "application/pem-certificate-chain", "content": database.read(work)}
 
 
 def device_crl(database: Database, keystore: KeyStore) -> dict[str, Any]:

@@ -194,7 +194,7 @@ def finish(database: Database, keystore: KeyStore, serial: str) -> dict[str, Any
         row = database.read(lambda connection: store.get(connection, serial))
         assert row is not None
     issuers = database.read(lambda connection: chain(connection, kid))
-    return {**describe(row), "content_type": "application/x-pem-file", "content": row.certificate + issuers}
+    return {**describe(row), "content_type": "application/pem-certificate-chain", "content": row.certificate + issuers}
 
 
 def _signed(database: Database, keystore: KeyStore, row: Row[Any]) -> x509.Certificate:

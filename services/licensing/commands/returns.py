@@ -22,6 +22,7 @@ from services.licensing import access
 from services.licensing.access import Device
 from services.licensing.api.files import ERRORS
 from services.licensing.commands.naming import name_of
+from services.licensing.commands.running import rehearse
 from services.licensing.domain.catalogue import DEVICE, GATEWAY, Catalogue
 from services.licensing.files.errors import FormatError
 from services.licensing.files.returns import DeviceReturn, read_return
@@ -46,7 +47,8 @@ def return_licenses(
     Emits: licenses_returned, return_refused.
     """
     Actor.of(call).require_scope(SCOPE_WRITE)
-    return _take(database, call, _read(request["xml"]), devices)
+    given = _read(request["xml"])
+    return _take(database, call, given, devices, dry_run=request["dry_run"])
 
 
 def return_device_licenses(
@@ -71,12 +73,16 @@ def _read(xml: str) -> DeviceReturn:
         raise invalid("licensing.return_malformed", error.detail) from error
 
 
-def _take(database: Database, call: Call, given: DeviceReturn, devices: DevicesClient) -> dict[str, Any]:
+def _take(
+    database: Database, call: Call, given: DeviceReturn, devices: DevicesClient, *, dry_run: bool = False
+) -> dict[str, Any]:
     # The device first: whoever does not hold it learns nothing about its files.
     device = Device.of(devices.find_device(call, hardware_id=given.device))
     access.require_power(device.powers, FILES)
     database.read(lambda connection: _check_signature(connection, given))
     work = _Return(Actor.of(call), device, get_catalogue(database), given)
+    if dry_run:
+        return {**rehearse(database, call, work), "receipt": None}
     request = {"signed": work.digest, "hardware_id": given.device}
     try:
         answer = database.command(call, "return_licenses", request, work)

@@ -11,6 +11,7 @@ import pytest
 from clients.device import Device, DeviceError
 from services.chassis.errors import ServiceError
 from services.chassis.faults import InjectedFault, set_fail_points
+from services.licensing.api import files as api
 from services.licensing.tests.files.conftest import IP800, IP6000, Company, Door, Room
 
 
@@ -51,6 +52,8 @@ def test_a_device_gets_its_file_and_gives_it_back(room: Room, company: Company, 
     assert certified.installed() is None
     types = [event["type"] for event in room.events()]
     assert types == ["certificate_issued", "license_file_issued", "license_file_fetched", "licenses_returned"]
+    for event in room.events():
+        assert api.EVENTS[event["type"]]().validate(event["data"]) == {}
     assert all(event["hardwareid"] == IP800 and event["companyid"] == company.id for event in room.events())
 
 
@@ -58,7 +61,10 @@ def test_the_same_return_again_answers_the_same(room: Room, company: Company, ce
     room.put(IP800, company, "port8", 20)
     certified.fetch(door)
     xml = certified.make_return().decode()
+    rehearsed = room.ask("return_licenses", company.call(), xml=xml, dry_run=True)
+    assert (rehearsed["receipt"], room.balance(company, "port8")) == (None, 0)
     first = room.ask("return_licenses", company.call(), xml=xml)
+    assert first["returned"] == rehearsed["returned"]
     count = len(room.events())
     assert room.ask("return_licenses", company.call(), xml=xml) == first
     assert room.balance(company, "port8") == 20
