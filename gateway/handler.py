@@ -78,7 +78,9 @@ class Handler:
         except Exception:
             log.exception("request_failed", request_id=request.id, method=request.method, route=template)
             response = to_response(ServiceError("internal", "service.internal"), request)
-        self._metrics.count(request.method, template, response.status, time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        self._metrics.count(request.method, template, response.status, seconds)
+        _log_answer(request, template, response.status, seconds)
         return response
 
     def _respond(self, match: Match, request: Request) -> Response:
@@ -120,6 +122,25 @@ class Handler:
         if not version.isascii() or not version.isdigit() or len(version) > 9:
             raise stale("request.stale", "If-Match is not a version that this address gave; read it again.")
         arguments[row.version_field] = int(version)
+
+
+def _log_answer(request: Request, template: str, status: int, seconds: float) -> None:
+    """Log writes and refusals, with the template and never the path as sent: ids and secrets may stand in it."""
+    if status >= 500:
+        level = log.warning
+    elif status >= 400 or request.method not in ("GET", "HEAD"):
+        level = log.info
+    else:
+        level = log.debug
+    level(
+        "answered",
+        request_id=request.id,
+        method=request.method[:10],
+        route=template,
+        status=status,
+        milliseconds=round(seconds * 1000, 1),
+        address=request.address,
+    )
 
 
 def _default(row: Row) -> Compose:
