@@ -153,6 +153,7 @@ class Relay(DependencyProvider):
         """Ask to be woken by commits of this process."""
         self._stopped = False
         self._woken = Event()
+        self._stop_asked = Event()
         self._publisher = Publisher(self.container.config["AMQP_URI"], confirms=True)
         self._relay = OutboxRelay(self.holder.database, self._publisher)
         if "outbox" in self.holder.settings.without:
@@ -168,6 +169,7 @@ class Relay(DependencyProvider):
     def stop(self) -> None:
         """Stop relaying after the running batch; what is left is published by the next process."""
         self._stopped = True
+        self._stop_asked.send(True)
         outbox.forget(self.container.service_name)
         self._wake()
         self._ended.wait(timeout=LIMIT_SECONDS)
@@ -208,8 +210,7 @@ class Relay(DependencyProvider):
             connection.detach()
             key = zlib.crc32(f"relay:{database.service}".encode())
             while not connection.execute(sa.select(sa.func.pg_try_advisory_lock(key))).scalar_one():
-                self._woken.wait(timeout=_LOCK_POLL_SECONDS)
-                if self._stopped:
+                if self._stop_asked.wait(timeout=_LOCK_POLL_SECONDS):
                     return
             # Asked on the connection that holds the lock: if it is lost, so is the lock, and this fails.
             self._relay_until_stopped(lambda: _has_unsent(connection))

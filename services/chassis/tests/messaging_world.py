@@ -67,7 +67,8 @@ class SourceService:
     def say_slowly(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Wait, then emit one event."""
         time.sleep(request["seconds"])
-        return self.say(call, {"word": request["word"]})
+        answer: dict[str, Any] = self.say(call, {"word": request["word"]})
+        return answer
 
     @rpc(public=True)
     def refuse(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:

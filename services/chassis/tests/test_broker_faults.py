@@ -1,4 +1,4 @@
-"""Calls while the broker is cut off, killed or hung: an answer or a 503 in time, one effect per command (F4, R2, R5)."""
+"""Calls while the broker is cut off, killed or hung: an answer or a 503 in time, one effect per command (F4, R2)."""
 
 from __future__ import annotations
 
@@ -88,7 +88,8 @@ def test_a_hung_broker_means_503_at_the_deadline_and_service_afterwards(
 def test_a_killed_broker_doubles_and_loses_nothing(tmp_path: Path) -> None:
     folder = node_folder("rabbitmq")
     node = RabbitMQ(folder, throw_away=True)
-    done: dict[str, int] = {}
+    done: set[str] = set()
+    refusals: list[tuple[str, float]] = []
     stopping = False
 
     def client(source: ServiceClient, number: int) -> None:
@@ -100,11 +101,10 @@ def test_a_killed_broker_doubles_and_loses_nothing(tmp_path: Path) -> None:
                 try:
                     limited = Call(command_id=call.command_id, deadline=time.time() + 4)
                     assert source.say(limited, word=word) == {"said": word}
-                    done[word] = 1
+                    done.add(word)
                     break
                 except ServiceError as error:
-                    assert error.kind == "unavailable"
-                    assert time.monotonic() - begun < 5
+                    refusals.append((error.kind, time.monotonic() - begun))
                     eventlet.sleep(0.1)
 
     try:
@@ -126,7 +126,9 @@ def test_a_killed_broker_doubles_and_loses_nothing(tmp_path: Path) -> None:
             wait_until(lambda: len(words(sink)) >= len(done), 30)
             eventlet.sleep(1)
             assert sorted(words(sink)) == sorted(done)
-            print(f"{len(done)} commands through a kill and a pause")
+            assert refusals
+            assert {kind for kind, _ in refusals} == {"unavailable"}
+            assert max(seconds for _, seconds in refusals) < 5
     finally:
         node.close()
         shutil.rmtree(folder, ignore_errors=True)

@@ -15,7 +15,9 @@ from services.chassis.errors import ServiceError, conflict, unavailable
 from services.chassis.keystore import KeyStore
 from services.chassis.testing import make_call
 
-things = sa.Table("things", sa.MetaData(), sa.Column("id", sa.Integer, primary_key=True), sa.Column("at", tables.UtcDateTime))
+things = sa.Table(
+    "things", sa.MetaData(), sa.Column("id", sa.Integer, primary_key=True), sa.Column("at", tables.UtcDateTime)
+)
 
 
 @pytest.fixture
@@ -90,7 +92,9 @@ def test_an_infrastructure_error_is_not_stored(database: Database) -> None:
 def test_sealed_answers_are_not_readable_in_the_table(database: Database) -> None:
     call = make_call(company="c")
     for _ in range(2):
-        assert database.command(call, "make", {}, lambda unit: {"key": "TOP-SECRET"}, sealed=True) == {"key": "TOP-SECRET"}
+        assert database.command(call, "make", {}, lambda unit: {"key": "TOP-SECRET"}, sealed=True) == {
+            "key": "TOP-SECRET"
+        }
     stored = database.read(lambda c: c.execute(sa.select(tables.idempotency.c.answer)).scalar_one())
     assert b"TOP-SECRET" not in bytes(stored)
 
@@ -133,7 +137,9 @@ def test_only_sequenced_events_are_read_in_order(database: Database) -> None:
     for _ in range(3):
         database.write(_insert)
     assert database.read(lambda c: outbox.read_events(c, 0, 10)) == []
-    rows = database.read(lambda c: c.execute(sa.select(tables.outbox.c.id).order_by(tables.outbox.c.id)).scalars().all())
+    rows = database.read(
+        lambda c: c.execute(sa.select(tables.outbox.c.id).order_by(tables.outbox.c.id)).scalars().all()
+    )
     for sequence, row in enumerate(rows[:2], 1):
         database.write(
             lambda u, row=row, sequence=sequence: u.execute(

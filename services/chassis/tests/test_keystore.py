@@ -18,7 +18,16 @@ from services.chassis.tokens import TokenVerifier
 
 def _claims(**changes: Any) -> dict[str, Any]:
     now = int(time.time())
-    return {"iss": "accounts", "aud": "tessera", "sub": "u", "sid": "s", "jti": "j", "iat": now, "exp": now + 60, **changes}
+    return {
+        "iss": "accounts",
+        "aud": "tessera",
+        "sub": "u",
+        "sid": "s",
+        "jti": "j",
+        "iat": now,
+        "exp": now + 60,
+        **changes,
+    }
 
 
 def _token(store: KeyStore, claims: dict[str, Any], **headers: Any) -> str:
@@ -67,7 +76,9 @@ def test_tokens_signed_before_a_rotation_stay_good(store: KeyStore, verifier: To
     assert [jwk["state"] for jwk in store.public_jwks("token", "Ed25519")] == ["active", "verify-only"]
 
 
-def test_a_good_token_ends_with_its_time(store: KeyStore, verifier: TokenVerifier, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_good_token_ends_with_its_time(
+    store: KeyStore, verifier: TokenVerifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
     token = _token(store, _claims())
     verifier.verify(token)
     later = time.time() + 120

@@ -1,4 +1,4 @@
-"""Processes come back within a second, hung ones are replaced, and an asked stop finishes what is at work (R13, R17, O2)."""
+"""Processes come back within a second, hung ones are replaced, an asked stop finishes the work (R13, R17, O2)."""
 
 from __future__ import annotations
 
@@ -90,14 +90,14 @@ def test_a_frozen_service_is_noticed_and_replaced(vhost: str, tmp_path: Path, mo
     prepare(settings, "source")
     declare_topology(settings, [SourceService])
     alarms: list[str] = []
-    with watched(Supervisor([service_process(settings)], vhost, on_alarm=alarms.append)) as supervisor:
-        with standalone(vhost) as to:
-            to("source").say(Call(deadline=time.time() + 15), word="up")
-            eventlet.sleep(2)
-            first = supervisor.pids["source-1"]
-            os.kill(first, signal.SIGSTOP)
-            wait_until(lambda: supervisor.pids.get("source-1", first) != first, 15)
-            assert to("source").say(Call(deadline=time.time() + 20), word="again") == {"said": "again"}
+    supervisor = Supervisor([service_process(settings)], vhost, on_alarm=alarms.append)
+    with watched(supervisor), standalone(vhost) as to:
+        to("source").say(Call(deadline=time.time() + 15), word="up")
+        eventlet.sleep(2)
+        first = supervisor.pids["source-1"]
+        os.kill(first, signal.SIGSTOP)
+        wait_until(lambda: supervisor.pids.get("source-1", first) != first, 15)
+        assert to("source").say(Call(deadline=time.time() + 20), word="again") == {"said": "again"}
     assert "left 3 pings unanswered" in alarms[0]
 
 

@@ -1,0 +1,53 @@
+"""With a protection switched off the loss that it prevents is seen: the switches of the fault runs work (F3)."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from services.chassis import tables
+from services.chassis.context import Call
+from services.chassis.rpc import standalone
+from services.chassis.tests.messaging_world import (
+    SinkService,
+    SourceService,
+    make_settings,
+    opened,
+    prepare,
+    running,
+    words,
+)
+from services.chassis.topology import declare_topology
+from tests.rig import wait_until
+
+
+def test_without_an_outbox_an_event_without_a_queue_is_gone(vhost: str, tmp_path: Path) -> None:
+    settings = make_settings(tmp_path, vhost, TESSERA_WITHOUT="outbox,inbox")
+    prepare(settings, "source", "sink")
+    declare_topology(settings, [SourceService])
+    with opened(settings, "sink") as sink, running(settings, SourceService), standalone(vhost) as to:
+        to("source").say(Call(deadline=time.time() + 5), word="lost")
+        with running(settings, SinkService):
+            to("source").say(Call(deadline=time.time() + 5), word="kept")
+            wait_until(lambda: bool(words(sink)), 10)
+        assert words(sink) == ["kept"]
+    with opened(settings, "source") as source:
+        assert source.read(lambda c: c.execute(sa.select(tables.outbox.c.id)).all()) == []
+
+
+def test_without_an_inbox_a_repeated_event_is_applied_twice(vhost: str, tmp_path: Path) -> None:
+    settings = make_settings(tmp_path, vhost, TESSERA_WITHOUT="inbox")
+    prepare(settings, "source", "sink")
+    declare_topology(settings, [SourceService, SinkService])
+    with (
+        opened(settings, "sink") as sink,
+        opened(settings, "source") as source,
+        running(settings, SourceService, SinkService),
+        standalone(vhost) as to,
+    ):
+        to("source").say(Call(deadline=time.time() + 5), word="twice")
+        wait_until(lambda: words(sink) == ["twice"], 10)
+        source.write(lambda unit: unit.execute(sa.update(tables.outbox).values(sent_at=None)))
+        wait_until(lambda: words(sink) == ["twice", "twice"], 10)
