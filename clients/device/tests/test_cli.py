@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import stat
 from pathlib import Path
 from typing import Any
@@ -229,3 +230,12 @@ def test_a_tampered_folder_is_noticed(folder: Path, tmp_path: Path) -> None:
     read_signed(signed, KEYS["license-files-20260101-0badc0de"])
     state.write("installed.signed", signed.replace(b"8 20 port8 ", b"8 90 port8 "))
     assert run("show", "--state", str(folder)).exit_code == EXIT_CODES["changed"][0]
+
+
+def test_the_documents_list_every_exit_code() -> None:
+    readme = (Path(__file__).resolve().parents[1] / "README.md").read_text()
+    listed = dict(re.findall(r"^\| (\d+) \| `(\w+)` \|", readme, re.MULTILINE))
+    assert listed == {str(number): word for word, (number, _) in EXIT_CODES.items()}
+    reference = (FOLDER.parent / "license-files.md").read_text()
+    for word, number in re.findall(r"`(\w+)` (\d\d)\b", reference):
+        assert EXIT_CODES[word][0] == int(number)
