@@ -76,4 +76,48 @@ ROWS = (
         request=api.ChangePasswordRequest, status=204, scope=api.SCOPE_ACCOUNT,
         errors=("accounts.password_wrong", "accounts.password_too_common"),
     ),
+    Row(
+        "POST", "/v1/me/email-changes", "accounts", "change_email", Right.LOGIN,
+        "Ask for another e-mail address; a link to it is mailed and confirms the change.",
+        request=api.ChangeEmailRequest, answer=EmptyAnswer, status=202, scope=api.SCOPE_ACCOUNT,
+        errors=("accounts.password_wrong", "accounts.email_unchanged", "accounts.too_many_attempts"),
+    ),
+    Row(
+        "POST", "/v1/me/email-changes/confirmations", "accounts", "confirm_email", Right.NONE,
+        "Change the e-mail address with the token of the mailed link.",
+        request=api.ConfirmRequest, status=204, errors=("accounts.link_invalid",),
+    ),
+    Row(
+        "GET", "/v1/me/tokens", "accounts", "list_api_tokens", Right.LOGIN,
+        "List one's own API tokens, without their secrets.",
+        request=EmptyRequest, answer=api.ApiTokenList, scope=api.SCOPE_ACCOUNT,
+    ),
+    Row(
+        "POST", "/v1/me/tokens", "accounts", "create_api_token", Right.LOGIN,
+        "Make an API token; its secret is shown this once.",
+        request=api.CreateApiTokenRequest, answer=api.NewApiToken, status=201, scope=api.SCOPE_ACCOUNT,
+        errors=("accounts.scope_refused", "accounts.expiry_past"),
+    ),
+    Row(
+        "DELETE", "/v1/me/tokens/{token_id}", "accounts", "delete_api_token", Right.LOGIN,
+        "Withdraw an API token; it is dead within a second.",
+        request=api.TokenIdRequest, status=204, scope=api.SCOPE_ACCOUNT, errors=("accounts.token_not_found",),
+    ),
+    Row(
+        "POST", "/v1/me/otp", "accounts", "create_otp", Right.LOGIN,
+        "Start a second factor: secret and address for the authenticator app.",
+        request=EmptyRequest, answer=api.OtpStart, status=201, scope=api.SCOPE_ACCOUNT,
+        errors=("accounts.otp_enabled",),
+    ),
+    Row(
+        "POST", "/v1/me/otp/confirmations", "accounts", "confirm_otp", Right.LOGIN,
+        "Switch the second factor on with a code of the app; the recovery codes are shown this once.",
+        request=api.OtpRequest, answer=api.RecoveryCodes, scope=api.SCOPE_ACCOUNT,
+        errors=("accounts.otp_not_started", "accounts.otp_wrong"),
+    ),
+    Row(
+        "DELETE", "/v1/me/otp", "accounts", "delete_otp", Right.LOGIN,
+        "Switch the second factor off.",
+        request=EmptyRequest, status=204, scope=api.SCOPE_ACCOUNT, errors=("accounts.otp_not_enabled",),
+    ),
 )  # fmt: skip

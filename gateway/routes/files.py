@@ -29,7 +29,7 @@ ROWS = (
     Row(
         "POST", "/v1/license-returns", "licensing", "return_licenses", Right.COMPANY,
         "Upload the return that a device made; the same bytes again get the same answer.",
-        request=api.ReturnLicensesRequest, answer=api.ReturnReceipt, status=201, takes=XML, raw="xml",
+        request=api.ReturnLicensesRequest, answer=api.ReturnReceipt, status=201, dry_run=True, takes=XML, raw="xml",
         errors=(
             "licensing.return_malformed", "licensing.return_untrusted", "licensing.return_bad_signature",
             "licensing.return_file_unknown", "licensing.already_returned", "licensing.not_returnable",

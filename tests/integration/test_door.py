@@ -30,7 +30,7 @@ def newcomer(installation: Installation) -> Person:
     return person.refresh()
 
 
-def test_a_locked_users_token_is_dead_within_a_second_and_an_unlocked_one_logs_in_again(installation: Installation) -> None:
+def test_a_locked_users_token_is_dead_within_a_second_and_unlocking_helps(installation: Installation) -> None:
     person, staff = newcomer(installation), installation.staff()
     path = f"/v1/staff/users/{person.tokens['user']['id']}"
     person.get("/v1/projects").expect(200)
