@@ -229,6 +229,6 @@ def test_every_code_that_a_row_names_exists() -> None:
 
 def test_every_code_has_a_text_in_both_languages() -> None:
     for language in ("en", "de"):
-        missing = sorted(set(all_codes()) - set(texts(language)))
-        assert missing == [], language
+        named = {code for code in texts(language) if not code.startswith("field.")}
+        assert named == set(all_codes()), language
         assert all(entry.get("title") for entry in texts(language).values())
