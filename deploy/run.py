@@ -16,6 +16,9 @@ from pathlib import Path
 # Sockets must be green before anything else is imported that may open one (rule D1).
 from services.chassis import green  # noqa: F401  # isort: skip
 
+import eventlet
+import structlog
+
 from deploy import demo
 from deploy.bare.processes import Process
 from deploy.migrate import migrate
@@ -26,6 +29,8 @@ from services.chassis.runner import Runner
 from services.chassis.settings import Settings, SettingsError
 
 _READY_SECONDS = 60.0
+_PORTAL_PAUSE_SECONDS = 2.0
+_log = structlog.get_logger(__name__)
 
 
 def prepare(settings: Settings, *, first_start: bool | None = None) -> None:
@@ -101,7 +106,8 @@ def main() -> int:
         return 2
     logs.configure("tessera", settings.log_level)
     prepare(settings)
-    portal = start_portal(settings)
+    portal = Portal(settings)
+    eventlet.spawn_n(portal.keep)
     runner = Runner(settings, [service_class(name) for name in (*ROOMS, GATEWAY)])
     runner.start()
     try:
@@ -112,23 +118,45 @@ def main() -> int:
         sys.stderr.write(f"Tessera could not start: {error}\n")
         return 1
     finally:
-        portal.end(signal.SIGTERM, seconds=5)
+        portal.stop()
         runner.stop()
 
 
-def start_portal(settings: Settings) -> Process:
-    """Start the portal's process; it ends with this one, however this one ends."""
-    folder = settings.data_dir / "log"
-    folder.mkdir(parents=True, exist_ok=True)
-    return Process(
-        [sys.executable, "-m", "portal"],
-        log=folder / "portal.log",
-        env={
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(filter(None, [str(Path.cwd()), os.environ.get("PYTHONPATH", "")])),
-        },
-        death_signal="TERM",
-    )
+class Portal:
+    """The portal's process: it ends with this one, however this one ends, and is started again when it ends by itself.
+
+    Args:
+        settings: of the installation.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._folder = settings.data_dir / "log"
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._stopped = False
+        self._process = self._start()
+
+    def keep(self) -> None:
+        """Watch the process until it is stopped; run in a green thread."""
+        while not self._stopped:
+            time.sleep(_PORTAL_PAUSE_SECONDS)
+            if not self._stopped and not self._process.is_running():
+                _log.error("the portal ended and is started again", log=str(self._process.log))
+                self._process.end(signal.SIGTERM)
+                self._process = self._start()
+
+    def stop(self) -> None:
+        """End the process."""
+        self._stopped = True
+        self._process.end(signal.SIGTERM, seconds=5)
+
+    def _start(self) -> Process:
+        path = os.pathsep.join(filter(None, [str(Path.cwd()), os.environ.get("PYTHONPATH", "")]))
+        return Process(
+            [sys.executable, "-m", "portal"],
+            log=self._folder / "portal.log",
+            env={**os.environ, "PYTHONPATH": path},
+            death_signal="TERM",
+        )
 
 
 def _is_ready(settings: Settings) -> bool:
