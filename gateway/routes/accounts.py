@@ -88,6 +88,12 @@ ROWS = (
         request=api.ConfirmRequest, status=204, errors=("accounts.link_invalid",),
     ),
     Row(
+        "POST", "/v1/me/erasure", "accounts", "erase_me", Right.LOGIN,
+        "Erase one's own account and personal data for good; the password is asked for.",
+        request=api.PasswordRequest, status=204, scope=api.SCOPE_ACCOUNT,
+        errors=("accounts.password_wrong", "accounts.erasure_refused", "accounts.too_many_attempts"),
+    ),
+    Row(
         "GET", "/v1/me/tokens", "accounts", "list_api_tokens", Right.LOGIN,
         "List one's own API tokens, without their secrets.",
         request=EmptyRequest, answer=api.ApiTokenList, scope=api.SCOPE_ACCOUNT,
@@ -113,7 +119,7 @@ ROWS = (
         "POST", "/v1/me/otp/confirmations", "accounts", "confirm_otp", Right.LOGIN,
         "Switch the second factor on with a code of the app; the recovery codes are shown this once.",
         request=api.OtpRequest, answer=api.RecoveryCodes, scope=api.SCOPE_ACCOUNT,
-        errors=("accounts.otp_not_started", "accounts.otp_wrong"),
+        errors=("accounts.otp_enabled", "accounts.otp_not_started", "accounts.otp_wrong", "accounts.too_many_attempts"),
     ),
     Row(
         "DELETE", "/v1/me/otp", "accounts", "delete_otp", Right.LOGIN,

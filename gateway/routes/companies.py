@@ -47,6 +47,7 @@ ROWS = (
     Row(
         "POST", "/v1/invitations/acceptances", "accounts", "accept_invitation", Right.LOGIN,
         "Accept an invitation with the token of the mailed link.",
-        request=api.AcceptInvitationRequest, status=204, errors=("accounts.link_invalid",),
+        request=api.AcceptInvitationRequest, status=204,
+        errors=("accounts.link_invalid", "accounts.invitation_of_another"),
     ),
 )  # fmt: skip

@@ -69,6 +69,7 @@ __all__ = [
 ERRORS: Final[dict[str, str]] = {
     "projects.not_found": "There is no such project among yours; list the projects to see their ids.",
     "projects.power_needed": "You may see this project but not do this in it; `power` names what is missing.",
+    "projects.token_bound": "The token is bound to one project and cannot make another; use one that is not.",
     "projects.name_taken": "Another project of the company has this name; choose another.",
     "projects.archived": "The project is archived and read-only; take it out of the archive first.",
     "projects.closed": "The project is being deleted; use another one.",

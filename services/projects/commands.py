@@ -40,14 +40,14 @@ def create_project(
 ) -> dict[str, Any]:
     """Make a project.
 
-    Raises: accounts.company_needed, accounts.project_token, projects.name_taken.
+    Raises: accounts.company_needed, projects.token_bound, projects.name_taken.
     Emits: project_created.
     """
     actor = Actor.of(call)
     actor.require_scope(SCOPE_WRITE)
     company_id = actor.require_company()
     if actor.project_id is not None:
-        raise forbidden("accounts.project_token", "This token is bound to one project and cannot make another.")
+        raise forbidden("projects.token_bound", "This token is bound to one project and cannot make another.")
     names = company_names(call, accounts, [company_id])
 
     def work(unit: Unit) -> dict[str, Any]:

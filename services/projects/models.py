@@ -50,7 +50,7 @@ class ProjectRight(Base):
 
     __tablename__ = "project_rights"
     __table_args__ = (Index("ix_project_rights_company_id", "company_id"),)
-    project_id: Mapped[str] = mapped_column(String(36), ForeignKey("projects.id"), primary_key=True)
+    project_id: Mapped[str] = mapped_column(String(36), ForeignKey(Project.id), primary_key=True)
     company_id: Mapped[str] = mapped_column(String(36), primary_key=True)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     created_by: Mapped[str] = mapped_column(String(36))

@@ -12,9 +12,9 @@ from sqlalchemy import Connection, Row
 from services.accounts.api import AccountsClient, Actor
 from services.chassis.context import Call
 from services.chassis.db import Database
-from services.chassis.errors import ServiceError, forbidden, invalid, not_found
+from services.chassis.errors import ServiceError, conflict, forbidden, invalid, not_found
 from services.projects import store
-from services.projects.domain import GUEST, MANAGE, OWN, STAFF, powers_of
+from services.projects.domain import CLOSED, GUEST, MANAGE, OPEN, OWN, STAFF, powers_of
 
 
 def not_there() -> ServiceError:
@@ -36,25 +36,33 @@ def load(connection: Connection, actor: Actor, project_id: str) -> tuple[Row[Any
 def load_with_power(connection: Connection, actor: Actor, project_id: str, power: str) -> Row[Any]:
     """Return a project in which the actor has a power.
 
-    Raises: projects.not_found, projects.power_needed.
+    Raises: projects.not_found, projects.power_needed, projects.archived, projects.closed.
     """
     row, relation = load(connection, actor, project_id)
     if power not in powers(actor, row, relation):
+        if row.state != OPEN and power in powers(actor, row, relation, OPEN):
+            raise _refusal_of_state(row.state)
         raise forbidden(
             "projects.power_needed", f"You may see this project, but not do this in it ({power}).", power=power
         )
     return row
 
 
-def powers(actor: Actor, row: Any, relation: str) -> tuple[str, ...]:
-    """Return what the actor may do in a project."""
+def _refusal_of_state(state: str) -> ServiceError:
+    if state == CLOSED:
+        return conflict("projects.closed", "The project is being deleted: use another one.")
+    return conflict("projects.archived", "The project is archived: take it out of the archive first.")
+
+
+def powers(actor: Actor, row: Any, relation: str, state: str | None = None) -> tuple[str, ...]:
+    """Return what the actor may do in a project, in the state that it is in or in another one."""
     relations = {
         OWN: "own_admin" if actor.admin else "own_member",
         GUEST: "guest",
         STAFF: "staff",
     }
     roles = {relations[relation]} | ({"staff"} if actor.staff else set())
-    return powers_of(roles, actor.rights, row.state)
+    return powers_of(roles, actor.rights, state or row.state)
 
 
 def get_access(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:

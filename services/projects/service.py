@@ -61,7 +61,7 @@ class ProjectsService:
     def create_project(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Make a project (PRJ-1).
 
-        Raises: accounts.company_needed, accounts.scope_needed, accounts.project_token, projects.name_taken.
+        Raises: accounts.company_needed, accounts.scope_needed, projects.token_bound, projects.name_taken.
         Emits: project_created.
         """
         return commands.create_project(self.database, call, request, self.accounts)
@@ -71,7 +71,7 @@ class ProjectsService:
         """Rename, describe, archive or reopen a project (PRJ-1, PRJ-4).
 
         Raises: accounts.scope_needed, projects.not_found, projects.power_needed, projects.name_taken,
-            projects.archived, projects.stale.
+            projects.archived, projects.closed, projects.stale.
         Emits: project_changed.
         """
         return commands.update_project(self.database, call, request, self.accounts)
@@ -97,7 +97,7 @@ class ProjectsService:
         """Let the company of a user work in a project (PRJ-3).
 
         Raises: accounts.scope_needed, projects.not_found, projects.power_needed, projects.archived,
-            projects.user_without_company, projects.own_company, projects.company_ambiguous.
+            projects.closed, projects.user_without_company, projects.own_company, projects.company_ambiguous.
         Emits: project_right_granted.
         """
         return commands.add_right(self.database, call, request, self.accounts)

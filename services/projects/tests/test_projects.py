@@ -215,7 +215,7 @@ def test_a_project_closes_only_without_rights_and_takes_nothing_then(world: Worl
     for _ in range(2):
         assert world.do(commands.close_project, api.ProjectRequest, world.admin, **which) == {"rights": 0}
     assert world.access(world.admin, project_id)["powers"] == ["see"]
-    with refused("projects.power_needed"):
+    with refused("projects.closed"):
         world.let(project_id)
     world.do(commands.reopen_project, api.ProjectRequest, world.admin, **which)
     assert "add" in world.access(world.admin, project_id)["powers"]
@@ -251,7 +251,7 @@ def test_a_token_for_one_project_sees_only_that_one(world: World) -> None:
     assert world.access(bound, project_id)["access"] == "own"
     with refused("projects.not_found"):
         world.access(bound, other)
-    with refused("accounts.project_token"):
+    with refused("projects.token_bound"):
         world.create("Rome", bound)
 
 
