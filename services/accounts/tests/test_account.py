@@ -167,7 +167,13 @@ def test_wrong_api_tokens_are_refused(world: World) -> None:
     past = (datetime.now(UTC) - timedelta(days=1)).isoformat()
     with refused("accounts.expiry_past"):
         world.do(*create, name="x", scopes=["read"], expires_at=past)
-    for wrong in ({"scopes": ["everything"]}, {"scopes": []}, {"name": " "}, {"expires_at": "2030-01-01T00:00:00"}):
+    wrongs: list[dict[str, Any]] = [
+        {"scopes": ["everything"]},
+        {"scopes": []},
+        {"name": " "},
+        {"expires_at": "2030-01-01T00:00:00"},
+    ]
+    for wrong in wrongs:
         with refused("request.invalid"):
             world.do(*create, **{"name": "x", "scopes": ["read"], **wrong})
 
