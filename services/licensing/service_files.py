@@ -32,7 +32,7 @@ class FileEntrypoints:
     def issue_license_file(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Issue the current license file of a device, or give the same one again (LIC-5).
 
-        Raises: devices.device_not_found, licensing.power_needed, licensing.device_rma, licensing.nothing_to_issue,
+        Raises: devices.device_not_found, projects.power_needed, licensing.device_rma, licensing.nothing_to_issue,
             licensing.version_needed, licensing.never_encrypted, licensing.no_certificate,
             licensing.confirmation_needed.
         Emits: license_file_issued.
@@ -43,7 +43,7 @@ class FileEntrypoints:
     def get_license_file(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Give an issued file again, byte for byte.
 
-        Raises: licensing.file_not_found, licensing.power_needed, licensing.device_rma, licensing.file_void.
+        Raises: licensing.file_not_found, projects.power_needed, licensing.device_rma, licensing.file_void.
         """
         return files.get_license_file(self.database, self.keystore, call, request, devices=self.devices)
 
@@ -51,7 +51,7 @@ class FileEntrypoints:
     def fetch_device_file(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Give a device its current encrypted file (LIC-7).
 
-        Raises: accounts.scope_needed, devices.device_not_found, licensing.power_needed, licensing.device_rma,
+        Raises: accounts.scope_needed, devices.device_not_found, projects.power_needed, licensing.device_rma,
             licensing.no_certificate.
         Emits: license_file_issued, license_file_fetched.
         """
@@ -64,7 +64,7 @@ class FileEntrypoints:
         Raises: licensing.return_malformed, licensing.return_untrusted, licensing.return_other_device,
             licensing.return_certificate_revoked, licensing.return_bad_signature, licensing.return_file_unknown,
             licensing.return_not_encrypted, licensing.return_newer_file, licensing.return_file_void,
-            licensing.already_returned, licensing.not_returnable, licensing.power_needed, devices.device_not_found.
+            licensing.already_returned, licensing.not_returnable, projects.power_needed, devices.device_not_found.
         Emits: licenses_returned, return_refused.
         """
         return returns.return_licenses(self.database, call, request, devices=self.devices)
@@ -85,7 +85,7 @@ class FileEntrypoints:
         Raises: devices.device_not_found, licensing.request_malformed, licensing.request_bad_signature,
             licensing.request_wrong_key, licensing.request_key_known, licensing.held_by_others,
             licensing.proof_needed, licensing.proof_invalid, licensing.device_rma, accounts.right_needed,
-            licensing.power_needed.
+            projects.power_needed.
         Emits: certificate_issued.
         """
         return certificates.request_certificate(

@@ -28,9 +28,8 @@ ERRORS: dict[str, str] = {
     "licensing.never_encrypted": "Files of version 5 to 7 are never encrypted; ask for `encrypted: false`.",
     "licensing.nothing_to_issue": "There is no license on the device that belongs into this file; assign one first.",
     "licensing.file_not_found": "You have no license file with this serial number; check it in the device's licenses.",
-    "licensing.device_rma": "The device is marked RMA: it takes no licenses and gets no files; ask the vendor to take the"
-    " mark off.",
-    "licensing.device_ambiguous": "Several companies whose guest you are hold this device; use the page of one record.",
+    "licensing.device_rma": "The device is marked RMA: it takes no licenses and gets no files;"
+    " ask the vendor to take the mark off.",
     "licensing.file_void": "The file was returned or made void; ask for the device's current file.",
     "licensing.file_busy": "The file is being signed by another request; ask again in a moment.",
     "licensing.return_malformed": "The upload is not a return as a device makes it; upload the file unchanged.",

@@ -51,7 +51,7 @@ def request_certificate(
     """Certify a device's key on a user's or staff's request.
 
     Raises: licensing.request_malformed, .request_bad_signature, .request_wrong_key, .request_key_known,
-        .held_by_others, .proof_needed, .proof_invalid, .device_rma, accounts.right_needed, licensing.power_needed.
+        .held_by_others, .proof_needed, .proof_invalid, .device_rma, accounts.right_needed, projects.power_needed.
     Emits: certificate_issued.
     """
     Actor.of(call).require_scope(SCOPE_WRITE)

@@ -71,7 +71,7 @@ def issue_license_file(
 ) -> dict[str, Any]:
     """Issue the current license file of a device, or give the same one again when nothing changed.
 
-    Raises: licensing.power_needed, .device_rma, .nothing_to_issue, .version_needed, .never_encrypted,
+    Raises: projects.power_needed, licensing.device_rma, .nothing_to_issue, .version_needed, .never_encrypted,
         .no_certificate, .confirmation_needed.
     Emits: license_file_issued.
     """
@@ -90,7 +90,7 @@ def get_license_file(
 ) -> dict[str, Any]:
     """Give an issued file again, byte for byte.
 
-    Raises: licensing.file_not_found, .power_needed, .device_rma, .file_void.
+    Raises: licensing.file_not_found, .device_rma, .file_void, projects.power_needed.
     """
     serial = str(request["serial"])
     row = database.read(lambda connection: files.get(connection, serial))
@@ -115,7 +115,7 @@ def fetch_device_file(
 ) -> dict[str, Any]:
     """Give a device its current encrypted file; noted as fetched the first time.
 
-    Raises: accounts.scope_needed, licensing.power_needed, .device_rma, .no_certificate.
+    Raises: accounts.scope_needed, projects.power_needed, .device_rma, .no_certificate.
     Emits: license_file_issued, license_file_fetched.
     """
     actor = Actor.of(call)

@@ -43,7 +43,7 @@ def return_licenses(
 
     Raises: licensing.return_malformed, .return_untrusted, .return_other_device, .return_certificate_revoked,
         .return_bad_signature, .return_file_unknown, .return_not_encrypted, .return_newer_file, .return_file_void,
-        .already_returned, .not_returnable, .power_needed, devices.device_not_found.
+        .already_returned, .not_returnable, projects.power_needed, devices.device_not_found.
     Emits: licenses_returned, return_refused.
     """
     Actor.of(call).require_scope(SCOPE_WRITE)
