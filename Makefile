@@ -9,7 +9,7 @@ SERVERS := rabbitmq-server postgresql
 T ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run fleet test lint format bench audit migrate lock clean servers bench-tools
+.PHONY: help run fleet test lint format bench audit migrate lock clean servers bench-tools test-tools
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -20,7 +20,7 @@ run: $(VENV)/runtime ## Run everything in one process with a demo world, on http
 fleet: $(VENV)/runtime servers ## Run one process per service, two of licensing, on private RabbitMQ and PostgreSQL nodes
 	@$(BIN)/python -m deploy.fleet
 
-test: $(VENV)/dev servers ## Run all tests on private nodes; T="path -k words" runs some
+test: $(VENV)/dev servers test-tools ## Run all tests on private nodes; T="path -k words" runs some
 	@$(BIN)/python -m pytest $(T)
 
 lint: $(VENV)/dev ## Check style, types and the import rules
@@ -75,3 +75,7 @@ servers:
 
 bench-tools:
 	@deploy/bare/install-debian-packages wrk
+
+# The tutorial's commands, which a test runs.
+test-tools:
+	@deploy/bare/install-debian-packages curl jq
