@@ -5,6 +5,7 @@ It knows processes and pings, not what they do. It signals only processes that i
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -36,7 +37,10 @@ _PING_SECONDS: Final = 5.0
 _START_SECONDS: Final = 60.0
 _LOOK_SECONDS: Final = 0.1
 
+_PR_SET_PDEATHSIG: Final = 1
+
 _log = structlog.get_logger(__name__)
+_libc = ctypes.CDLL(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,12 @@ class _Running:
     def start(self) -> None:
         environment = {**os.environ, **self.process.environment, "TESSERA_INSTANCE": self.process.name}
         # A session of its own: Ctrl-C reaches the supervisor only, which then stops them in order.
-        self.handle = subprocess.Popen(list(self.process.command), env=environment, start_new_session=True)
+        self.handle = subprocess.Popen(
+            list(self.process.command),
+            env=environment,
+            start_new_session=True,
+            preexec_fn=_end_with_parent,  # noqa: PLW1509
+        )
         self.started_at = time.monotonic()
         self.misses, self.answered = 0, False
 
@@ -211,3 +220,8 @@ class Supervisor:
         _log.critical("alarm", text=text)
         if self._on_alarm is not None:
             self._on_alarm(text)
+
+
+def _end_with_parent() -> None:
+    """Have the kernel end this process when its supervisor is gone, however that ended; runs between fork and exec."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
