@@ -31,7 +31,6 @@ ERRORS: dict[str, str] = {
     "licensing.device_rma": "The device is marked RMA: it takes no licenses and gets no files;"
     " ask the vendor to take the mark off.",
     "licensing.file_void": "The file was returned or made void; ask for the device's current file.",
-    "licensing.file_busy": "The file is being signed by another request; ask again in a moment.",
     "licensing.return_malformed": "The upload is not a return as a device makes it; upload the file unchanged.",
     "licensing.return_other_device": "The return was made by another device than the one it is sent for.",
     "licensing.return_untrusted": "The certificate in the return was not issued by this device authority.",
