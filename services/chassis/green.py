@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import warnings
 from typing import Any
 
@@ -18,6 +19,13 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message=r"\s*Eventlet is deprecated")
     import eventlet
     from eventlet.green import socket as green_socket
+
+# structlog loads rich where it finds it, for colored consoles. Our logs are JSON, and rich costs each process 4 MB.
+if "rich" not in sys.modules:
+    sys.modules["rich"] = None  # type: ignore[assignment]
+    import structlog  # noqa: F401
+
+    del sys.modules["rich"]
 
 _blocking_getaddrinfo = socket.getaddrinfo
 
