@@ -11,29 +11,28 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy import Connection, CursorResult, Engine
+from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
 
 from services.chassis import idempotency, outbox
 from services.chassis.context import Call
-from services.chassis.errors import ServiceError, unavailable
+from services.chassis.engine import make_engine, may_repeat, outage
+from services.chassis.errors import ServiceError
 from services.chassis.faults import fail_point
 from services.chassis.keystore import KeyStore
 from services.chassis.settings import Settings
 from services.chassis.tables import UtcDateTime, service_metadata
 from services.chassis.tables import outbox as outbox_table
+from services.chassis.unit import Unit
 
 __all__ = ["Database", "Unit", "UtcDateTime", "in_transaction", "insert_or_ignore", "service_metadata"]
 
 T = TypeVar("T")
-_SERIALIZATION_FAILURE, _DEADLOCK, _LOCK_NOT_AVAILABLE = "40001", "40P01", "55P03"
 _ATTEMPTS = 6
-_PG_OPTIONS = "-c statement_timeout=5000 -c lock_timeout=2000 -c idle_in_transaction_session_timeout=10000 -c timezone=UTC"
 
 _open_units: ContextVar[int] = ContextVar("open_units", default=0)
 _replayed: ContextVar[bool] = ContextVar("replayed", default=False)
@@ -63,63 +62,12 @@ def insert_or_ignore(connection: Connection, table: Any, values: Mapping[str, An
     return connection.execute(make(table).values(**values).on_conflict_do_nothing()).rowcount == 1
 
 
-class Unit:
-    """One running write transaction: its connection, its time, its events.
+class _RefusedError(Exception):
+    """Carries a room's refusal through the rollback of its transaction."""
 
-    Args:
-        service: whose outbox gets the events.
-        connection: of the transaction.
-        call: who asked, None for the service's own work.
-    """
-
-    def __init__(self, service: str, connection: Connection, call: Call | None) -> None:
-        self.service = service
-        self.connection = connection
-        self.call = call
-        self.now = _database_time(connection)
-        self.events: list[dict[str, Any]] = []
-
-    def execute(self, statement: Any, parameters: Any = None) -> CursorResult[Any]:
-        """Run a statement in this transaction."""
-        result: CursorResult[Any] = self.connection.execute(statement, parameters)
-        return result
-
-    def emit(
-        self,
-        type: str,
-        *,
-        subject: str,
-        data: Mapping[str, Any],
-        company_id: str | None = None,
-        project_id: str | None = None,
-        device_id: str | None = None,
-        hardware_id: str | None = None,
-        actor_id: str | None = None,
-        anonymous: bool = False,
-    ) -> None:
-        """Put an event into the outbox, to be published once the transaction is committed (rule R8).
-
-        Args:
-            type: noun_past name such as `licenses_assigned`.
-            subject: id of the object that it is about.
-            data: by the published schema; persons by id only, no secrets.
-            company_id: the one company concerned; several companies mean several events.
-            project_id, device_id, hardware_id: what it is about, for subscribers to filter by.
-            actor_id: the person; taken from the caller's claims when absent.
-            anonymous: leave out person and request, for an event to a company that must not learn who it was (S9).
-        """
-        call = self.call
-        actor = actor_id or (call.claims.get("sub") if call is not None else None)
-        attributes = {
-            "subject": subject,
-            "companyid": company_id,
-            "projectid": project_id,
-            "deviceid": device_id,
-            "hardwareid": hardware_id,
-            "actorid": None if anonymous else actor,
-            "requestid": call.request_id if call is not None and not anonymous else None,
-        }
-        self.events.append(outbox.event_row(self.service, type, self.now, attributes, data))
+    def __init__(self, refusal: ServiceError) -> None:
+        super().__init__(refusal)
+        self.refusal = refusal
 
 
 class Database:
@@ -178,7 +126,7 @@ class Database:
                     return work(connection)
             except DBAPIError as error:
                 if attempt > 1 or not error.connection_invalidated:
-                    raise _outage(error) from error
+                    raise outage(error) from error
         raise AssertionError("unreachable")
 
     def write(self, work: Callable[[Unit], T], *, call: Call | None = None) -> T:
@@ -203,10 +151,10 @@ class Database:
                     committing = True
                     connection.commit()
             except DBAPIError as error:
-                if attempt < _ATTEMPTS - 1 and _may_repeat(error, committing=committing):
-                    time.sleep(random.uniform(0.005, 0.03) * (attempt + 1))
+                if attempt < _ATTEMPTS - 1 and may_repeat(error, committing=committing):
+                    time.sleep(random.uniform(0.005, 0.03) * (attempt + 1))  # noqa: S311 - jitter
                     continue
-                raise _outage(error) from error
+                raise outage(error) from error
             fail_point("db.after_commit")
             if unit.events:
                 self._announce(unit.events)
@@ -245,27 +193,35 @@ class Database:
 
         def attempt(unit: Unit) -> dict[str, Any] | ServiceError | None:
             _replayed.set(False)
-            if not claim.take(unit.connection, unit.now):
+            if not unit.claim(claim):
                 _replayed.set(True)
                 return claim.stored(unit.connection)
-            savepoint = unit.connection.begin_nested()
             try:
                 answer = work(unit)
             except ServiceError as refusal:
-                if not refusal.is_final:
-                    raise
-                savepoint.rollback()
-                unit.events.clear()
-                claim.store_refusal(unit.connection, refusal)
-                return refusal
-            savepoint.commit()
+                raise _RefusedError(refusal) from refusal
             claim.store_answer(unit.connection, answer)
             return answer
 
-        outcome = self.write(attempt, call=call)
+        try:
+            outcome = self.write(attempt, call=call)
+        except _RefusedError as error:
+            outcome = refusal = error.refusal
+            if refusal.is_final:
+                outcome = self.write(lambda unit: self._note_refusal(unit, claim, refusal), call=call)
         if isinstance(outcome, ServiceError):
             raise outcome
         return outcome
+
+    def _note_refusal(
+        self, unit: Unit, claim: idempotency.Claim, refusal: ServiceError
+    ) -> dict[str, Any] | ServiceError | None:
+        # The rollback freed the claim. A parallel repetition may have taken it since: then its outcome is the one.
+        if unit.claim(claim):
+            claim.store_refusal(unit.connection, refusal)
+            return refusal
+        _replayed.set(True)
+        return claim.stored(unit.connection)
 
     def close(self) -> None:
         """Close all connections."""
@@ -286,42 +242,6 @@ class Database:
             outbox.wake(self.service)
 
 
-def make_engine(uri: str, *, pool_size: int = 12) -> Engine:
-    """Return an engine with the house's limits: timeouts in the server, WAL and full sync on SQLite (rules D2, D4, D7)."""
-    if uri.startswith("sqlite"):
-        engine = sa.create_engine(uri, connect_args={"check_same_thread": False, "timeout": 0.25}, pool_size=pool_size)
-        sa.event.listen(engine, "connect", _prepare_sqlite)
-        sa.event.listen(engine, "begin", _begin_sqlite)
-        return engine
-    uri = uri.replace("postgresql://", "postgresql+psycopg2://", 1)
-    return sa.create_engine(
-        uri,
-        pool_size=pool_size,
-        max_overflow=0,
-        pool_timeout=5,
-        connect_args={"connect_timeout": 3, "tcp_user_timeout": 5000, "options": _PG_OPTIONS},
-    )
-
-
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    # The driver must not begin transactions by itself: it would begin them deferred (rule D7).
-    connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=250"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    immediate = connection.get_execution_options().get("immediate", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
-
-
-def _database_time(connection: Connection) -> datetime:
-    if connection.dialect.name == "sqlite":
-        return datetime.now(UTC)
-    now: datetime = connection.exec_driver_sql("SELECT now()").scalar_one()
-    return now
-
-
 @contextmanager
 def _counted() -> Any:
     token = _open_units.set(_open_units.get() + 1)
@@ -329,19 +249,3 @@ def _counted() -> Any:
         yield
     finally:
         _open_units.reset(token)
-
-
-def _may_repeat(error: DBAPIError, *, committing: bool) -> bool:
-    code = getattr(error.orig, "pgcode", None)
-    if code in (_SERIALIZATION_FAILURE, _DEADLOCK):
-        return True
-    # Before COMMIT was sent a lost connection has changed nothing; after it, only the command id can tell (rule L6).
-    return error.connection_invalidated and not committing
-
-
-def _outage(error: SQLAlchemyError) -> Exception:
-    if isinstance(error, DBAPIError) and getattr(error.orig, "pgcode", None) == _LOCK_NOT_AVAILABLE:
-        return unavailable(detail="Another request holds what this one needs; nothing was changed. Repeat it.")
-    if isinstance(error, OperationalError) or (isinstance(error, DBAPIError) and error.connection_invalidated):
-        return unavailable()
-    return error

@@ -1,6 +1,6 @@
 """Fail points: named places where a test may end, delay or break a process (reliability section 10).
 
-Set by `TESSERA_FAIL_POINTS`, for example `db.before_commit=exit:1` or `relay.before_mark=sleep:2;inbox.after_commit=raise`.
+Set by `TESSERA_FAIL_POINTS`, for example `db.before_commit=exit:1;relay.before_mark=sleep:2`.
 In normal operation the setting is empty and a fail point costs one dictionary look-up.
 """
 

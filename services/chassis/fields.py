@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from marshmallow import EXCLUDE, RAISE, Schema, fields, validate
+from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, validate
 
 MAX_QUANTITY = 1_000_000
 # Control characters, surrogates and the like have no place in names and comments.
@@ -33,9 +33,8 @@ class Text(fields.String):
     """Text without control characters, stripped of outer blanks, of bounded length in characters."""
 
     def __init__(self, minimum: int = 0, maximum: int = 500, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.metadata.setdefault("minLength", minimum)
-        self.metadata.setdefault("maxLength", maximum)
+        metadata = {"minLength": minimum, "maxLength": maximum, **kwargs.pop("metadata", {})}
+        super().__init__(metadata=metadata, **kwargs)
         self._minimum, self._maximum = minimum, maximum
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
@@ -48,7 +47,7 @@ class Text(fields.String):
             raise self.make_error_text("unprintable")
         return text
 
-    def make_error_text(self, reason: str) -> validate.ValidationError:
+    def make_error_text(self, reason: str) -> ValidationError:
         """Return the validation error for one reason, with the bounds in its text."""
         texts = {
             "empty": "Must not be empty.",
@@ -56,15 +55,16 @@ class Text(fields.String):
             "long": f"Must have at most {self._maximum} characters.",
             "unprintable": "Must not contain control characters.",
         }
-        return validate.ValidationError(texts[reason])
+        return ValidationError(texts[reason])
 
 
 class Id(fields.String):
     """An opaque id: a UUID in canonical lower-case text."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(validate=validate.Regexp(_ID, error="Must be an id as this interface gives it out."), **kwargs)
-        self.metadata.setdefault("format", "uuid")
+        error = "Must be an id as this interface gives it out."
+        metadata = {"format": "uuid", **kwargs.pop("metadata", {})}
+        super().__init__(validate=validate.Regexp(_ID, error=error), metadata=metadata, **kwargs)
 
 
 class Quantity(fields.Integer):

@@ -6,11 +6,11 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import Connection
+from sqlalchemy import Connection, bindparam
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import OperationalError
 
@@ -18,6 +18,29 @@ from services.chassis.context import Call
 from services.chassis.errors import ServiceError, conflict, invalid
 from services.chassis.keystore import KeyStore
 from services.chassis.tables import idempotency
+
+_TAKE_POSTGRESQL = (
+    postgresql.insert(idempotency)
+    .values(
+        scope=bindparam("scope"), key=bindparam("key"), fingerprint=bindparam("fingerprint"), created_at=sa.func.now()
+    )
+    .on_conflict_do_nothing()
+    .returning(idempotency.c.created_at)
+)
+_TAKE_SQLITE = sqlite.insert(idempotency).on_conflict_do_nothing()
+_ITS_ROW = (idempotency.c.scope == bindparam("its_scope"), idempotency.c.key == bindparam("its_key"))
+_STORED = sa.select(idempotency.c.fingerprint, idempotency.c.answer, idempotency.c.refusal).where(*_ITS_ROW)
+_STORE = (
+    sa.update(idempotency).where(*_ITS_ROW).values(answer=bindparam("its_answer"), refusal=bindparam("its_refusal"))
+)
+
+
+def database_time(connection: Connection) -> datetime:
+    """Return the time at which the running transaction began; order never follows from it (rule L16)."""
+    if connection.dialect.name == "sqlite":
+        return datetime.now(UTC)
+    now: datetime = connection.exec_driver_sql("SELECT now()").scalar_one()
+    return now
 
 
 def canonical(value: Any) -> str:
@@ -43,18 +66,22 @@ class Claim:
         digest = hashlib.sha256(f"{name}\n{canonical(request)}".encode(errors="surrogatepass")).hexdigest()
         return cls(str(chosen), call.command_id, digest, keystore)
 
-    def take(self, connection: Connection, now: datetime) -> bool:
+    def take(self, connection: Connection) -> datetime | None:
         """Insert the claim; waits up to the lock timeout for a first one that still runs.
+
+        Returns:
+            The database's time when the claim was free, else None.
 
         Raises:
             idempotency.in_progress: the first one has not ended in time.
         """
-        make = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-        statement = make(idempotency).values(
-            scope=self.scope, key=self.key, fingerprint=self.fingerprint, created_at=now
-        )
+        parameters: dict[str, Any] = {"scope": self.scope, "key": self.key, "fingerprint": self.fingerprint}
         try:
-            return connection.execute(statement.on_conflict_do_nothing()).rowcount == 1
+            if connection.dialect.name == "postgresql":
+                taken_at: datetime | None = connection.execute(_TAKE_POSTGRESQL, parameters).scalar()
+                return taken_at
+            now = database_time(connection)
+            return now if connection.execute(_TAKE_SQLITE, {**parameters, "created_at": now}).rowcount == 1 else None
         except OperationalError as error:
             if getattr(error.orig, "pgcode", None) == "55P03":
                 raise conflict(
@@ -70,11 +97,7 @@ class Claim:
         Raises:
             idempotency.key_reused: the first request was another one.
         """
-        row = connection.execute(
-            sa.select(idempotency.c.fingerprint, idempotency.c.answer, idempotency.c.refusal).where(
-                idempotency.c.scope == self.scope, idempotency.c.key == self.key
-            )
-        ).one()
+        row = connection.execute(_STORED, {"its_scope": self.scope, "its_key": self.key}).one()
         if row.fingerprint != self.fingerprint:
             raise invalid(
                 "idempotency.key_reused",
@@ -100,10 +123,9 @@ class Claim:
         """Keep a refusal for repetitions."""
         self._update(connection, refusal=json.dumps(refusal.args))
 
-    def _update(self, connection: Connection, **values: Any) -> None:
-        connection.execute(
-            sa.update(idempotency).where(idempotency.c.scope == self.scope, idempotency.c.key == self.key).values(**values)
-        )
+    def _update(self, connection: Connection, *, answer: bytes | None = None, refusal: str | None = None) -> None:
+        values = {"its_scope": self.scope, "its_key": self.key, "its_answer": answer, "its_refusal": refusal}
+        connection.execute(_STORE, values)
 
     def _context(self) -> str:
         return f"idempotency:{self.scope}:{self.key}"

@@ -209,7 +209,7 @@ def _encrypted(private: PrivateKey, passphrase: bytes) -> bytes:
 
 
 def _jwk(key: Key) -> dict[str, Any]:
-    from jwt.algorithms import ECAlgorithm, OKPAlgorithm  # noqa: PLC0415 - only when keys are published
+    from jwt.algorithms import ECAlgorithm, OKPAlgorithm
 
     public = key.private.public_key()
     if isinstance(public, ed25519.Ed25519PublicKey):

@@ -71,7 +71,7 @@ def upgrade_all(services: list[str], settings: Settings) -> None:
 
 def run_env(metadata: sa.MetaData) -> None:
     """Run Alembic's environment for a service; its `env.py` calls nothing else."""
-    from alembic import context  # noqa: PLC0415 - exists only while Alembic runs
+    from alembic import context
 
     connection = context.config.attributes["connection"]
     context.configure(

@@ -58,7 +58,9 @@ class Event:
         )
 
 
-def event_row(source: str, type: str, now: datetime, attributes: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
+def event_row(
+    source: str, type: str, now: datetime, attributes: Mapping[str, Any], data: Mapping[str, Any]
+) -> dict[str, Any]:
     """Return the outbox row of one event; its id is the event's id, so that a repeat is the same event.
 
     Args:

@@ -58,7 +58,9 @@ class Settings:
             )
         amqp_uri = env.get("TESSERA_AMQP_URI", EMBEDDED_BROKER)
         if not amqp_uri.startswith(("amqp://", "amqps://", "embedded://")):
-            raise SettingsError(f"TESSERA_AMQP_URI is {_masked(amqp_uri)!r}: expected amqp://user:password@host:port/vhost.")
+            raise SettingsError(
+                f"TESSERA_AMQP_URI is {_masked(amqp_uri)!r}: expected amqp://user:password@host:port/vhost."
+            )
         return cls(
             data_dir=data_dir,
             http=_address(env, "TESSERA_HTTP", "127.0.0.1:8000"),

@@ -70,8 +70,18 @@ outbox = sa.Table(
     sa.Column("sent_at", UtcDateTime),
 )
 # Partial indexes keep the relay's two questions cheap however long the log is.
-sa.Index("ix_outbox_unsequenced", outbox.c.id, postgresql_where=outbox.c.sequence.is_(None), sqlite_where=outbox.c.sequence.is_(None))
-sa.Index("ix_outbox_unsent", outbox.c.sequence, postgresql_where=outbox.c.sent_at.is_(None), sqlite_where=outbox.c.sent_at.is_(None))
+sa.Index(
+    "ix_outbox_unsequenced",
+    outbox.c.id,
+    postgresql_where=outbox.c.sequence.is_(None),
+    sqlite_where=outbox.c.sequence.is_(None),
+)
+sa.Index(
+    "ix_outbox_unsent",
+    outbox.c.sequence,
+    postgresql_where=outbox.c.sent_at.is_(None),
+    sqlite_where=outbox.c.sent_at.is_(None),
+)
 
 outbox_head = sa.Table(
     "outbox_head",

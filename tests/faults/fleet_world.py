@@ -117,14 +117,19 @@ def make_world(folder: Path, environment: dict[str, str] | None = None) -> World
     project = admin.get("/v1/projects").expect(200)["items"][0]["id"]
     number = "load-1"
     macs = [f"00-90-33-77-00-{n:02X}" for n in range(CLIENTS)]
-    licenses = [{"license_type": "registrations7", "quantity": STOCK}, {"license_type": "pbx7-2000", "quantity": CLIENTS}]
+    licenses = [
+        {"license_type": "registrations7", "quantity": STOCK},
+        {"license_type": "pbx7-2000", "quantity": CLIENTS},
+    ]
     devices = [{"hardware_id": mac, "type": "IP6000", "shipped_on": "2026-11-02"} for mac in macs]
     order = staff.post("/v1/staff/orders", {"number": number, "devices": devices, "licenses": licenses}).expect(201)
     admin.post("/v1/activations", {"project_id": project, "key": order["activation_key"]}).expect(201)
     added = admin.post("/v1/devices", {"project_id": project, "order_number": number}).expect(200)
     world = World(fleet, admin, [item["device_id"] for item in added["items"]])
     for device in world.devices:
-        admin.post(f"/v1/devices/{device}/licenses", {"licenses": [{"license_type": "pbx7-2000", "quantity": 1}]}).expect(201)
+        admin.post(
+            f"/v1/devices/{device}/licenses", {"licenses": [{"license_type": "pbx7-2000", "quantity": 1}]}
+        ).expect(201)
     return world
 
 

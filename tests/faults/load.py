@@ -65,7 +65,9 @@ class AssigningClient(threading.Thread):
                     with self.books.lock:
                         self.books.acknowledged += 1
                     return
-                if status not in _ASK_AGAIN and not (status == 409 and answer.body["code"] == "idempotency.in_progress"):
+                if status not in _ASK_AGAIN and not (
+                    status == 409 and answer.body["code"] == "idempotency.in_progress"
+                ):
                     with self.books.lock:
                         self.books.refused.append(f"{status} {answer.body}")
                     return

@@ -55,7 +55,12 @@ class Installation:
         module = {"embedded": "deploy.run", "fleet": "deploy.fleet"}[self.kind]
         with (self.folder.parent / f"{self.kind}.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", module], cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
+                [sys.executable, "-m", module],
+                cwd=ROOT,
+                env=environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         self.wait_ready(seconds)
         demo = self.folder / "demo.json"
@@ -120,7 +125,9 @@ class Installation:
             [sys.executable, "-m", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120
         )
         if check:
-            assert result.returncode == 0, f"{arguments} ended with {result.returncode}:\n{result.stdout}\n{result.stderr}"
+            assert result.returncode == 0, (
+                f"{arguments} ended with {result.returncode}:\n{result.stdout}\n{result.stderr}"
+            )
         return result
 
 

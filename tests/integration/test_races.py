@@ -145,7 +145,9 @@ def test_the_same_key_20_times_in_parallel_has_one_effect_and_one_answer(company
     path = f"/v1/devices/{added['items'][0]['device_id']}/licenses"
     before = company.balance("registrations7")
     people = [company.clone() for _ in range(20)]
-    body = {"licenses": [{"license_type": "pbx7-10", "quantity": 1}, {"license_type": "registrations7", "quantity": 10}]}
+    body = {
+        "licenses": [{"license_type": "pbx7-10", "quantity": 1}, {"license_type": "registrations7", "quantity": 10}]
+    }
     key = str(uuid.uuid4())
 
     def ask(number: int) -> Answer:

@@ -69,10 +69,14 @@ class Story:
             timeout=30,
         )
 
-    def device_client(self, *arguments: str, hardware_id: str = IP800, check: int | None = 0) -> subprocess.CompletedProcess[str]:
+    def device_client(
+        self, *arguments: str, hardware_id: str = IP800, check: int | None = 0
+    ) -> subprocess.CompletedProcess[str]:
         """Run the device's command line in the device's own folder."""
         command = [sys.executable, "-m", "clients.device.cli", *arguments]
-        result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, env=self.device_environment(hardware_id))
+        result = subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, timeout=60, env=self.device_environment(hardware_id)
+        )
         if check is not None:
             assert result.returncode == check, f"{arguments}: {result.returncode}\n{result.stdout}\n{result.stderr}"
         return result
@@ -100,7 +104,9 @@ def test_staff_enters_an_order_and_gets_an_activation_key(story: Story) -> None:
     order = story.staff.post("/v1/staff/orders", ORDER).expect(201)
     story.key = order["activation_key"]
     assert story.staff.post("/v1/staff/orders", ORDER).body["activation_key"] == story.key
-    story.staff.post("/v1/staff/orders", {**ORDER, "customer_name": "Another Ltd"}).refused(409, "licensing.order_exists")
+    story.staff.post("/v1/staff/orders", {**ORDER, "customer_name": "Another Ltd"}).refused(
+        409, "licensing.order_exists"
+    )
     assert story.staff.get("/v1/staff/orders/4711").expect(200)["number"] == "4711"
 
 
@@ -141,7 +147,12 @@ def test_the_key_is_rehearsed_and_redeemed(story: Story) -> None:
     assert story.balance() == {}
     key = "first-activation"
     first = story.user.post("/v1/activations", activation, key=key)
-    assert {line["name"] for line in first.expect(201)["licenses"]} == {"PBX7#100", "Voicemail7#100", "Registrations7", "PORT8"}
+    assert {line["name"] for line in first.expect(201)["licenses"]} == {
+        "PBX7#100",
+        "Voicemail7#100",
+        "Registrations7",
+        "PORT8",
+    }
     again = story.user.post("/v1/activations", activation, key=key)
     assert again.expect(201) == first.body
     assert again.headers["Idempotent-Replayed"] == "true"
@@ -219,8 +230,12 @@ def test_options_are_asked_and_the_rules_hold(story: Story) -> None:
     problem = assign(("pbx7-100", 1), ("registrations7", 101)).refused(409, "licensing.rule_violated")
     assert problem["rule"]
     assert "100" in problem["detail"]
-    problem = assign(("pbx7-100", 1), ("voicemail7-100", 1), ("registrations7", 70)).refused(409, "licensing.insufficient_balance")
-    assert [(s["license_type"], s["missing"], s["projects"]) for s in problem["shortages"]] == [("registrations7", 10, [])]
+    problem = assign(("pbx7-100", 1), ("voicemail7-100", 1), ("registrations7", 70)).refused(
+        409, "licensing.insufficient_balance"
+    )
+    assert [(s["license_type"], s["missing"], s["projects"]) for s in problem["shortages"]] == [
+        ("registrations7", 10, [])
+    ]
     before = story.balance()
     answer = assign(("pbx7-100", 1), ("voicemail7-100", 1), ("registrations7", 40)).expect(201)
     assert len(answer["licenses"]) == 3
