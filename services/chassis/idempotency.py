@@ -22,7 +22,10 @@ from services.chassis.tables import idempotency
 _TAKE_POSTGRESQL = (
     postgresql.insert(idempotency)
     .values(
-        scope=bindparam("scope"), key=bindparam("key"), fingerprint=bindparam("fingerprint"), created_at=sa.func.now()
+        scope=bindparam("scope"),
+        key=bindparam("key"),
+        fingerprint=bindparam("fingerprint"),
+        created_at=sa.func.now(),
     )
     .on_conflict_do_nothing()
     .returning(idempotency.c.created_at)

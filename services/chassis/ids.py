@@ -7,8 +7,22 @@ import threading
 import time
 from uuid import UUID
 
-_lock = threading.Lock()
-_last_stamp = 0
+
+class _Stamps:
+    """The time stamps given out by this process, each larger than the one before."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._last = 0
+
+    def next(self, milliseconds: int, start: int) -> int:
+        with self._lock:
+            # The counter starts in the lower half at random; if it ever runs over, it borrows from the next millisecond.
+            self._last = max(milliseconds << 12 | start, self._last + 1)
+            return self._last
+
+
+_stamps = _Stamps()
 
 
 def new_id() -> str:
@@ -17,13 +31,9 @@ def new_id() -> str:
     Ids of one millisecond count up in the 12 bits behind the time (RFC 9562, 6.2 method 1), so that the events of one
     transaction, which a relay takes in the order of their ids, stay in the order in which they were emitted.
     """
-    global _last_stamp
     random_bits = int.from_bytes(os.urandom(10), "big")
     milliseconds = (time.time_ns() // 1_000_000) & ((1 << 48) - 1)
-    with _lock:
-        # The counter starts in the lower half at random; if it ever runs over, it borrows from the next millisecond.
-        stamp = max(milliseconds << 12 | (random_bits >> 62) & 0x7FF, _last_stamp + 1)
-        _last_stamp = stamp
+    stamp = _stamps.next(milliseconds, (random_bits >> 62) & 0x7FF)
     value = (stamp >> 12) << 80 | 0x7 << 76 | (stamp & 0xFFF) << 64
     value |= 0b10 << 62 | random_bits & ((1 << 62) - 1)
     return str(UUID(int=value))

@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from services.chassis import tables
-from services.chassis.db import make_engine
+from services.chassis.engine import make_engine
 from services.chassis.settings import Settings
 
 _REVISION = re.compile(r"""^revision\b[^=]*=\s*["'](\w+)["']""", re.MULTILINE)

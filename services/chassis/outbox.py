@@ -119,7 +119,7 @@ def wake(service: str) -> None:
 
 
 def dispatch_directly(service: str, dispatcher: Callable[[list[dict[str, Any]]], None]) -> None:
-    """Use `dispatcher` in place of the outbox; only for the fault run that must show losses (`TESSERA_WITHOUT=outbox`)."""
+    """Use `dispatcher` in place of the outbox, for the fault run that must show losses (`TESSERA_WITHOUT`)."""
     _direct[service] = dispatcher
 
 

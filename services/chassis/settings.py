@@ -1,4 +1,4 @@
-"""Settings: one typed record, read once from the environment, checked before anything starts, passed and never imported."""
+"""Settings: one typed record, read once from the environment, checked before a start, passed and never imported."""
 
 from __future__ import annotations
 

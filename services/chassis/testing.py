@@ -47,4 +47,4 @@ def make_call(
         "project": None,
         "lang": "en",
     }
-    return Call(claims=claims, token="test", command_id=command_id or new_id(), deadline=time.time() + seconds)
+    return Call(claims=claims, command_id=command_id or new_id(), deadline=time.time() + seconds)

@@ -95,13 +95,12 @@ class TokenVerifier:
         return self._keys[kid]
 
 
-_verifier: TokenVerifier | None = None
+_of_this_process: list[TokenVerifier] = []
 
 
 def use_verifier(verifier: TokenVerifier) -> None:
     """Set the verifier of this process; the runner does so before the first call arrives."""
-    global _verifier
-    _verifier = verifier
+    _of_this_process[:] = [verifier]
 
 
 def verify(token: str) -> Mapping[str, Any]:
@@ -111,6 +110,6 @@ def verify(token: str) -> Mapping[str, Any]:
         token.missing, token.invalid, token.expired: the token is not good.
         service.unavailable: there is no verifier yet, or the issuer's keys cannot be had.
     """
-    if _verifier is None:
+    if not _of_this_process:
         raise unavailable(detail="The keys that check logins are not there yet; try again in a moment.")
-    return _verifier.verify(token)
+    return _of_this_process[0].verify(token)

@@ -1,12 +1,13 @@
 """No acknowledged operation is lost, none is doubled, history is complete: under random SIGKILLs and a stopped broker.
 
-The last test switches the protections off and expects the same run to fail: a rig that cannot see a loss proves nothing.
+The last test switches the protections off and expects the run to fail: a rig that sees no loss proves nothing.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -15,6 +16,11 @@ import pytest
 from tests.faults.fleet_world import Killer, make_world, settle
 
 SECONDS = 60.0
+
+
+def report(text: str) -> None:
+    """Tell the figures of a run; pytest shows them with -s or on a failure."""
+    sys.stderr.write(f"{text}\n")
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
@@ -29,7 +35,7 @@ def test_random_kills_lose_and_double_nothing(seed: int, tmp_path: Path) -> None
         time.sleep(2)
         world.end_load(clients)
         settle(world)
-        print(f"seed {seed}: {books.acknowledged} acknowledged, {books.repeated} repeated, killed {world.killed}")
+        report(f"seed {seed}: {books.acknowledged} acknowledged, {books.repeated} repeated, killed {world.killed}")
         assert len(world.killed) >= 8
         assert books.acknowledged > 100
         assert books.refused == []
@@ -70,7 +76,7 @@ def test_without_the_protections_the_same_run_shows_losses(tmp_path: Path) -> No
         world.end_load(clients)
         settle(world)
         found = world.differences(books, lines_before)
-        print(found)
+        report(f"without protections: {found}")
         assert found != []
     finally:
         assert world.fleet.stop() == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -20,13 +20,13 @@ def in_parallel(count: int, work: Callable[[int], Answer]) -> list[Answer]:
     """Run work `count` times, all started by one barrier, and return the answers."""
     barrier = threading.Barrier(count)
     answers: list[Answer | None] = [None] * count
-    errors: list[BaseException] = []
+    errors: list[Exception] = []
 
     def run(number: int) -> None:
         barrier.wait(30)
         try:
             answers[number] = work(number)
-        except BaseException as error:
+        except Exception as error:
             errors.append(error)
 
     threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
@@ -78,8 +78,8 @@ class Company:
 
 
 @pytest.fixture(scope="module")
-def company(installation: Installation) -> Iterator[Company]:
-    yield Company(installation)
+def company(installation: Installation) -> Company:
+    return Company(installation)
 
 
 def _mac(suffix: int) -> str:

@@ -74,8 +74,9 @@ class Story:
     ) -> subprocess.CompletedProcess[str]:
         """Run the device's command line in the device's own folder."""
         command = [sys.executable, "-m", "clients.device.cli", *arguments]
+        environment = self.device_environment(hardware_id)
         result = subprocess.run(
-            command, cwd=ROOT, capture_output=True, text=True, timeout=60, env=self.device_environment(hardware_id)
+            command, cwd=ROOT, capture_output=True, text=True, timeout=60, env=environment, check=False
         )
         if check is not None:
             assert result.returncode == check, f"{arguments}: {result.returncode}\n{result.stdout}\n{result.stderr}"
