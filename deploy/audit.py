@@ -45,22 +45,27 @@ def audit(settings: Settings, *, patience: float | None = None) -> list[Report]:
         settings: where the databases and the data folder are.
         patience: seconds to wait for history to catch up with a running installation; 20 when absent.
     """
-    # History first: what it has then, the rooms must have told. The other direction is compared after catching up.
-    reports = [room_report(room, settings) for room in reversed(ROOMS)][::-1]
+    deadline = time.monotonic() + (_CATCH_UP_SECONDS if patience is None else patience)
+    reports = [_settled_report(room, settings, deadline) for room in ROOMS]
     logs = [report.log for report in reports if report.log is not None and report.room != "history"]
-    _wait_for_history(settings, logs, _CATCH_UP_SECONDS if patience is None else patience)
+    _wait_for_history(settings, logs, deadline)
     return [*reports, compare(settings, logs)]
 
 
-def _wait_for_history(settings: Settings, logs: Sequence[Log], patience: float) -> None:
-    deadline = time.monotonic() + patience
+def _settled_report(room: str, settings: Settings, deadline: float) -> Report:
+    """Let a room audit itself, again while something is under way in a running installation."""
+    report = room_report(room, settings)
+    while report.is_behind and time.monotonic() < deadline:
+        time.sleep(0.5)
+        report = room_report(room, settings)
+    return report
+
+
+def _wait_for_history(settings: Settings, logs: Sequence[Log], deadline: float) -> None:
     lag = behind(settings, logs)
     while lag and time.monotonic() < deadline:
         time.sleep(0.5)
-        now = behind(settings, logs)
-        if now == lag and time.monotonic() > deadline - patience / 2:
-            return
-        lag = now
+        lag = behind(settings, logs)
 
 
 def render(reports: Iterable[Report]) -> str:

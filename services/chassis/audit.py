@@ -23,12 +23,16 @@ MAX_FLAWS = 20
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was checked: over how many objects, and what was found wrong (at most `MAX_FLAWS` are told)."""
+    """One thing that was checked: over how many objects, and what was found wrong (at most `MAX_FLAWS` are told).
+
+    `passing` marks a check whose flaws go away by themselves while the services run, such as an event on its way.
+    """
 
     name: str
     checked: int
     flaws: tuple[str, ...] = ()
     digest: str = ""
+    passing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,11 @@ class Report:
     def clean(self) -> bool:
         """Tell whether nothing was found wrong."""
         return not any(check.flaws for check in self.checks)
+
+    @property
+    def is_behind(self) -> bool:
+        """Tell whether something is under way that may be done when asked again."""
+        return any(check.flaws for check in self.checks if check.passing)
 
 
 @dataclass(slots=True)
@@ -93,17 +102,22 @@ def outbox_log(connection: Connection, source: str) -> Log:
 
 
 def check_outbox(connection: Connection, log: Log) -> Check:
-    """Check that the sequence has no gap and no end beyond its head, and that every event is on its way."""
+    """Check that the sequence has no gap and ends where its head says."""
     flaws = Flaws()
     if log.count != log.last - log.first + 1:
         flaws.add(f"the outbox holds {log.count} events between sequence {log.first} and {log.last}")
     head = connection.scalar(sa.select(outbox_head.c.last_sequence)) or 0
     if log.count and head != log.last:
         flaws.add(f"the outbox ends at sequence {log.last}, its head says {head}")
-    waiting = connection.scalar(sa.select(sa.func.count()).select_from(outbox).where(outbox.c.sequence.is_(None))) or 0
-    if waiting:
-        flaws.add(f"{waiting} events have no sequence yet: the relay is behind; start the services and audit again")
     return Check("outbox without gaps", log.count, flaws.told(), log.digest)
+
+
+def check_sent(connection: Connection) -> Check:
+    """Check that the relay has published every event."""
+    unsent = sa.select(sa.func.count()).select_from(outbox).where(outbox.c.sent_at.is_(None))
+    waiting = connection.scalar(unsent) or 0
+    flaws = (f"{waiting} events wait to be published; start the services and audit again",) if waiting else ()
+    return Check("every event published", waiting, flaws, passing=True)
 
 
 def check_parked(connection: Connection) -> Check:
@@ -122,7 +136,8 @@ def check_parked(connection: Connection) -> Check:
 def outbox_report(connection: Connection, room: str, checks: Iterable[Check] = ()) -> Report:
     """Report a room's checks together with those that are the same for every room."""
     log = outbox_log(connection, room)
-    return Report(room, (*checks, check_outbox(connection, log), check_parked(connection)), log)
+    common = (check_outbox(connection, log), check_sent(connection), check_parked(connection))
+    return Report(room, (*checks, *common), log)
 
 
 def _events(connection: Connection, after: int) -> Iterable[Event]:
