@@ -37,6 +37,12 @@ class LoginFailed(_Data):
     reason = fields.String(required=True)
 
 
+class ResetRequested(_Data):
+    """A link for a new password was asked for; the user's id only when the address has an account."""
+
+    user_id = fields.String(required=True, allow_none=True)
+
+
 class CompanyData(_Data):
     """A company; subject is its id."""
 
@@ -80,7 +86,7 @@ EVENTS: Final[dict[str, type[Schema]]] = {
     "user_registered": UserData,
     "registration_repeated": UserData,
     "user_activated": UserData,
-    "password_reset_requested": UserData,
+    "password_reset_requested": ResetRequested,
     "user_changed": UserChanged,
     "user_locked": UserData,
     "user_unlocked": UserData,

@@ -4,6 +4,7 @@ Known and unknown addresses get the same answer after the same work; only the ma
 """
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from services.accounts.commands.common import (
@@ -70,10 +71,9 @@ def register(database: Database, call: Call, request: Mapping[str, Any], kit: Ki
             unit.emit("registration_repeated", subject=known.id, data={"user_id": known.id}, actor_id=None)
         else:
             unit.emit("user_registered", subject=identifier, data={"user_id": identifier}, actor_id=identifier)
-        if may_send:
-            template = "already_registered" if known else "activation"
-            language = known.language if known else request["language"]
-            mails.queue(unit, kit.keys, template, language, request["email"], {"token": secret})
+        template = "already_registered" if known else "activation"
+        language = known.language if known else request["language"]
+        mails.queue(unit, kit.keys, template, language, request["email"], {"token": secret}, deliver=may_send)
         return {}
 
     return database.command(call, "register", _without_secrets(request, kit), work) or {}
@@ -108,11 +108,11 @@ def resend_registration(database: Database, call: Call, request: Mapping[str, An
         _count_address(unit, request)
         may_send = count_mail(unit, normalized, MAIL_LIMIT)
         row = people.newest_registration(unit.connection, normalized, unit.now)
-        secret = new_secret()
-        if row is not None and may_send:
-            mails.void_links(unit, ACTIVATION, row.id)
-            mails.add_link(unit, ACTIVATION, secret, row.id, row.expires_at - unit.now)
-            mails.queue(unit, kit.keys, "activation", row.language, row.email, {"token": secret})
+        registration_id = row.id if row is not None else new_id()
+        life = row.expires_at - unit.now if row is not None else ACTIVATION_LIFE
+        language = row.language if row is not None else "en"
+        deliver = row is not None and may_send
+        _mail_link(unit, kit, ACTIVATION, registration_id, life, (language, request["email"]), deliver=deliver)
         return {}
 
     return database.command(call, "resend_registration", _without_secrets(request, kit), work) or {}
@@ -122,7 +122,7 @@ def request_password_reset(database: Database, call: Call, request: Mapping[str,
     """Send a link with which a new password can be set.
 
     Raises: accounts.too_many_attempts.
-    Emits: password_reset_requested for a known address.
+    Emits: password_reset_requested.
     """
     normalized = normalized_email(request["email"])
 
@@ -130,12 +130,15 @@ def request_password_reset(database: Database, call: Call, request: Mapping[str,
         _count_address(unit, request)
         may_send = count_mail(unit, normalized, MAIL_LIMIT)
         user = people.by_email(unit.connection, normalized)
-        secret = new_secret()
-        if user is not None and may_send:
-            mails.void_links(unit, PASSWORD_RESET, user.id)
-            mails.add_link(unit, PASSWORD_RESET, secret, user.id, RESET_LIFE)
-            mails.queue(unit, kit.keys, "password_reset", user.language, user.email, {"token": secret})
-            unit.emit("password_reset_requested", subject=user.id, data={"user_id": user.id})
+        user_id = user.id if user is not None else new_id()
+        recipient = (user.language, user.email) if user is not None else ("en", request["email"])
+        deliver = user is not None and may_send
+        _mail_link(unit, kit, PASSWORD_RESET, user_id, RESET_LIFE, recipient, deliver=deliver)
+        unit.emit(
+            "password_reset_requested",
+            subject=user.id if user is not None else "unknown",
+            data={"user_id": user.id if user is not None else None},
+        )
         return {}
 
     return database.command(call, "request_password_reset", _without_secrets(request, kit), work) or {}
@@ -162,6 +165,27 @@ def confirm_password_reset(database: Database, call: Call, request: Mapping[str,
         emit_for_user(unit, "password_changed", user.id, {}, actor_id=user.id)
 
     database.command(call, "confirm_password_reset", _without_secrets(request, kit), work)
+
+
+def _mail_link(
+    unit: Unit,
+    kit: Kit,
+    purpose: str,
+    subject_id: str,
+    life: timedelta,
+    recipient: tuple[str, str],
+    *,
+    deliver: bool,
+) -> None:
+    """Make a link in place of older ones and mail it, or do the same work for nothing (S2)."""
+    secret = new_secret()
+    if deliver:
+        mails.void_links(unit, purpose, subject_id)
+    else:
+        mails.void_links(unit, purpose, new_id())
+    mails.add_link(unit, purpose, secret, subject_id if deliver else new_id(), life)
+    language, email = recipient
+    mails.queue(unit, kit.keys, purpose, language, email, {"token": secret}, deliver=deliver)
 
 
 def _count_address(unit: Unit, request: Mapping[str, Any]) -> None:

@@ -54,7 +54,6 @@ def render(
     message["Date"] = format_datetime(created_at)
     message["Message-ID"] = f"<{mail_id}@{host}>"
     message["Auto-Submitted"] = "auto-generated"
-    message["Content-Language"] = tongue
     parts = [GREETING[tongue], text.opening]
     link = ""
     if text.path is not None:
@@ -77,4 +76,6 @@ def render(
         subtype="html",
         cte="quoted-printable",
     )
+    # Set last: what stands here before goes into the first part.
+    message["Content-Language"] = tongue
     return message

@@ -68,15 +68,26 @@ def pending_email(connection: Connection, purpose: str, user_id: str, now: datet
     ).scalar()
 
 
-def queue(unit: Unit, keys: KeyStore, template: str, language: str, to: str, values: Mapping[str, str]) -> None:
+def queue(
+    unit: Unit,
+    keys: KeyStore,
+    template: str,
+    language: str,
+    to: str,
+    values: Mapping[str, str],
+    *,
+    deliver: bool = True,
+) -> None:
     """Put a mail into the outbox of mails; it is sent after the commit, again and again until it went out.
 
     Args:
+        unit: the running transaction.
         keys: seal recipient and values.
         template: name of a text in `mails.texts`.
         language: of the recipient.
         to: address of the recipient.
         values: what the text needs, such as the link's token.
+        deliver: False writes a row that is never sent, so that an unknown address costs what a known one does (S2).
     """
     identifier = new_id()
     content = json.dumps({"to": to, "values": dict(values)}).encode()
@@ -88,8 +99,8 @@ def queue(unit: Unit, keys: KeyStore, template: str, language: str, to: str, val
             sealed=keys.seal(content, f"mails:{identifier}"),
             attempts=0,
             created_at=unit.now,
-            next_at=unit.now,
-            sent_at=None,
+            next_at=unit.now if deliver else None,
+            sent_at=None if deliver else unit.now,
             error=None,
         )
     )

@@ -1,0 +1,145 @@
+"""Mails: two languages, text and HTML, files and a real SMTP server; a server that is away delays and loses nothing."""
+
+from __future__ import annotations
+
+import email
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email import policy
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from services.accounts.mails.render import render
+from services.accounts.mails.sender import WAITS, post_for, send_due, send_smtp
+from services.accounts.mails.texts import TEXTS
+from services.accounts.models import Mail
+from services.accounts.store import mails
+from services.accounts.store.housekeeping import sweep
+from services.accounts.tests.conftest import World
+from services.chassis.settings import Settings
+from tests.rig.waiting import wait_until
+
+URL = "https://portal.example"
+
+
+def rows(world: World) -> list[Any]:
+    with world.database.engine.connect() as connection:
+        return list(connection.execute(sa.select(*Mail.__table__.c).order_by(Mail.id)))
+
+
+def send(world: World, post: Any) -> bool:
+    return send_due(world.database, world.kit.keys, post, URL)
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+@pytest.mark.parametrize("template", sorted(TEXTS))
+def test_every_mail_is_there_in_both_languages_as_text_and_html(template: str, language: str) -> None:
+    message = render(
+        template,
+        language,
+        "ada@example.org",
+        {"token": "a&b=<c>"},
+        public_url=URL,
+        mail_id="1",
+        created_at=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+    parsed = email.message_from_bytes(message.as_bytes(), policy=policy.default)
+    assert parsed["Content-Language"] == language
+    assert set(TEXTS[template]) == {"en", "de"}
+    for kind in ("plain", "html"):
+        body = parsed.get_body((kind,))
+        assert body is not None
+        text = body.get_content()
+        path = TEXTS[template][language].path
+        if path not in (None, "/login"):
+            assert f"{URL}{path}?token=a%26b%3D%3Cc%3E" in text
+        assert "<c>" not in text
+
+
+def test_a_mail_is_written_once_and_its_content_forgotten(world: World, tmp_path: Path) -> None:
+    world.register("ada@example.org")
+    settings = Settings.from_environment({"TESSERA_DATA_DIR": str(tmp_path)})
+    assert send(world, post_for(settings))
+    assert not send(world, post_for(settings))
+    [path] = (tmp_path / "mail").iterdir()
+    assert path.suffix == ".eml"
+    [row] = rows(world)
+    assert (row.sealed, row.next_at, row.attempts) == (None, None, 1)
+    assert row.sent_at is not None
+
+
+def test_a_server_that_is_away_delays_a_mail_and_does_not_lose_it(world: World) -> None:
+    world.register("ada@example.org")
+    taken: list[EmailMessage] = []
+
+    def away(_: str, message: EmailMessage) -> None:
+        taken.append(message)
+        raise OSError("connection refused")
+
+    for attempt in range(3):
+        assert send(world, away)
+        [row] = rows(world)
+        assert row.sent_at is None and row.error == "OSError: connection refused"
+        assert timedelta(0) < row.next_at - datetime.now(UTC) <= WAITS[attempt]
+        assert not send(world, away)
+        with world.database.engine.begin() as connection:
+            connection.execute(sa.update(Mail).values(next_at=datetime.now(UTC)))
+    assert send(world, lambda _, message: taken.append(message))
+    assert len({message["Message-ID"] for message in taken}) == 1
+    assert rows(world)[0].sent_at is not None
+
+
+def test_a_mail_that_a_process_took_and_never_sent_is_taken_again(world: World) -> None:
+    world.register("ada@example.org")
+    assert world.database.write(lambda unit: mails.claim(unit, timedelta(seconds=60))) is not None
+    assert world.database.write(lambda unit: mails.claim(unit, timedelta(seconds=60))) is None
+    with world.database.engine.begin() as connection:
+        connection.execute(sa.update(Mail).values(next_at=datetime.now(UTC)))
+    assert world.database.write(lambda unit: mails.claim(unit, timedelta(seconds=60))) is not None
+
+
+@pytest.fixture
+def smtp(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """Run a real SMTP server that puts what it takes into a maildir; gives its address and the folder."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    folder = tmp_path / "maildir"
+    command = [sys.executable, "-m", "aiosmtpd", "-n", "-l", f"127.0.0.1:{port}"]
+    process = subprocess.Popen([*command, "-c", "aiosmtpd.handlers.Mailbox", str(folder)])
+
+    def listens() -> bool:
+        with socket.socket() as client:
+            return client.connect_ex(("127.0.0.1", port)) == 0
+
+    try:
+        wait_until(listens, 20)
+        yield f"smtp://127.0.0.1:{port}", folder
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def test_a_mail_goes_to_an_smtp_server(world: World, smtp: tuple[str, Path]) -> None:
+    address, folder = smtp
+    world.register("ada@example.org", language="de")
+    assert send(world, lambda _, message: send_smtp(address, message))
+    [path] = (folder / "new").iterdir()
+    message = email.message_from_bytes(path.read_bytes(), policy=policy.default)
+    assert (message["To"], message["Subject"]) == ("ada@example.org", "Aktivieren Sie Ihr Konto")
+    assert rows(world)[0].sent_at is not None
+
+
+def test_old_rows_are_swept_and_young_ones_stay(world: World) -> None:
+    world.register("ada@example.org")
+    assert world.database.write(sweep) == 0
+    with world.database.engine.begin() as connection:
+        connection.execute(sa.update(Mail).values(sent_at=datetime.now(UTC) - timedelta(days=91)))
+    assert world.database.write(sweep) == 1
