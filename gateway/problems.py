@@ -142,8 +142,10 @@ def _translated(item: Any, language: str) -> Any:
 def to_response(error: ServiceError, request: Request | None) -> Response:
     """Return the answer for an error, in the form that the asking side can read."""
     headers = request.headers if request is not None else {}
-    problem = document(error, choose_language(headers.get("accept-language", "")), request.id if request else "")
-    response = Response.of_json(int(problem["status"]), problem, _headers(error, problem, request), PROBLEM_JSON)
+    language = choose_language(headers.get("accept-language", ""))
+    problem = document(error, language, request.id if request else "")
+    own = _headers(error, problem, request, language)
+    response = Response.of_json(int(problem["status"]), problem, own, PROBLEM_JSON)
     if request is not None and request.is_device_door:
         # Devices that cannot read JSON get the same in a header and one line of text.
         response.headers.append(("X-Error-Code", error.code))
@@ -153,8 +155,10 @@ def to_response(error: ServiceError, request: Request | None) -> Response:
     return response
 
 
-def _headers(error: ServiceError, problem: dict[str, Any], request: Request | None) -> list[tuple[str, str]]:
-    headers: list[tuple[str, str]] = []
+def _headers(
+    error: ServiceError, problem: dict[str, Any], request: Request | None, language: str
+) -> list[tuple[str, str]]:
+    headers = [("Content-Language", language)]
     status = problem["status"]
     if status == 401:
         door = request is not None and request.is_device_door

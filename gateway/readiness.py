@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 from typing import Any, Final
@@ -51,7 +52,7 @@ class Readiness:
     def missing(self) -> list[str]:
         """Return what stands in the way of being ready, by name."""
         now = time.monotonic()
-        lost = [room for room in ROOMS if now - self._seen.get(room, -GRACE_SECONDS) >= GRACE_SECONDS]
+        lost = [room for room in ROOMS if now - self._seen.get(room, -math.inf) >= GRACE_SECONDS]
         if not self._authentication.is_ready:
             lost.append("revocations")
         if self._pending.exists():
@@ -65,8 +66,10 @@ class Readiness:
 
     def _ping(self, room: str) -> None:
         try:
-            self._rooms.call(room, "ping", Call(deadline=time.time() + PING_SECONDS), {})
-            self._seen[room] = time.monotonic()
+            answer = self._rooms.call(room, "ping", Call(deadline=time.time() + PING_SECONDS), {}).result
+            # A room whose database is away answers, but could not work.
+            if answer.get("ready", True):
+                self._seen[room] = time.monotonic()
         except ServiceError:
             pass
         except Exception:

@@ -1,7 +1,7 @@
 """What the gateway knows about tokens that must not be believed any more, or no longer word for word (rule S5).
 
-Events of accounts arrive within a second; a gateway that starts asks for those of the last 16 minutes. Older tokens
-have expired by themselves. Times are unix seconds; a token tells its own only in whole seconds.
+Events of accounts arrive within a second; a gateway that starts asks for the ends of the last 16 minutes, and takes no
+older token word for word. Still older ones have expired by themselves. Times are unix seconds by accounts' database.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Final
 from services.chassis.outbox import Event
 
 KEEP_SECONDS: Final = 16 * 60.0
-# How far the clocks of accounts' processes and of its database may be apart; inside it accounts is asked.
+# A token and a lock made by overlapping transactions may have times in either order; inside this accounts is asked.
 SKEW_SECONDS: Final = 5.0
 # Fields of `company_user_changed` and `user_changed` that an access token carries.
 _CARRIED: Final = frozenset({"role", "rights", "account_rights", "staff", "locked", "language"})
@@ -36,10 +36,12 @@ class Revocations:
         self._sessions: dict[str, float] = {}
         self._ended: dict[tuple[str, str | None], float] = {}
         self._changed: dict[str, float] = {}
+        self._started_at = 0.0
         self._pruned_at = time.time()
 
     def load(self, items: Iterable[Mapping[str, Any]]) -> None:
-        """Take over the answer of `accounts.list_revocations`."""
+        """Take over the answer of `accounts.list_revocations`; changes of before now are not in it and not known."""
+        self._started_at = time.time()
         for item in items:
             at = datetime.fromisoformat(str(item["at"])).timestamp()
             name = str(item["id"])
@@ -59,6 +61,9 @@ class Revocations:
                 self._later(self._sessions, str(data.get("session_id")), at)
             case "api_token_revoked":
                 self._later(self._sessions, str(data.get("token_id")), at)
+            case "password_changed" | "otp_enabled":
+                # Sessions end by events of their own; a remembered login of the device door must be tried again.
+                self._later(self._changed, user, at)
             case "user_locked" | "user_erased":
                 self._later(self._ended, (user, None), at)
             case "company_user_removed":
@@ -81,7 +86,7 @@ class Revocations:
         if claims["sid"] in self._sessions:
             return Verdict.DEAD, self._sessions[claims["sid"]]
         issued = float(claims["iat"]) if as_of is None else as_of
-        newest = 0.0
+        newest = self._started_at if as_of is None else 0.0
         for key in ((claims["sub"], None), (claims["sub"], claims.get("company"))):
             at = self._ended.get(key, 0.0)
             # A token from about the time of the lock may be one of after the unlock: accounts knows.

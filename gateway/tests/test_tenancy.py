@@ -12,7 +12,7 @@ from gateway.row import Right, Row
 from gateway.tests.conftest import Answer, Gateway
 from gateway.tests.fakes import COMPANY, SESSION, USER
 from gateway.tests.test_rows import check_problem, is_door, name_of, path_of
-from services.chassis.errors import forbidden
+from services.chassis.errors import forbidden, unauthenticated
 from services.chassis.ids import new_id
 from services.chassis.outbox import Event
 
@@ -144,6 +144,33 @@ def test_revocations_of_before_the_start_count(gateway: Gateway) -> None:
     check_problem(gateway.ask("GET", "/v1/projects", token=token), 503, "service.starting")
     gateway.authentication.load_revocations()
     check_problem(gateway.ask("GET", "/v1/projects", token=token), 401, "token.revoked")
+
+
+def test_what_changed_while_no_gateway_listened_is_asked_once_for_each_older_token(gateway: Gateway) -> None:
+    gateway.rooms.on("accounts", "list_revocations", {"items": []})
+    old = gateway.tokens.make(iat=time.time() - 60, role="admin")
+    demoted = gateway.tokens.make(role="member")
+    gateway.rooms.on("accounts", "renew_token", {"access_token": demoted, "expires_in": 900})
+    gateway.authentication.load_revocations()
+    for _ in range(2):
+        answer = gateway.ask("PATCH", "/v1/company", {"name": "x"}, token=old)
+        check_problem(answer, 403, "accounts.admin_needed")
+    assert len(gateway.rooms.named("renew_token")) == 1
+
+
+def test_a_changed_password_ends_a_remembered_device_login(gateway: Gateway) -> None:
+    import base64
+
+    token = gateway.tokens.make(scopes=["device"], sid=new_id(), iat=time.time() - 60)
+    gateway.rooms.on("accounts", "create_device_session", {"access_token": token, "expires_in": 900})
+    gateway.rooms.on("licensing", "fetch_device_file", {"state": "nothing"})
+    login = {"Authorization": "Basic " + base64.b64encode(b"a@example.com:old").decode()}
+    door = "/device/v1/00-90-33-08-20-20/license-file"
+    assert gateway.ask("GET", door, token=None, headers=login).status == 204
+    gateway.rooms.on("accounts", "create_device_session", unauthenticated("accounts.login_failed", "Wrong."))
+    assert gateway.ask("GET", door, token=None, headers=login).status == 204
+    gateway.authentication.revocations.note(event("password_changed", {"user_id": USER}))
+    check_problem(gateway.ask("GET", door, token=None, headers=login), 401, "accounts.login_failed", door=True)
 
 
 def test_a_right_granted_by_staff_works_at_once_with_the_old_token(gateway: Gateway) -> None:
