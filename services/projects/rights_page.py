@@ -9,7 +9,7 @@ PAGE: Final = Path(__file__).parents[2] / "docs" / "reference" / "rights.md"
 _HEAD: Final = """\
 # Rights in a project
 
-Generated from the table in `services/projects/domain.py` by `python -m services.projects.rights_page`; the checks of all
+Generated from the table in `services/projects/domain.py` by `python -m services.projects.rights_page`; all checks of the
 services come from the same table. A guest is a user of another company that was given a right in the project. A cell
 with a name needs that account right as well, which only staff of the vendor grant. `powers` of a project lists what
 the caller may do. Anything on a project of a stranger is answered like an unknown id.
