@@ -24,6 +24,8 @@ PRODUCTION = ("services", "gateway", "portal", "clients", "deploy")
 ORDER = ("licensing", "devices", "projects", "accounts")
 # Anyone may call these two: their handlers call nobody and have workers of their own (rule R14).
 LEAVES = {"read_events", "public_keys"}
+# Codes of the published contract whose feature is still to come.
+RESERVED = {"devices.already_imported"}
 CODE = re.compile(r"\b(?:accounts|projects|devices|licensing|history)\.[a-z_]+\b")
 # Modules a pure rule cannot need: they read a clock, a file, the network or the environment.
 IMPURE = {"os", "io", "pathlib", "socket", "subprocess", "time", "logging", "threading", "http"}
@@ -105,15 +107,15 @@ def test_no_module_outgrows_400_lines_and_no_function_60() -> None:
 
 
 def test_chassis_stays_small_and_knows_nothing_of_the_trade() -> None:
-    nouns = re.compile(
-        r"licen[sc]e|ledger|balance|device|company|project|activation|warrant|order|customer", re.IGNORECASE
-    )
+    nouns = {"license", "ledger", "balance", "device", "company", "project", "activation", "warranty", "customer"}
     found = []
     for path in modules("services/chassis"):
         if (lines := len(path.read_text().splitlines())) > 300:
             found.append(f"{path.name}: {lines} lines")
         names = [node.name for node in ast.walk(tree(path)) if isinstance(node, ast.ClassDef | ast.FunctionDef)]
-        found += [f"{path.name}: {name}" for name in [path.stem, *names] if nouns.search(name)]
+        for name in [path.stem, *names]:
+            words = {word.lower().removesuffix("s") for word in re.findall(r"[A-Z]?[a-z]+", name)}
+            found += [f"{path.name}: {name} is named for the trade" for _ in words & nouns]
     none_of(found)
 
 
@@ -199,9 +201,12 @@ def test_every_error_code_used_is_declared_and_every_declared_one_used(room: str
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith(f"{room}.")
         if CODE.fullmatch(node.value) and not node.value.endswith(".jsonl") and id(node) not in _error_keys(path)
     }
+    # A code may be put together: f"licensing.request_{reason}" uses every code that starts like this.
+    prefixes = tuple(code for code in used if code.endswith("_"))
+    unused = {code for code in declared if code not in used and not (prefixes and code.startswith(prefixes))}
     none_of(
-        [f"{code} is used and not declared in ERRORS" for code in used - set(declared)]
-        + [f"{code} is declared in ERRORS and never used" for code in set(declared) - used]
+        [f"{code} is used and not declared in ERRORS" for code in used - set(declared) - set(prefixes)]
+        + [f"{code} is declared in ERRORS and never used" for code in unused - RESERVED]
     )
 
 
@@ -237,13 +242,8 @@ def test_every_event_emitted_is_declared_and_every_declared_one_named(room: str)
     )
 
 
-def test_contexts_of_two_runs_never_meet() -> None:
-    """Tests never use fixed ports: two runs on one machine must not meet."""
+def test_two_runs_on_one_machine_never_meet() -> None:
     fixed = re.compile(r"(?:localhost|127\.0\.0\.1):(?:5672|5432|8000|8001|8080)\b")
-    found = [
-        str(path.relative_to(ROOT))
-        for path in modules("services", "gateway", "portal", "clients", "deploy", "tests", tests=True)
-        if path.name.startswith("test_") and path != Path(__file__) and "integration" in path.parts
-        if fixed.search(path.read_text())
-    ]
-    none_of(found)
+    # The tutorial's page has the default addresses; its test replaces them.
+    tests = [path for path in sorted((ROOT / "tests").glob("*/test_*.py")) if path.stem != "test_tutorial"]
+    none_of([f"{path.relative_to(ROOT)} has a fixed port" for path in tests if fixed.search(path.read_text())])

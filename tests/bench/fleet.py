@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from deploy.rooms import GATEWAY, ROOMS
 from tests.integration.http_client import Person
 from tests.integration.installation import Installation
 
@@ -32,11 +33,12 @@ class Fleet:
         return str(self.admin.tokens["access_token"])
 
     def memory(self) -> dict[str, float]:
-        """Return MB of each service process by name."""
+        """Return MB of each service process by name; nodes, supervisor and portal are not services."""
         from tests.bench.__main__ import resident_mb
 
         table: dict[str, int] = json.loads((self.installation.folder / "processes.json").read_text())
-        return {name: resident_mb(pid) for name, pid in sorted(table.items())}
+        services = [name for name in sorted(table) if name.partition("-")[0] in (*ROOMS, GATEWAY)]
+        return {name: resident_mb(table[name]) for name in services}
 
 
 @contextmanager
