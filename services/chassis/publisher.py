@@ -24,7 +24,7 @@ MAX_WAITING: Final = 64
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outgoing:
     """A message to publish.
 
@@ -95,8 +95,9 @@ class Publisher:
             for attempt in (1, 2):
                 link = self._open()
                 try:
-                    with link.limited(self._limit):
-                        self._put(link, message)
+                    self._put(link, message)
+                    if link.is_congested:
+                        link.wait_written(self._limit)
                     return
                 except Exception as error:
                     link.drop()

@@ -6,6 +6,7 @@ a reply has an unknown outcome and raises `service.unavailable`; the same comman
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
 import uuid
@@ -63,6 +64,8 @@ class Bus:
     def __init__(self, uri: str) -> None:
         self.uri = uri
         self._users = 0
+        self._prefix = uuid.uuid4().hex
+        self._numbers = itertools.count()
         self._pending: dict[str, _Pending] = {}
         self._resender: Any = None
         self._replies: Listener | None = None
@@ -129,7 +132,7 @@ class Bus:
             raise unavailable(
                 "service.deadline_passed", "The request came too late to be worked on and changed nothing; repeat it."
             )
-        correlation_id = str(uuid.uuid4())
+        correlation_id = f"{self._prefix}-{next(self._numbers)}"
         key = routing_key or wire.request_key(service, method)
         pending = _Pending(self._request(key, call, kwargs, correlation_id, passed), call.deadline)
         self._pending[correlation_id] = pending

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import time
 from collections.abc import Iterable
@@ -36,12 +35,15 @@ class Runner:
 
     def __init__(self, settings: Settings, services: Iterable[type], *, max_workers: int = MAX_WORKERS) -> None:
         assert_green()
-        # An error is logged once, by the entrypoint, with the request id.
-        logging.getLogger("nameko.containers").setLevel(logging.CRITICAL)
         self._settings = settings
         self.classes = list(services)
         self._asked = Event()
-        config = {"AMQP_URI": settings.amqp_uri, "max_workers": max_workers, SETTINGS_KEY: settings}
+        config = {
+            "AMQP_URI": settings.amqp_uri,
+            "max_workers": max_workers,
+            "SERVICE_CONTAINER_CLS": "services.chassis.container.Container",
+            SETTINGS_KEY: settings,
+        }
         self._runner = ServiceRunner(config)
         for service in self.classes:
             self._runner.add_service(service)

@@ -51,7 +51,7 @@ class BadMessage(ValueError):
     """A message that cannot be a call or an event; the text is the reason that goes with it to the dead letters."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Envelope:
     """A checked request as it came from the queue."""
 

@@ -12,7 +12,7 @@ from kombu import Connection
 
 from services.chassis.link import BrokerDown
 from services.chassis.publisher import MAX_WAITING, Outgoing, Publisher
-from tests.rig import Proxy
+from tests.rig import Proxy, wait_until
 from tests.rig.proxy import Mode
 
 LIMIT = 1.0
@@ -121,9 +121,9 @@ def test_a_connection_that_was_cut_is_replaced_without_the_caller_noticing(
 ) -> None:
     publisher = Publisher(through(vhost, proxy))
     publisher.send(thing())
+    wait_until(lambda: count(vhost, queue) == 1, 5)
     proxy.cut()
     eventlet.sleep(0.1)
     publisher.send(thing())
-    eventlet.sleep(0.2)
     publisher.close()
-    assert count(vhost, queue) == 2
+    wait_until(lambda: count(vhost, queue) == 2, 5)
