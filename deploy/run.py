@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -40,13 +41,18 @@ def prepare(settings: Settings, *, first_start: bool | None = None) -> None:
         settings: of the installation.
         first_start: whether the data folder was empty; looked up when absent.
     """
-    if demo.is_first_start(settings) if first_start is None else first_start:
+    first_start = demo.is_first_start(settings) if first_start is None else first_start
+    if first_start:
         settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         if settings.demo:
             demo.begin(settings)
         else:
             (settings.data_dir / demo.FIRST_START).touch()
-    migrate(settings)
+    if first_start and settings.is_embedded:
+        # Making tables needs Alembic, 15 MB that a process which goes on to serve should not carry along.
+        subprocess.run([sys.executable, "-m", "deploy.migrate"], check=True, stdout=subprocess.DEVNULL)
+    else:
+        migrate(settings)
     choices = demo.pending(settings)
     if choices is not None:
         make_staff(settings, choices["staff"]["email"], choices["staff"]["password"])
