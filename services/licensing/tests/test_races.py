@@ -1,0 +1,143 @@
+"""Many at once, on PostgreSQL and SQLite: one key has one winner, a stock is spent exactly, opposite orders end (P3, P4, F20)."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from services.chassis.errors import ServiceError
+from services.chassis.ids import new_id
+from services.licensing.commands.device_lines import return_lines
+from services.licensing.store import lines
+from services.licensing.tests.world import World
+
+RETRIES = 40
+
+
+def at_once(works: Sequence[Callable[[], Any]]) -> list[Any]:
+    """Run works in parallel; returns their answers, or for refusals their codes. What is unknown is repeated as is."""
+    outcomes: list[Any] = [None] * len(works)
+    barrier = threading.Barrier(len(works))
+
+    def run(place: int, work: Callable[[], Any]) -> None:
+        barrier.wait(30)
+        for _ in range(RETRIES):
+            try:
+                outcomes[place] = work()
+            except ServiceError as refusal:
+                outcomes[place] = refusal.code
+                if refusal.kind == "unavailable" or refusal.code == "idempotency.in_progress":
+                    continue
+            return
+
+    threads = [threading.Thread(target=run, args=(place, work)) for place, work in enumerate(works)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    return outcomes
+
+
+def activation(world: World, key: str) -> Callable[[], Any]:
+    call = world.admin()
+    return lambda: world.ask("activate_key", call, project_id=world.home, key=key)["id"]
+
+
+def assignment(world: World, device: str, quantity: int, **more: Any) -> Callable[[], Any]:
+    call = world.admin()
+    return lambda: bool(world.assign(device, {"port8": quantity}, call, **more))
+
+
+def test_64_redemptions_of_one_key_have_one_winner(world: World) -> None:
+    key = world.order_key({"port8": 20})
+    outcomes = at_once([activation(world, key) for _ in range(64)])
+    codes = Counter("won" if code != "licensing.key_used" else code for code in outcomes)
+    assert codes == {"won": 1, "licensing.key_used": 63}
+    assert world.balance() == {"port8": 20}
+    assert [type for type, _ in world.events()].count("activation_key_redeemed") == 1
+    world.check()
+
+
+def test_1500_asked_of_1000_grants_exactly_1000(world: World) -> None:
+    world.stock({"port8": 1000})
+    devices = [world.device() for _ in range(25)]
+    world.projects.projects[world.home]["name"] = "Hot"
+    works = [assignment(world, devices[place % 25], 15) for place in range(100)]
+    outcomes = Counter(at_once(works))
+    assert outcomes == {True: 66, "licensing.insufficient_balance": 34}
+    assert world.balance() == {"port8": 10}
+    world.assign(devices[0], {"port8": 10})
+    assert world.balance() == {}
+    world.check()
+
+
+def test_the_same_command_20_times_at_once_has_one_effect_and_one_answer(world: World) -> None:
+    world.stock({"port8": 100})
+    device, command_id = world.device(), new_id()
+    works = [lambda: world.assign(device, {"port8": 7}, world.admin(command_id)) for _ in range(20)]
+    outcomes = at_once(works)
+    assert all(outcome == outcomes[0] for outcome in outcomes)
+    assert world.balance() == {"port8": 93}
+    world.check()
+
+
+def test_one_device_never_gets_more_than_its_maximum(world: World) -> None:
+    world.stock({"channels7": 500})
+    device = world.device("IP800")
+    call = [world.admin() for _ in range(12)]
+    outcomes = Counter(
+        at_once([lambda c=c: bool(world.assign(device, {"channels7": 3}, c)) for c in call])  # type: ignore[misc]
+    )
+    assert outcomes == {True: 3, "licensing.rule_violated": 9}
+    assert world.installed(device) == {"channels7": 9}
+    world.check()
+
+
+def test_spends_from_two_projects_in_opposite_order_all_end(world: World) -> None:
+    other = world.project("Other")
+    world.stock({"port8": 200, "fax8": 200})
+    world.stock({"port8": 200, "fax8": 200}, other)
+    here, there = [world.device() for _ in range(8)], [world.device(project=other) for _ in range(8)]
+    works = []
+    for device, source in [(d, other) for d in here] + [(d, world.home) for d in there]:
+        call = world.admin()
+        licenses = {"port8": 25, "fax8": 25} if source == other else {"fax8": 25, "port8": 25}
+        works.append(lambda d=device, s=source, c=call, ls=licenses: bool(world.assign(d, ls, c, sources=[s])))
+    assert Counter(at_once(works)) == {True: 16}
+    assert world.balance() == {}
+    world.check()
+
+
+def test_taking_back_and_returning_the_same_line_at_once_credits_once(world: World) -> None:
+    world.stock({"port8": 100})
+    for _ in range(5):
+        device = world.device()
+        hardware_id = world.devices.records[device].hardware_id
+        line = world.assign(device, {"port8": 10})["licenses"][0]["id"]
+
+        def give_up(hardware_id: str = hardware_id, line: str = line) -> str:
+            def work(unit: Any) -> str:
+                # As a file and its return would: the latch closes in the transaction that locks the device.
+                found = return_lines(
+                    unit,
+                    hardware_id,
+                    [line],
+                    to_project=world.home,
+                    company_id=world.company,
+                    transfer_id=f"return:{line}",
+                )
+                lines.latch_files(unit.connection, [item.id for item in found], plain=False)
+                return "returned" if found else "nothing"
+
+            return world.database.write(work)
+
+        calls = [world.admin(), world.admin()]
+        works: list[Callable[[], Any]] = [
+            lambda c=c, d=device, n=line: bool(world.ask("take_back", c, device_id=d, line_id=n)) for c in calls
+        ]
+        outcomes = Counter(at_once([*works, give_up, give_up]))
+        assert outcomes[True] + outcomes["returned"] == 1
+        assert world.balance() == {"port8": 100}
+    world.check()
