@@ -29,7 +29,10 @@ from services.accounts.api.answers import (
     CompanyUser,
     CompanyUserList,
     FoundCompanies,
+    ImportRehearsal,
+    Job,
     Me,
+    MovingUsers,
     Names,
     NewApiToken,
     OtpStart,
@@ -43,7 +46,15 @@ from services.accounts.api.answers import (
 )
 from services.accounts.api.client import AccountsClient
 from services.accounts.api.errors import ERRORS
-from services.accounts.api.events import EVENTS
+from services.accounts.api.events import EVENTS, CompanyMergeApplied
+from services.accounts.api.merges import (
+    COMPANY_MERGE_APPLIED,
+    COMPANY_MERGED,
+    MERGING_ROOMS,
+    SCOPE_REHEARSAL,
+    CompanyMerge,
+    MergeRehearsal,
+)
 from services.accounts.api.requests import (
     GATEWAY_FIELDS,
     LANGUAGES,
@@ -63,6 +74,8 @@ from services.accounts.api.requests import (
     ExchangeTokenRequest,
     FindCompaniesRequest,
     GetNamesRequest,
+    ImportCompanyRequest,
+    JobRequest,
     OtpRequest,
     PasswordRequest,
     RefreshSessionRequest,
@@ -80,11 +93,14 @@ from services.accounts.api.requests import (
 __all__ = [
     "ACCOUNT_RIGHTS",
     "ADMIN",
+    "COMPANY_MERGED",
+    "COMPANY_MERGE_APPLIED",
     "ERRORS",
     "EVENTS",
     "GATEWAY_FIELDS",
     "LANGUAGES",
     "MEMBER",
+    "MERGING_ROOMS",
     "MOVE_LICENSES",
     "REQUEST_CERTIFICATE",
     "ROLES",
@@ -92,6 +108,7 @@ __all__ = [
     "SCOPE_DEVICE",
     "SCOPE_EVENTS",
     "SCOPE_READ",
+    "SCOPE_REHEARSAL",
     "SCOPE_WRITE",
     "TOKEN_SCOPES",
     "AcceptInvitationRequest",
@@ -105,6 +122,8 @@ __all__ = [
     "ChangeEmailRequest",
     "ChangePasswordRequest",
     "Company",
+    "CompanyMerge",
+    "CompanyMergeApplied",
     "CompanyRef",
     "CompanyUser",
     "CompanyUserList",
@@ -121,7 +140,13 @@ __all__ = [
     "FindCompaniesRequest",
     "FoundCompanies",
     "GetNamesRequest",
+    "ImportCompanyRequest",
+    "ImportRehearsal",
+    "Job",
+    "JobRequest",
     "Me",
+    "MergeRehearsal",
+    "MovingUsers",
     "Names",
     "NewApiToken",
     "OtpRequest",

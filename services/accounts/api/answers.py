@@ -196,6 +196,37 @@ class CompanyName(AnswerSchema):
     name = fields.String(required=True)
 
 
+class Job(AnswerSchema):
+    """Long work: how far it is, and what came of it once it is done."""
+
+    id = fields.String(required=True)
+    kind = fields.String(required=True, metadata={"enum": ["company_import"]})
+    state = fields.String(required=True, metadata={"enum": ["queued", "running", "done", "failed"]})
+    done = fields.Integer(required=True, metadata={"description": "steps behind it, of `total`"})
+    total = fields.Integer(required=True)
+    created_at = fields.String(required=True)
+    finished_at = fields.String(required=True, allow_none=True)
+    result = fields.Dict(required=True, allow_none=True, metadata={"description": "what was moved, once it is done"})
+
+
+class MovingUsers(AnswerSchema):
+    """The users of a company that is absorbed."""
+
+    moving = fields.Integer(required=True, metadata={"description": "users who become members"})
+    already_members = fields.Integer(required=True, metadata={"description": "users who are members already"})
+    admins = fields.Integer(required=True, metadata={"description": "administrators who become members"})
+    invitations = fields.Integer(required=True)
+    api_tokens = fields.Integer(required=True, metadata={"description": "API tokens that go on working"})
+
+
+class ImportRehearsal(AnswerSchema):
+    """accounts' part of a rehearsed import, and the token with which the other rooms are asked for theirs."""
+
+    company = fields.Nested(CompanyName, required=True)
+    users = fields.Nested(MovingUsers, required=True)
+    token = fields.String(required=True)
+
+
 class FoundCompanies(AnswerSchema):
     """The companies of a user; empty when the address is unknown or has none."""
 

@@ -37,5 +37,15 @@ ERRORS: Final[dict[str, str]] = {
     "accounts.otp_wrong": "The code does not match or was used before; wait for the next one and try again.",
     "accounts.otp_not_enabled": "The account has no second factor.",
     "accounts.email_unchanged": "The new e-mail address equals the present one; give another.",
+    "accounts.import_login_failed": "Address, password or second factor of the other company's administrator do not "
+    "match; check them and try again.",
+    "accounts.import_otp_needed": "The other company's administrator has a second factor; send its code as `otp`.",
+    "accounts.import_admin_needed": "The login is right, but its user administrates no other company; use an "
+    "administrator's.",
+    "accounts.import_ambiguous": "The user administrates several companies; name one of `companies` as `company_id`.",
+    "accounts.import_own_company": "The login belongs to an administrator of your own company; use one of the company "
+    "to import.",
+    "accounts.company_absorbed": "The company was imported by another one and is gone; log in again to go on there.",
+    "accounts.job_not_found": "There is no such job of your company; use the address that started it gave you.",
     "accounts.erasure_refused": "The account is the last administrator of a company with users; hand it over first.",
 }

@@ -74,6 +74,38 @@ class InvitationData(_Data):
     invitation_id = fields.String(required=True)
 
 
+class CompanyMerged(_Data):
+    """A company absorbed another; told to both, `copy` being the one for the company that is gone. Subject: that one.
+
+    Rooms that store rows by company apply it and answer `company_merge_applied`. Told once more to nobody (without a
+    company) when one of them is late.
+    """
+
+    merge_id = fields.String(required=True)
+    company_id = fields.String(required=True)
+    gone_id = fields.String(required=True)
+    gone_ids = fields.List(fields.String(), required=True)
+    gone_name = fields.String(required=True)
+    copy = fields.Boolean(required=True)
+
+
+class CompanyMergeFinished(_Data):
+    """Every room has applied a merge; subject is the company that is gone."""
+
+    merge_id = fields.String(required=True)
+    gone_id = fields.String(required=True)
+    gone_name = fields.String(required=True)
+    moved = fields.Dict(required=True, metadata={"description": "room -> kind -> how many"})
+
+
+class CompanyMergeApplied(_Data):
+    """A room has applied a merge; emitted by the room and passed on by history. Subject: the merge."""
+
+    merge_id = fields.String(required=True)
+    room = fields.String(required=True)
+    counts = fields.Dict(keys=fields.String(), values=fields.Integer(), required=True)
+
+
 class ApiTokenData(UserData):
     """An API token; subject is the user's id."""
 
@@ -106,5 +138,7 @@ EVENTS: Final[dict[str, type[Schema]]] = {
     "company_user_invited": InvitationData,
     "company_user_changed": MembershipChanged,
     "company_user_removed": MembershipData,
+    "company_merged": CompanyMerged,
+    "company_merge_finished": CompanyMergeFinished,
 }
 """Event type -> schema of its data."""

@@ -234,6 +234,22 @@ class UpdateUserStaffRequest(RequestSchema):
     )
 
 
+class ImportCompanyRequest(PublicRequest):
+    """The login of an administrator of another company, which the caller's company is to absorb (ACC-6)."""
+
+    email = EmailAddress(required=True)
+    password = _secret()
+    otp = _otp()
+    company_id = Id(load_default=None, allow_none=True)
+    dry_run = Flag(load_default=False)
+
+
+class JobRequest(RequestSchema):
+    """A job that was started for the caller's company."""
+
+    job_id = Id(required=True)
+
+
 class FindCompaniesRequest(RequestSchema):
     """The address of a user whose companies are looked for (PRJ-3)."""
 

@@ -4,7 +4,6 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,7 +18,8 @@ from services.accounts.api import (
     SCOPE_WRITE,
     Actor,
 )
-from services.accounts.commands.common import address_key, count_attempt, fits_otp, too_many
+from services.accounts.commands import logins
+from services.accounts.commands.common import fits_otp
 from services.accounts.domain import Membership
 from services.accounts.kit import Kit
 from services.accounts.store import companies, people, sessions, throttles
@@ -32,24 +32,6 @@ INTERACTIVE = (SCOPE_READ, SCOPE_WRITE, SCOPE_DEVICE, SCOPE_ACCOUNT)
 DEVICE_DOOR = (SCOPE_READ, SCOPE_DEVICE)
 
 
-def login_failed() -> ServiceError:
-    """Return the one refusal of a wrong login: it never tells what was wrong (S2)."""
-    return unauthenticated("accounts.login_failed", "E-mail address, password or second factor do not match.")
-
-
-@dataclass(frozen=True, slots=True)
-class _Login:
-    """A login between counting and checking."""
-
-    user: Any
-    account_key: str
-    address: str | None
-
-    @property
-    def address_hash(self) -> str:
-        return throttles.key_of("address", self.address or "")
-
-
 def create_session(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> dict[str, Any]:
     """Log a person in.
 
@@ -57,20 +39,20 @@ def create_session(database: Database, call: Call, request: Mapping[str, Any], k
         accounts.company_not_found.
     Emits: session_created, or login_failed.
     """
-    login = _begin(database, call, request["email"], request.get("client_address"))
+    login = logins.begin(database, call, request["email"], request.get("client_address"))
     fits = kit.hasher.verify(login.user.password_hash if login.user else None, request["password"])
 
     def work(unit: Unit) -> dict[str, Any] | ServiceError:
         user = people.locked_by_id(unit, login.user.id) if fits else None
         if user is None or user.password_hash != login.user.password_hash:
-            return _refuse(unit, login, "password")
+            return logins.refuse(unit, login, "password")
         if user.otp_confirmed_at is not None:
             if not request["otp"]:
-                _forgive(unit, login)
+                logins.forgive(unit, login)
                 return unauthenticated("accounts.otp_needed", "This account has a second factor: send `otp` as well.")
             if not fits_otp(unit, kit, user, request["otp"]):
-                return _refuse(unit, login, "otp")
-        _forgive(unit, login)
+                return logins.refuse(unit, login, "otp")
+        logins.forgive(unit, login)
         member, refused = _company(unit, user, request["company_id"])
         if user.locked or refused:
             return _refusal_of_company(user.locked, request["company_id"])
@@ -178,7 +160,7 @@ def create_device_session(database: Database, call: Call, request: Mapping[str, 
     Raises: accounts.login_failed, accounts.locked, accounts.too_many_attempts.
     Emits: login_failed.
     """
-    login = _begin(database, call, request["login"], request.get("client_address"))
+    login = logins.begin(database, call, request["login"], request.get("client_address"))
     secret = request["password"]
     by_token = secret.startswith(domain.API_TOKEN_PREFIX)
     fits = not by_token and kit.hasher.verify(login.user.password_hash if login.user else None, secret)
@@ -187,53 +169,19 @@ def create_device_session(database: Database, call: Call, request: Mapping[str, 
         if by_token:
             answer = _exchange(unit, kit, secret, login.user.id if login.user else None, needs=SCOPE_DEVICE)
             if answer is None:
-                return _refuse(unit, login, "token")
-            _forgive(unit, login)
+                return logins.refuse(unit, login, "token")
+            logins.forgive(unit, login)
             return answer
         user = people.by_id(unit.connection, login.user.id) if fits else None
         if user is None or user.otp_confirmed_at is not None:
-            return _refuse(unit, login, "password" if user is None else "otp")
-        _forgive(unit, login)
+            return logins.refuse(unit, login, "password" if user is None else "otp")
+        logins.forgive(unit, login)
         member, refused = _company(unit, user, None)
         if user.locked or refused:
             return _refusal_of_company(user.locked, None)
         return _access(unit.connection, unit.now, kit, user, new_id(), member, DEVICE_DOOR)
 
     return _answer_or_raise(database.write(work, call=call))
-
-
-def _begin(database: Database, call: Call, email: str, address: str | None) -> _Login:
-    """Look the user up and count the attempt as failed before the password is hashed (S3)."""
-    normalized = domain.normalized_email(email)
-
-    def work(unit: Unit) -> _Login | int:
-        user = people.by_email(unit.connection, normalized)
-        address_hash = throttles.key_of("address", address or "")
-        known = throttles.knows_address(unit.connection, user.id if user else "", address_hash, unit.now)
-        key = throttles.key_of("login", "account", normalized, address_hash if known else "")
-        wait = count_attempt(unit, key, address)
-        return wait or _Login(user, key, address)
-
-    outcome = database.write(work, call=call)
-    if isinstance(outcome, int):
-        raise too_many(outcome)
-    return outcome
-
-
-def _refuse(unit: Unit, login: _Login, reason: str) -> ServiceError:
-    user = login.user
-    unit.emit(
-        "login_failed",
-        subject=user.id if user else "unknown",
-        company_id=user.last_company_id if user else None,
-        data={"user_id": user.id if user else None, "reason": reason},
-    )
-    return login_failed()
-
-
-def _forgive(unit: Unit, login: _Login) -> None:
-    throttles.clear(unit, login.account_key)
-    throttles.forgive(unit, address_key(login.address))
 
 
 def _company(unit: Unit, user: Any, asked: str | None, last_used: str | None = None) -> tuple[Membership | None, bool]:

@@ -1,0 +1,72 @@
+"""A login on its way: counted before the password is hashed, refused without telling what was wrong (S2, S3).
+
+What a good login leads to (a session, a device's token, an import) does not belong here.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from services.accounts.commands.common import address_key, count_attempt, too_many
+from services.accounts.domain import normalized_email
+from services.accounts.store import people, throttles
+from services.chassis.context import Call
+from services.chassis.db import Database, Unit
+from services.chassis.errors import ServiceError, unauthenticated
+
+
+def login_failed() -> ServiceError:
+    """Return the one refusal of a wrong login: it never tells what was wrong (S2)."""
+    return unauthenticated("accounts.login_failed", "E-mail address, password or second factor do not match.")
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A login between counting and checking."""
+
+    user: Any
+    account_key: str
+    address: str | None
+
+    @property
+    def address_hash(self) -> str:
+        """Return what the source address is remembered by."""
+        return throttles.key_of("address", self.address or "")
+
+
+def begin(database: Database, call: Call, email: str, address: str | None) -> Login:
+    """Look the user up and count the attempt as failed before the password is hashed (S3)."""
+    normalized = normalized_email(email)
+
+    def work(unit: Unit) -> Login | int:
+        user = people.by_email(unit.connection, normalized)
+        address_hash = throttles.key_of("address", address or "")
+        known = throttles.knows_address(unit.connection, user.id if user else "", address_hash, unit.now)
+        key = throttles.key_of("login", "account", normalized, address_hash if known else "")
+        wait = count_attempt(unit, key, address)
+        return wait or Login(user, key, address)
+
+    outcome = database.write(work, call=call)
+    if isinstance(outcome, int):
+        raise too_many(outcome)
+    return outcome
+
+
+def refuse(unit: Unit, login: Login, reason: str) -> ServiceError:
+    """Tell the history of a wrong login and return its refusal; the attempt stays counted.
+
+    Emits: login_failed.
+    """
+    user = login.user
+    unit.emit(
+        "login_failed",
+        subject=user.id if user else "unknown",
+        company_id=user.last_company_id if user else None,
+        data={"user_id": user.id if user else None, "reason": reason},
+    )
+    return login_failed()
+
+
+def forgive(unit: Unit, login: Login) -> None:
+    """Take a good login off the throttles."""
+    throttles.clear(unit, login.account_key)
+    throttles.forgive(unit, address_key(login.address))
