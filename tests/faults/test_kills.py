@@ -27,7 +27,6 @@ def report(text: str) -> None:
 def test_random_kills_lose_and_double_nothing(seed: int, tmp_path: Path) -> None:
     world = make_world(tmp_path / "data")
     try:
-        lines_before = world.history_lines()
         books, clients = world.load()
         killer = Killer(world, ("licensing", "history", "rabbitmq"), SECONDS, seed)
         killer.start()
@@ -39,7 +38,7 @@ def test_random_kills_lose_and_double_nothing(seed: int, tmp_path: Path) -> None
         assert len(world.killed) >= 8
         assert books.acknowledged > 100
         assert books.refused == []
-        assert world.differences(books, lines_before) == []
+        assert world.differences(books) == []
     finally:
         assert world.fleet.stop() == 0
 
@@ -47,7 +46,6 @@ def test_random_kills_lose_and_double_nothing(seed: int, tmp_path: Path) -> None
 def test_a_broker_that_stops_for_ten_seconds_loses_nothing(tmp_path: Path) -> None:
     world = make_world(tmp_path / "data")
     try:
-        lines_before = world.history_lines()
         books, clients = world.load()
         time.sleep(3)
         broker = world.pids()["rabbitmq"]
@@ -59,7 +57,7 @@ def test_a_broker_that_stops_for_ten_seconds_loses_nothing(tmp_path: Path) -> No
         settle(world)
         assert books.acknowledged > 50
         assert books.refused == []
-        assert world.differences(books, lines_before) == []
+        assert world.differences(books) == []
     finally:
         assert world.fleet.stop() == 0
 
@@ -67,7 +65,6 @@ def test_a_broker_that_stops_for_ten_seconds_loses_nothing(tmp_path: Path) -> No
 def test_without_the_protections_the_same_run_shows_losses(tmp_path: Path) -> None:
     world = make_world(tmp_path / "data", {"TESSERA_WITHOUT": "idempotency,outbox,inbox"})
     try:
-        lines_before = world.history_lines()
         books, clients = world.load()
         killer = Killer(world, ("licensing", "history", "rabbitmq"), SECONDS, 1)
         killer.start()
@@ -75,7 +72,7 @@ def test_without_the_protections_the_same_run_shows_losses(tmp_path: Path) -> No
         time.sleep(2)
         world.end_load(clients)
         settle(world)
-        found = world.differences(books, lines_before)
+        found = world.differences(books)
         report(f"without protections: {found}")
         assert found != []
     finally:
