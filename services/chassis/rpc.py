@@ -164,7 +164,7 @@ class Bus:
             "correlation_id": correlation_id,
             # Unit and type of AMQP: milliseconds as text. The margin is for clocks that differ (rule R4).
             "expiration": str(int((call.remaining() + wire.SKEW_SECONDS) * 1000)),
-            "delivery_mode": 2,
+            "delivery_mode": 1,
         }
         body = wire.encode({"args": [], "kwargs": kwargs})
         return Outgoing("nameko-rpc", key, body, headers, properties, mandatory=True)

@@ -219,10 +219,15 @@ def durable_queue(name: str, exchange: Exchange, routing_key: str, **more: Any) 
 
 
 def rpc_queue(service: str, *, leaf: bool = False) -> Queue:
-    """Return the queue that a service's workers, or its leaf workers, take requests from."""
-    if leaf:
-        return durable_queue(f"rpc-{service}-leaf", RPC_EXCHANGE, f"{service}.leaf.*")
-    return durable_queue(f"rpc-{service}", RPC_EXCHANGE, f"{service}.*")
+    """Return the queue that a service's workers, or its leaf workers, take requests from.
+
+    It is a classic one (docs/decisions/0007): requests live for seconds and are sent again under their command id, so
+    that writing each to the disk of a quorum costs more than it gives. Refused and expired ones still go to the dead
+    letters.
+    """
+    name, key = (f"rpc-{service}-leaf", f"{service}.leaf.*") if leaf else (f"rpc-{service}", f"{service}.*")
+    dead = {"x-dead-letter-exchange": DEAD_EXCHANGE}
+    return Queue(name, exchange=RPC_EXCHANGE, routing_key=key, durable=True, queue_arguments=dead)
 
 
 def events_exchange(source: str) -> Exchange:
