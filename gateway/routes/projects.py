@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from gateway.row import Right, Row
-from services.chassis.fields import ListRequest
 from services.projects import api
 
 ROWS = (
     Row(
         "GET", "/v1/projects", "projects", "list_projects", Right.COMPANY,
         "List one's own projects and those of others in which one's company may work.",
-        request=ListRequest, answer=api.ProjectList,
+        request=api.ListProjectsRequest, answer=api.ProjectList,
     ),
     Row(
         "POST", "/v1/projects", "projects", "create_project", Right.COMPANY,

@@ -15,6 +15,7 @@ from services.projects.domain import (
     FILES,
     GUEST,
     MANAGE,
+    MANAGE_COMPANY,
     MANAGE_DEVICES,
     MOVE_LICENSES,
     NAME_MAXIMUM,
@@ -25,7 +26,9 @@ from services.projects.domain import (
     SEE,
     STAFF,
     Power,
+    may_hold,
     powers_of,
+    roles_of,
 )
 
 __all__ = [
@@ -39,6 +42,7 @@ __all__ = [
     "FILES",
     "GUEST",
     "MANAGE",
+    "MANAGE_COMPANY",
     "MANAGE_DEVICES",
     "MOVE_LICENSES",
     "OPEN",
@@ -49,8 +53,10 @@ __all__ = [
     "STAFF",
     "Access",
     "AddRightRequest",
+    "CloseProjectRequest",
+    "ClosingRequest",
     "CreateProjectRequest",
-    "ListRequest",
+    "ListProjectsRequest",
     "ListRightsRequest",
     "Power",
     "Project",
@@ -63,7 +69,9 @@ __all__ = [
     "SelectProjectRequest",
     "SelectedProject",
     "UpdateProjectRequest",
+    "may_hold",
     "powers_of",
+    "roles_of",
 ]
 
 ERRORS: Final[dict[str, str]] = {
@@ -93,6 +101,12 @@ class ProjectRequest(RequestSchema):
     """A project that the caller sees."""
 
     project_id = Id(required=True)
+
+
+class ListProjectsRequest(ListRequest):
+    """A page of projects; archived ones are among them when asked for."""
+
+    archived = Flag(load_default=False)
 
 
 class UpdateProjectRequest(ProjectRequest):
@@ -127,6 +141,18 @@ class RemoveRightRequest(ProjectRequest):
     """The company whose right ends."""
 
     company_id = Id(required=True)
+
+
+class ClosingRequest(ProjectRequest):
+    """The deletion of a project that closed it: licensing's name for one attempt."""
+
+    closing_id = Id(required=True)
+
+
+class CloseProjectRequest(ClosingRequest):
+    """A project to close for a deletion; a rehearsal only counts what is in the way."""
+
+    dry_run = Flag(load_default=False)
 
 
 class CompanyName(AnswerSchema):
@@ -171,6 +197,7 @@ class Access(AnswerSchema):
     company_id = fields.String(required=True)
     name = fields.String(required=True)
     state = fields.String(required=True, metadata={"enum": [OPEN, ARCHIVED, CLOSED]})
+    version = fields.Integer(required=True)
     access = fields.String(required=True, metadata={"enum": [OWN, GUEST, STAFF]})
     powers = fields.List(fields.String(), required=True)
 
@@ -195,7 +222,8 @@ class ProjectData(Schema):
 
     project_id = fields.String(required=True)
     name = fields.String(required=True)
-    state = fields.String(required=True)
+    state = fields.String(required=True, metadata={"enum": [OPEN, ARCHIVED, "deleted"]})
+    version = fields.Integer(required=True, metadata={"description": "counts the changes of the project"})
 
 
 class ProjectChanged(ProjectData):
@@ -238,18 +266,27 @@ class ProjectsClient(Protocol):
         """Return the first project of the caller's company, making `DEFAULT` when there is none."""
         ...
 
-    def list_projects(self, call: Call, *, limit: int = 50, cursor: str | None = None) -> dict[str, Any]:
+    def list_projects(
+        self, call: Call, *, archived: bool = False, limit: int = 50, cursor: str | None = None
+    ) -> dict[str, Any]:
         """Return a `ProjectList`."""
         ...
 
-    def close_project(self, call: Call, *, project_id: str) -> dict[str, Any]:
-        """Close an own project for deletion and return `{"rights": n}`; with n > 0 it stays open."""
+    def update_project(self, call: Call, *, project_id: str, **changes: Any) -> dict[str, Any]:
+        """Change a project as `UpdateProjectRequest` says and return it as a `Project`."""
         ...
 
-    def reopen_project(self, call: Call, *, project_id: str) -> dict[str, Any]:
-        """Open a closed project again, because another room refused its deletion."""
+    def close_project(self, call: Call, *, project_id: str, closing_id: str, dry_run: bool = False) -> dict[str, Any]:
+        """Close an own project for a deletion and return `{"rights": n}`; with n > 0 it stays open.
+
+        Raises: projects.closed while another deletion has it.
+        """
         ...
 
-    def delete_closed_project(self, call: Call, *, project_id: str) -> dict[str, Any]:
-        """Delete a closed project for good; a repetition answers the same."""
+    def reopen_project(self, call: Call, *, project_id: str, closing_id: str) -> dict[str, Any]:
+        """Open a project again that this deletion closed, because another room refused it."""
+        ...
+
+    def delete_closed_project(self, call: Call, *, project_id: str, closing_id: str) -> dict[str, Any]:
+        """Delete a project that this deletion closed for good; a repetition answers the same."""
         ...

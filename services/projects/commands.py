@@ -1,16 +1,19 @@
 """The writes of projects: one function per write, one transaction each; what other rooms know is asked before."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from services.accounts.api import SCOPE_WRITE, AccountsClient, Actor
+from sqlalchemy import Connection
+
+from services.accounts.api import SCOPE_READ, SCOPE_WRITE, AccountsClient, Actor
 from services.chassis.context import Call
 from services.chassis.db import Database, Unit
-from services.chassis.errors import conflict, forbidden, invalid, not_found, stale
+from services.chassis.errors import conflict, forbidden, invalid, not_found, stale, unavailable
 from services.chassis.ids import new_id
+from services.chassis.outbox import Event
 from services.projects import store
 from services.projects.domain import ARCHIVED, CLOSED, DEFAULT_NAME, MANAGE, OPEN, OWN, SEE
-from services.projects.queries import company_names, load, load_with_power, project_answer, right_answer
+from services.projects.queries import company_names, load, load_with_power, not_there, project_answer, right_answer
 
 
 def ensure_default(database: Database, call: Call, accounts: AccountsClient) -> dict[str, Any]:
@@ -62,6 +65,8 @@ def update_project(
 ) -> dict[str, Any]:
     """Rename, describe, archive or reopen an own project; what is absent stays.
 
+    Whether there are devices in it is devices' to say, which asks this with `archived` once it has counted none.
+
     Raises: projects.not_found, projects.power_needed, projects.name_taken, projects.archived, projects.closed,
         projects.stale.
     Emits: project_changed.
@@ -76,10 +81,10 @@ def update_project(
         if request.get("if_version") not in (None, row.version):
             raise stale("projects.stale", "The project was changed since it was read: read it again.")
         changed = _changes(row, request)
-        if row.state == ARCHIVED and "state" not in changed and changed:
-            raise conflict("projects.archived", "The project is archived: take it out of the archive first.")
+        if changed and "state" not in changed:
+            _refuse_archived(row)
         if changed:
-            _change(unit, actor, row, changed)
+            _change(unit, row, changed)
         row, relation = load(unit.connection, actor, row.id)
         return project_answer(actor, row, relation, names)
 
@@ -107,8 +112,8 @@ def select_project(database: Database, call: Call, request: Mapping[str, Any]) -
 def add_right(database: Database, call: Call, request: Mapping[str, Any], accounts: AccountsClient) -> dict[str, Any]:
     """Let the company of the user with an e-mail address work in an own project (PRJ-3).
 
-    Raises: projects.not_found, projects.power_needed, projects.archived, projects.user_without_company,
-        projects.own_company, projects.company_ambiguous.
+    Raises: projects.not_found, projects.power_needed, projects.archived, projects.closed,
+        projects.user_without_company, projects.own_company, projects.company_ambiguous.
     Emits: project_right_granted, for the owner and for the guest.
     """
     actor = Actor.of(call)
@@ -120,8 +125,7 @@ def add_right(database: Database, call: Call, request: Mapping[str, Any], accoun
     def work(unit: Unit) -> dict[str, Any]:
         store.hold(unit, request["project_id"])
         row = load_with_power(unit.connection, actor, request["project_id"], MANAGE)
-        if row.state != OPEN:
-            raise conflict("projects.archived", "The project is archived: take it out of the archive first.")
+        _refuse_archived(row)
         if store.add_right(unit, row.id, guest_id, actor.user_id):
             _tell_right(unit, "project_right_granted", row, guest_id)
         right = store.right(unit.connection, row.id, guest_id)
@@ -133,7 +137,7 @@ def add_right(database: Database, call: Call, request: Mapping[str, Any], accoun
 def remove_right(database: Database, call: Call, request: Mapping[str, Any]) -> None:
     """End the right of a company in an own project.
 
-    Raises: projects.not_found, projects.power_needed, projects.right_not_found.
+    Raises: projects.not_found, projects.power_needed, projects.right_not_found, projects.archived, projects.closed.
     Emits: project_right_removed, for the owner and for the guest.
     """
     actor = Actor.of(call)
@@ -142,6 +146,7 @@ def remove_right(database: Database, call: Call, request: Mapping[str, Any]) -> 
     def work(unit: Unit) -> None:
         store.hold(unit, request["project_id"])
         row = load_with_power(unit.connection, actor, request["project_id"], MANAGE)
+        _refuse_archived(row)
         if not store.remove_right(unit, row.id, request["company_id"]):
             raise not_found("projects.right_not_found", "This company has no right in the project.")
         _tell_right(unit, "project_right_removed", row, request["company_id"])
@@ -150,43 +155,47 @@ def remove_right(database: Database, call: Call, request: Mapping[str, Any]) -> 
 
 
 def close_project(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Close an own project for its deletion, unless companies have rights in it; licensing asks this (PRJ-4).
+    """Close an own project for a deletion, unless companies have rights in it; licensing asks this (PRJ-4).
 
     A closed project takes no device, key or right any more. With rights it stays as it is; the answer says how many.
+    A rehearsal only counts.
 
-    Raises: projects.not_found, projects.power_needed.
-    Emits: project_changed.
+    Raises: projects.not_found, projects.power_needed, projects.closed for another deletion.
     """
     actor = Actor.of(call)
+    project_id, closing_id = request["project_id"], request["closing_id"]
+    if request["dry_run"]:
+        actor.require_scope(SCOPE_READ)
+        database.read(lambda connection: _manageable(connection, actor, project_id))
+        return {"rights": database.read(lambda connection: store.count_rights(connection, project_id))}
     actor.require_scope(SCOPE_WRITE)
 
     def work(unit: Unit) -> dict[str, Any]:
-        row = store.hold(unit, request["project_id"])
-        if row is not None and row.state == CLOSED and actor.owns(row.company_id):
+        if unit.now.timestamp() > call.deadline:
+            # Whoever asked has given the deletion up by now and opened everything again; this would close it for ever.
+            raise unavailable("service.deadline_passed", "The request came too late and changed nothing; repeat it.")
+        row = store.hold(unit, project_id)
+        if row is not None and row.closing_id == closing_id and actor.owns(row.company_id):
             return {"rights": 0}
-        row = load_with_power(unit.connection, actor, request["project_id"], MANAGE)
+        row = load_with_power(unit.connection, actor, project_id, MANAGE)
         rights = store.count_rights(unit.connection, row.id)
         if not rights:
-            _change(unit, actor, row, {"state": CLOSED})
+            store.set_closing(unit, row.id, closing_id)
         return {"rights": rights}
 
     return database.command(call, "close_project", request, work) or {}
 
 
 def reopen_project(database: Database, call: Call, request: Mapping[str, Any]) -> None:
-    """Open a closed project again, because another room refused its deletion; an open one is left alone.
+    """Open a project again that a deletion has closed; one that it has not closed is left alone.
 
     Raises: projects.not_found.
-    Emits: project_changed.
     """
     actor = Actor.of(call)
 
     def work(unit: Unit) -> None:
-        row = store.hold(unit, request["project_id"])
-        if row is None or not actor.owns(row.company_id):
-            raise not_found("projects.not_found", "There is no such project among yours.")
-        if row.state == CLOSED:
-            _change(unit, actor, row, {"state": OPEN})
+        _own(unit, actor, request["project_id"])
+        _settle(unit, request["closing_id"], deleted=False, actor_id=actor.user_id)
 
     database.command(call, "reopen_project", request, work)
 
@@ -194,21 +203,62 @@ def reopen_project(database: Database, call: Call, request: Mapping[str, Any]) -
 def delete_closed_project(database: Database, call: Call, request: Mapping[str, Any]) -> None:
     """Delete a closed project for good, after every room counted nothing in it.
 
-    Raises: projects.not_found, projects.not_empty when it is not closed.
+    Raises: projects.not_found, projects.not_empty when it is not closed for this deletion.
     Emits: project_deleted.
     """
     actor = Actor.of(call)
 
     def work(unit: Unit) -> None:
-        row = store.hold(unit, request["project_id"])
-        if row is None or not actor.owns(row.company_id):
-            raise not_found("projects.not_found", "There is no such project among yours.")
-        if row.state != CLOSED:
-            raise conflict("projects.not_empty", "The project was not closed for deletion.")
-        store.remove(unit, row.id)
-        _tell(unit, "project_deleted", row, row.name, "deleted", {})
+        row = _own(unit, actor, request["project_id"])
+        if row.closing_id != request["closing_id"]:
+            raise conflict("projects.not_empty", "The project was not closed for this deletion.")
+        _settle(unit, row.closing_id, deleted=True, actor_id=actor.user_id)
 
     database.command(call, "delete_closed_project", request, work)
+
+
+def apply_licensing_events(unit: Unit, events: Sequence[Event]) -> None:
+    """Do what licensing decided about a deletion, when its call for it never came (L8); other events are not ours.
+
+    Emits: project_deleted.
+    """
+    for event in events:
+        if event.type == "project_deletion_settled":
+            deleted = event.data["outcome"] == "deleted"
+            _settle(unit, str(event.data["closing_id"]), deleted=deleted, actor_id=event.actorid)
+
+
+def _refuse_archived(row: Any) -> None:
+    if row.state == ARCHIVED:
+        raise conflict("projects.archived", "The project is archived: take it out of the archive first.")
+
+
+def _settle(unit: Unit, closing_id: str, *, deleted: bool, actor_id: str | None) -> None:
+    row = store.hold_closing(unit, closing_id)
+    if row is None:
+        # It was done before: by the call or by the event, whichever came first.
+        return
+    if not deleted:
+        store.set_closing(unit, row.id, None)
+        return
+    store.remove(unit, row.id)
+    data = {"project_id": row.id, "name": row.name, "state": "deleted", "version": row.version + 1}
+    unit.emit(
+        "project_deleted", subject=row.id, company_id=row.company_id, project_id=row.id, actor_id=actor_id, data=data
+    )
+
+
+def _own(unit: Unit, actor: Actor, project_id: str) -> Any:
+    row = store.hold(unit, project_id)
+    if row is None or not actor.owns(row.company_id):
+        raise not_there()
+    return row
+
+
+def _manageable(connection: Connection, actor: Actor, project_id: str) -> None:
+    row, _ = load(connection, actor, project_id)
+    if row.state != CLOSED or not actor.owns(row.company_id):
+        load_with_power(connection, actor, project_id, MANAGE)
 
 
 def _create(unit: Unit, actor: Actor, company_id: str, project_id: str, name: str, description: str) -> Any:
@@ -225,7 +275,7 @@ def _create(unit: Unit, actor: Actor, company_id: str, project_id: str, name: st
             "projects.name_taken", f"Another project of the company is called {name!r}: choose another name."
         )
     row = store.hold(unit, project_id)
-    _tell(unit, "project_created", row, name, OPEN, {})
+    _tell(unit, "project_created", row, {"name": name, "state": OPEN, "version": row.version})
     return row
 
 
@@ -236,25 +286,26 @@ def _changes(row: Any, request: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in wanted.items() if getattr(row, name) != value}
 
 
-def _change(unit: Unit, actor: Actor, row: Any, changed: Mapping[str, Any]) -> None:
+def _change(unit: Unit, row: Any, changed: Mapping[str, Any]) -> None:
     if not store.change(unit, row.id, **changed):
         raise conflict(
             "projects.name_taken", f"Another project of the company is called {changed['name']!r}: choose another name."
         )
-    extra: dict[str, Any] = {"what": sorted(changed)}
+    if changed.get("state") == ARCHIVED:
+        store.unselect(unit, row.id)
+    data = {
+        "name": changed.get("name", row.name),
+        "state": changed.get("state", row.state),
+        "version": row.version + 1,
+        "what": sorted(changed),
+    }
     if "name" in changed:
-        extra["old_name"] = row.name
-    _tell(unit, "project_changed", row, changed.get("name", row.name), changed.get("state", row.state), extra)
+        data["old_name"] = row.name
+    _tell(unit, "project_changed", row, data)
 
 
-def _tell(unit: Unit, type: str, row: Any, name: str, state: str, extra: Mapping[str, Any]) -> None:
-    unit.emit(
-        type,
-        subject=row.id,
-        company_id=row.company_id,
-        project_id=row.id,
-        data={"project_id": row.id, "name": name, "state": state, **extra},
-    )
+def _tell(unit: Unit, type: str, row: Any, data: Mapping[str, Any]) -> None:
+    unit.emit(type, subject=row.id, company_id=row.company_id, project_id=row.id, data={"project_id": row.id, **data})
 
 
 def _tell_right(unit: Unit, type: str, row: Any, guest_id: str) -> None:
@@ -271,14 +322,17 @@ def _tell_right(unit: Unit, type: str, row: Any, guest_id: str) -> None:
 def _guest(found: Mapping[str, Any], request: Mapping[str, Any], actor: Actor) -> tuple[str, str]:
     """Return id and name of the one company that is meant."""
     everyone = found["companies"]
-    others = [company for company in everyone if not actor.owns(company["id"])]
     wanted = request["company_id"]
-    if wanted is not None:
-        others = [company for company in others if company["id"] == wanted]
+    meant = [company for company in everyone if wanted in (None, company["id"])]
+    others = [company for company in meant if not actor.owns(company["id"])]
+    if not others and meant:
+        raise invalid("projects.own_company", "This address belongs to your own company, which has every right.")
     if not others:
-        if any(actor.owns(company["id"]) for company in everyone):
-            raise invalid("projects.own_company", "This address belongs to your own company, which has every right.")
-        raise invalid("projects.user_without_company", "No user with a company has this e-mail address.")
+        text = "No user with a company has this e-mail address."
+        raise invalid(
+            "projects.user_without_company",
+            text if wanted is None else "No user of this company has this e-mail address.",
+        )
     if len(others) > 1:
         raise conflict(
             "projects.company_ambiguous",

@@ -1,5 +1,6 @@
 """Rules of projects: names, states, and the one table of powers. Standard library only; no rows and no calls here."""
 
+import unicodedata
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
@@ -13,10 +14,13 @@ MOVE_LICENSES: Final = "move_licenses"
 MANAGE_DEVICES: Final = "manage_devices"
 MANAGE: Final = "manage"
 CORRECT: Final = "correct"
+MANAGE_COMPANY: Final = "manage_company"
 
 OWN: Final = "own"
 GUEST: Final = "guest"
 STAFF: Final = "staff"
+OWN_ADMIN: Final = "own_admin"
+OWN_MEMBER: Final = "own_member"
 
 OPEN: Final = "open"
 ARCHIVED: Final = "archived"
@@ -41,6 +45,7 @@ class Power:
         text: the row's English text for the documentation.
         own_admin, own_member, guest, staff: `yes`, `no`, or the account right that is needed as well.
         archived: whether the power is left while the project is archived (read-only).
+        of_project: whether it is a power in a project; the others concern the company and stand in no `powers`.
     """
 
     name: str
@@ -50,6 +55,7 @@ class Power:
     guest: str
     staff: str
     archived: bool = False
+    of_project: bool = True
 
     def holds(self, relation: str, rights: Collection[str]) -> bool:
         """Return whether someone in this relation with these account rights has the power.
@@ -65,16 +71,31 @@ class Power:
 POWERS: Final[tuple[Power, ...]] = (
     Power(
         SEE,
-        "see the project, its balance, devices, licenses, added keys and history lines",
+        "see the project, its balance, devices, licenses, added keys, history lines (persons of the other company by "
+        "name, never e-mail)",
         YES,
         YES,
         YES,
         YES,
         archived=True,
     ),
-    Power(ADD, "add devices, activation keys and licenses; change comments", YES, YES, YES, NO),
-    Power(DRAW, "on a shortage draw from other projects of one's own company", YES, YES, YES, NO),
-    Power(FILES, "test files, encrypted and plain download, return of a device-signed file", YES, YES, YES, NO),
+    Power(
+        ADD,
+        "add devices (the record is then the project's owner's), activation keys, licenses; change comments",
+        YES,
+        YES,
+        YES,
+        NO,
+    ),
+    Power(DRAW, "on a shortage draw from other projects of the caller's own company", YES, YES, YES, NO),
+    Power(
+        FILES,
+        "test files, encrypted and plain download, return of a device-signed file (credited to this project)",
+        YES,
+        YES,
+        YES,
+        NO,
+    ),
     Power(
         REQUEST_CERTIFICATE,
         "request a certificate",
@@ -89,16 +110,43 @@ POWERS: Final[tuple[Power, ...]] = (
     ),
     Power(
         MANAGE,
-        "rename, describe, delete and archive the project; its rights; create, see and cancel keys; move balance",
+        "rename, describe, delete, archive the project; its rights; create, see and cancel keys; move balance",
         YES,
         YES,
         NO,
         NO,
         archived=True,
     ),
-    Power(CORRECT, "correct the balance by a posting", NO, NO, NO, YES, archived=True),
+    Power(CORRECT, "correct the balance by a posting", NO, NO, NO, YES),
+    Power(
+        MANAGE_COMPANY,
+        "in the company: give admin, lock, remove, import, rename, other users' history",
+        YES,
+        NO,
+        NO,
+        YES,
+        archived=True,
+        of_project=False,
+    ),
 )
 """The table of powers of mission.md: checks, documentation and the test matrix all come from here."""
+
+
+def roles_of(access: str, *, admin: bool, staff: bool) -> tuple[str, ...]:
+    """Return the columns of the table that someone stands in; staff who belong to the owner stand in two.
+
+    Args:
+        access: `own`, `guest` or `staff`.
+        admin: whether they administrate their company.
+        staff: whether they are staff of the vendor.
+    """
+    role = {OWN: OWN_ADMIN if admin else OWN_MEMBER}.get(access, access)
+    return (role, STAFF) if staff and role != STAFF else (role,)
+
+
+def may_hold(name: str, roles: Collection[str], rights: Collection[str]) -> bool:
+    """Return whether someone in one of these columns, with these account rights, has a power in an open project."""
+    return any(power.name == name and power.holds(role, rights) for power in POWERS for role in roles)
 
 
 def powers_of(relations: Collection[str], rights: Collection[str], state: str = OPEN) -> tuple[str, ...]:
@@ -109,7 +157,9 @@ def powers_of(relations: Collection[str], rights: Collection[str], state: str = 
         rights: the account rights of the person.
         state: the project's state; an archived one is read-only, a closed one (being deleted) is only seen.
     """
-    powers = [power for power in POWERS if any(power.holds(relation, rights) for relation in relations)]
+    powers = [
+        power for power in POWERS if power.of_project and any(power.holds(relation, rights) for relation in relations)
+    ]
     if state == ARCHIVED:
         powers = [power for power in powers if power.archived]
     elif state == CLOSED:
@@ -118,5 +168,8 @@ def powers_of(relations: Collection[str], rights: Collection[str], state: str = 
 
 
 def normalized_name(name: str) -> str:
-    """Return what must be unique in a company: the name without outer blanks and case (PRJ-1)."""
-    return name.strip().casefold()
+    """Return what must be unique in a company: the name without outer blanks and case (PRJ-1).
+
+    An accent written as a character of its own is the same as one that is part of its letter.
+    """
+    return unicodedata.normalize("NFC", name.strip().casefold())

@@ -18,12 +18,16 @@ class Base(DeclarativeBase):
 
 
 class Project(Base):
-    """A project of a company; `name_normalized` is what the database holds unique in the company (PRJ-1)."""
+    """A project of a company; `name_normalized` is what the database holds unique in the company (PRJ-1).
+
+    `closing_id` names the deletion for which the project is closed; whatever its state, it takes nothing then (PRJ-4).
+    """
 
     __tablename__ = "projects"
     __table_args__ = (
         Unique("company_id", "name_normalized"),
         CheckConstraint("state IN ('open', 'archived', 'closed')", name="state"),
+        Index("ix_projects_closing_id", "closing_id", unique=True),
     )
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
     company_id: Mapped[str] = mapped_column(String(36))
@@ -35,6 +39,7 @@ class Project(Base):
     version: Mapped[int]
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     created_by: Mapped[str] = mapped_column(String(36))
+    closing_id: Mapped[str | None] = mapped_column(String(36))
 
 
 class FirstProject(Base):

@@ -14,7 +14,7 @@ from services.chassis.context import Call
 from services.chassis.db import Database
 from services.chassis.errors import ServiceError, conflict, forbidden, invalid, not_found
 from services.projects import store
-from services.projects.domain import CLOSED, GUEST, MANAGE, OPEN, OWN, STAFF, powers_of
+from services.projects.domain import CLOSED, GUEST, MANAGE, OPEN, OWN, powers_of, roles_of
 
 
 def not_there() -> ServiceError:
@@ -56,12 +56,7 @@ def _refusal_of_state(state: str) -> ServiceError:
 
 def powers(actor: Actor, row: Any, relation: str, state: str | None = None) -> tuple[str, ...]:
     """Return what the actor may do in a project, in the state that it is in or in another one."""
-    relations = {
-        OWN: "own_admin" if actor.admin else "own_member",
-        GUEST: "guest",
-        STAFF: "staff",
-    }
-    roles = {relations[relation]} | ({"staff"} if actor.staff else set())
+    roles = roles_of(relation, admin=actor.admin, staff=actor.staff)
     return powers_of(roles, actor.rights, state or row.state)
 
 
@@ -77,6 +72,7 @@ def get_access(database: Database, call: Call, request: Mapping[str, Any]) -> di
         "company_id": row.company_id,
         "name": row.name,
         "state": row.state,
+        "version": row.version,
         "access": relation,
         "powers": list(powers(actor, row, relation)),
     }
@@ -97,6 +93,8 @@ def list_projects(
 ) -> dict[str, Any]:
     """Return the caller's own projects and the foreign ones with a right, and which one is selected.
 
+    Archived ones are left out unless asked for.
+
     Raises: accounts.company_needed.
     """
     actor = Actor.of(call)
@@ -105,7 +103,7 @@ def list_projects(
     after = _from_cursor(request["cursor"])
 
     def work(connection: Connection) -> tuple[Any, str | None]:
-        rows = store.visible(connection, actor, after, limit)
+        rows = store.visible(connection, actor, after, limit, archived=request["archived"])
         return rows, store.selected(connection, actor.user_id, company_id)
 
     rows, selected = database.read(work)
@@ -115,6 +113,15 @@ def list_projects(
     items = [project_answer(actor, row, OWN if actor.owns(row.company_id) else GUEST, names) for row in page]
     following = _to_cursor(page[-1]) if len(rows) > limit else None
     return {"items": items, "next": following, "selected": selected}
+
+
+def get_selected_project(database: Database, call: Call) -> dict[str, Any]:
+    """Return the project that the caller chose for all pages; null for all own ones, and for who has no company."""
+    actor = Actor.of(call)
+    company_id = actor.company_id
+    if company_id is None:
+        return {"project_id": None}
+    return {"project_id": database.read(lambda connection: store.selected(connection, actor.user_id, company_id))}
 
 
 def list_rights(database: Database, call: Call, request: Mapping[str, Any], accounts: AccountsClient) -> dict[str, Any]:

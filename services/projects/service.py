@@ -1,13 +1,16 @@
-"""The nameko class of projects: what it serves and whom it calls. No rules in here."""
+"""The nameko class of projects: what it serves, whom it calls, what it listens to. No rules in here."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from services.chassis.context import Call
+from services.chassis.db import Unit
 from services.chassis.entrypoints import rpc
-from services.chassis.fields import EmptyRequest, ListRequest
+from services.chassis.fields import EmptyRequest
 from services.chassis.health import Health
+from services.chassis.inbox import subscribe
+from services.chassis.outbox import Event
 from services.chassis.providers import DatabaseProvider, EventsLeaf
 from services.chassis.relay import Relay
 from services.chassis.rpc import Client
@@ -41,7 +44,7 @@ class ProjectsService:
         """
         return commands.ensure_default(self.database, call, self.accounts)
 
-    @rpc(ListRequest)
+    @rpc(api.ListProjectsRequest)
     def list_projects(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """List own projects and foreign ones with a right (PRJ-1 to PRJ-3).
 
@@ -84,6 +87,11 @@ class ProjectsService:
         """
         return commands.select_project(self.database, call, request)
 
+    @rpc(EmptyRequest)
+    def get_selected_project(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Tell the project chosen for all pages (PRJ-2)."""
+        return queries.get_selected_project(self.database, call)
+
     @rpc(api.ListRightsRequest)
     def list_rights(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """List the companies that may work in a project (PRJ-3).
@@ -106,30 +114,29 @@ class ProjectsService:
     def remove_right(self, call: Call, request: dict[str, Any]) -> None:
         """End the right of a company in a project (PRJ-3).
 
-        Raises: accounts.scope_needed, projects.not_found, projects.power_needed, projects.right_not_found.
+        Raises: accounts.scope_needed, projects.not_found, projects.power_needed, projects.right_not_found,
+            projects.archived, projects.closed.
         Emits: project_right_removed.
         """
         commands.remove_right(self.database, call, request)
 
-    @rpc(api.ProjectRequest)
+    @rpc(api.CloseProjectRequest)
     def close_project(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
-        """Close a project for its deletion unless companies have rights in it; for licensing (PRJ-4).
+        """Close a project for a deletion unless companies have rights in it; for licensing (PRJ-4).
 
-        Raises: accounts.scope_needed, projects.not_found, projects.power_needed.
-        Emits: project_changed.
+        Raises: accounts.scope_needed, projects.not_found, projects.power_needed, projects.closed.
         """
         return commands.close_project(self.database, call, request)
 
-    @rpc(api.ProjectRequest)
+    @rpc(api.ClosingRequest)
     def reopen_project(self, call: Call, request: dict[str, Any]) -> None:
-        """Open a closed project again; for licensing, when another room refused.
+        """Open a project again that a deletion closed; for licensing, when another room refused.
 
         Raises: projects.not_found.
-        Emits: project_changed.
         """
         commands.reopen_project(self.database, call, request)
 
-    @rpc(api.ProjectRequest)
+    @rpc(api.ClosingRequest)
     def delete_closed_project(self, call: Call, request: dict[str, Any]) -> None:
         """Delete a closed project for good; for licensing, after every room counted nothing in it.
 
@@ -137,3 +144,8 @@ class ProjectsService:
         Emits: project_deleted.
         """
         commands.delete_closed_project(self.database, call, request)
+
+    @subscribe("licensing")
+    def on_licensing_events(self, unit: Unit, events: list[Event]) -> None:
+        """End the deletions that licensing has settled."""
+        commands.apply_licensing_events(unit, events)

@@ -9,28 +9,33 @@ from sqlalchemy.exc import IntegrityError
 
 from services.accounts.api import Actor
 from services.chassis.db import Unit, insert_or_ignore
-from services.projects.domain import GUEST, OWN, STAFF, normalized_name
+from services.projects.domain import ARCHIVED, CLOSED, GUEST, OWN, STAFF, normalized_name
 from services.projects.models import FirstProject, Project, ProjectRight, Selection
 
 _projects = Project.__table__
 _rights = ProjectRight.__table__
+# Whatever the state of a project, while a deletion holds it it is closed.
+_STATE = sa.case((_projects.c.closing_id.is_not(None), CLOSED), else_=_projects.c.state)
+_COLUMNS = (*(column for column in _projects.c if column.name != "state"), _STATE.label("state"))
 
 
 def find(connection: Connection, actor: Actor, project_id: str) -> tuple[Row[Any], str] | None:
     """Return a project and what the actor is to it: `own`, `guest` or `staff`; None for strangers and unknown ids."""
     if actor.project_id not in (None, project_id):
         return None
-    row = connection.execute(sa.select(*_projects.c).where(_projects.c.id == project_id)).first()
+    row = connection.execute(sa.select(*_COLUMNS).where(_projects.c.id == project_id)).first()
     relation = None if row is None else _relation(connection, actor, row)
     return None if row is None or relation is None else (row, relation)
 
 
 def hold(unit: Unit, project_id: str) -> Row[Any] | None:
     """Return a project and hold its row until the transaction ends."""
-    return unit.execute(sa.select(*_projects.c).where(_projects.c.id == project_id).with_for_update()).first()
+    return unit.execute(sa.select(*_COLUMNS).where(_projects.c.id == project_id).with_for_update()).first()
 
 
-def visible(connection: Connection, actor: Actor, after: tuple[str, str] | None, limit: int) -> Sequence[Any]:
+def visible(
+    connection: Connection, actor: Actor, after: tuple[str, str] | None, limit: int, *, archived: bool
+) -> Sequence[Any]:
     """Return the actor's own projects and then foreign ones, by name; one more than `limit` if there are more.
 
     Args:
@@ -38,11 +43,14 @@ def visible(connection: Connection, actor: Actor, after: tuple[str, str] | None,
         actor: who asks.
         after: order key and id of the last project of the page before.
         limit: length of a page.
+        archived: whether archived projects are among them.
     """
     own = _projects.c.company_id.in_(actor.company_ids)
     guest = _projects.c.id.in_(sa.select(_rights.c.project_id).where(_rights.c.company_id.in_(actor.company_ids)))
     order = (sa.case((own, "0"), else_="1") + _projects.c.name_normalized).label("order_key")
-    statement = sa.select(*_projects.c, order).where(sa.or_(own, guest)).order_by(order, _projects.c.id)
+    statement = sa.select(*_COLUMNS, order).where(sa.or_(own, guest)).order_by(order, _projects.c.id)
+    if not archived:
+        statement = statement.where(_projects.c.state != ARCHIVED)
     if actor.project_id is not None:
         statement = statement.where(_projects.c.id == actor.project_id)
     if after is not None:
@@ -69,10 +77,25 @@ def change(unit: Unit, project_id: str, **values: Any) -> bool:
     return True
 
 
+def set_closing(unit: Unit, project_id: str, closing_id: str | None) -> None:
+    """Close a project for a deletion, or with None take it back to the state it had."""
+    unit.execute(sa.update(Project).where(_projects.c.id == project_id).values(closing_id=closing_id))
+
+
+def hold_closing(unit: Unit, closing_id: str) -> Row[Any] | None:
+    """Return the project that a deletion has closed, and hold its row; None when it closed none, or not any more."""
+    return unit.execute(sa.select(*_COLUMNS).where(_projects.c.closing_id == closing_id).with_for_update()).first()
+
+
 def remove(unit: Unit, project_id: str) -> None:
     """Delete a project that has no rights, and every choice of it."""
-    unit.execute(sa.delete(Selection).where(Selection.project_id == project_id))
+    unselect(unit, project_id)
     unit.execute(sa.delete(Project).where(_projects.c.id == project_id))
+
+
+def unselect(unit: Unit, project_id: str) -> None:
+    """Forget every choice of a project; whoever had chosen it sees all own projects."""
+    unit.execute(sa.delete(Selection).where(Selection.project_id == project_id))
 
 
 def claim_first(unit: Unit, company_id: str, project_id: str) -> bool:
@@ -82,7 +105,7 @@ def claim_first(unit: Unit, company_id: str, project_id: str) -> bool:
 
 def oldest(connection: Connection, company_id: str) -> Row[Any] | None:
     """Return the oldest project of a company."""
-    statement = sa.select(*_projects.c).where(_projects.c.company_id == company_id).order_by(_projects.c.id).limit(1)
+    statement = sa.select(*_COLUMNS).where(_projects.c.company_id == company_id).order_by(_projects.c.id).limit(1)
     return connection.execute(statement).first()
 
 

@@ -68,7 +68,7 @@ class World:
 
     def names(self, call: Call) -> list[str]:
         """Return the names of the projects that a caller sees."""
-        listed = self.do(queries.list_projects, api.ListRequest, call)
+        listed = self.do(queries.list_projects, api.ListProjectsRequest, call)
         return [item["name"] for item in listed["items"]]
 
     def events(self) -> list[dict[str, Any]]:

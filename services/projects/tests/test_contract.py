@@ -27,7 +27,13 @@ class Real:
         return commands.ensure_default(self.world.database, call, self.world.accounts)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        schema = api.ListRequest if name == "list_projects" else api.ProjectRequest
+        schema = {
+            "list_projects": api.ListProjectsRequest,
+            "close_project": api.CloseProjectRequest,
+            "reopen_project": api.ClosingRequest,
+            "delete_closed_project": api.ClosingRequest,
+            "update_project": api.UpdateProjectRequest,
+        }.get(name, api.ProjectRequest)
         command = getattr(queries, name, None) or getattr(commands, name)
         return lambda call, **values: self.world.do(command, schema, call, **values) or {}
 
@@ -62,21 +68,41 @@ def test_fake_and_service_answer_alike(world: World, kind: str) -> None:
         assert len(access["powers"]) == expected[access["access"]]
     [item] = client.list_projects(world.guest)["items"]
     assert (item["id"], item["foreign"]) == (project_id, True)
-    assert client.close_project(world.admin, project_id=project_id) == {"rights": 1}
+    assert client.close_project(world.admin, project_id=project_id, closing_id=new_id()) == {"rights": 1}
     assert client.get_access(world.admin, project_id=project_id)["state"] == "open"
+
+
+@pytest.mark.parametrize("kind", ["fake", "real"])
+def test_fake_and_service_archive_alike(world: World, kind: str) -> None:
+    client: Any = FakeProjects() if kind == "fake" else Real(world)
+    project_id = client.ensure_default(world.admin)["id"]
+    archived = client.update_project(world.admin, project_id=project_id, archived=True)
+    assert (archived["state"], archived["version"]) == ("archived", 2)
+    assert client.list_projects(world.admin)["items"] == []
+    assert [item["id"] for item in client.list_projects(world.admin, archived=True)["items"]] == [project_id]
+    access = client.get_access(world.admin, project_id=project_id)
+    assert (access["state"], access["version"], access["powers"]) == ("archived", 2, ["see", "manage"])
+    assert client.update_project(world.member, project_id=project_id, archived=False)["state"] == "open"
 
 
 @pytest.mark.parametrize("kind", ["fake", "real"])
 def test_fake_and_service_delete_alike(world: World, kind: str) -> None:
     client: Any = FakeProjects() if kind == "fake" else Real(world)
     project_id = client.ensure_default(world.admin)["id"]
+    which = {"project_id": project_id, "closing_id": new_id()}
     with pytest.raises(ServiceError, match=r"projects\.not_empty"):
-        client.delete_closed_project(world.admin, project_id=project_id)
-    assert client.close_project(world.admin, project_id=project_id) == {"rights": 0}
-    assert client.get_access(world.admin, project_id=project_id)["powers"] == ["see"]
-    client.reopen_project(world.admin, project_id=project_id)
+        client.delete_closed_project(world.admin, **which)
+    assert client.close_project(world.admin, **which, dry_run=True) == {"rights": 0}
     assert client.get_access(world.admin, project_id=project_id)["state"] == "open"
-    client.close_project(world.admin, project_id=project_id)
-    client.delete_closed_project(replace(world.admin, command_id=new_id()), project_id=project_id)
+    assert client.close_project(world.admin, **which) == {"rights": 0}
+    assert client.get_access(world.admin, project_id=project_id)["powers"] == ["see"]
+    with pytest.raises(ServiceError, match=r"projects\.closed"):
+        client.close_project(world.admin, project_id=project_id, closing_id=new_id())
+    client.reopen_project(world.admin, project_id=project_id, closing_id=new_id())
+    assert client.get_access(world.admin, project_id=project_id)["state"] == "closed"
+    client.reopen_project(world.admin, **which)
+    assert client.get_access(world.admin, project_id=project_id)["state"] == "open"
+    client.close_project(world.admin, **which)
+    client.delete_closed_project(replace(world.admin, command_id=new_id()), **which)
     with pytest.raises(ServiceError, match=r"projects\.not_found"):
         client.get_access(world.admin, project_id=project_id)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,6 +16,7 @@ from services.chassis import tables
 from services.chassis.db import Database
 from services.chassis.errors import ServiceError
 from services.chassis.ids import new_id
+from services.chassis.outbox import Event
 from services.chassis.testing import make_call
 from services.projects import api, commands, queries
 from services.projects.models import Base
@@ -105,9 +109,10 @@ def test_a_stranger_gets_the_same_answer_as_for_an_unknown_id(world: World) -> N
                 (commands.update_project, api.UpdateProjectRequest, {"name": "Mine"}),
                 (commands.add_right, api.AddRightRequest, {"email": "bob@b.example"}),
                 (commands.remove_right, api.RemoveRightRequest, {"company_id": world.b}),
-                (commands.close_project, api.ProjectRequest, {}),
-                (commands.reopen_project, api.ProjectRequest, {}),
-                (commands.delete_closed_project, api.ProjectRequest, {}),
+                (commands.close_project, api.CloseProjectRequest, {"closing_id": new_id()}),
+                (commands.close_project, api.CloseProjectRequest, {"closing_id": new_id(), "dry_run": True}),
+                (commands.reopen_project, api.ClosingRequest, {"closing_id": new_id()}),
+                (commands.delete_closed_project, api.ClosingRequest, {"closing_id": new_id()}),
             ):
                 with pytest.raises(ServiceError) as caught:
                     world.do(command, schema, call, project_id=identifier, **values)
@@ -121,7 +126,7 @@ def test_a_guest_sees_the_project_as_foreign_and_may_not_manage_it(world: World)
     world.create("Zoo", world.guest)
     world.let(project_id)
     assert world.names(world.guest) == ["Zoo", "Berlin"]
-    listed = world.do(queries.list_projects, api.ListRequest, world.guest)
+    listed = world.do(queries.list_projects, api.ListProjectsRequest, world.guest)
     assert api.ProjectList().validate(listed) == {}
     assert [item["foreign"] for item in listed["items"]] == [False, True]
     assert listed["items"][1]["company"] == {"id": world.a, "name": "Acme"}
@@ -129,7 +134,8 @@ def test_a_guest_sees_the_project_as_foreign_and_may_not_manage_it(world: World)
         (commands.update_project, api.UpdateProjectRequest, {"name": "Mine"}),
         (commands.add_right, api.AddRightRequest, {"email": "ann@a.example"}),
         (queries.list_rights, api.ListRightsRequest, {}),
-        (commands.close_project, api.ProjectRequest, {}),
+        (commands.close_project, api.CloseProjectRequest, {"closing_id": new_id()}),
+        (commands.close_project, api.CloseProjectRequest, {"closing_id": new_id(), "dry_run": True}),
     ):
         with refused("projects.power_needed"):
             world.do(command, schema, world.guest, project_id=project_id, **values)
@@ -196,35 +202,104 @@ def test_a_change_of_what_was_not_read_is_refused(world: World) -> None:
 def test_the_selected_project_is_kept_per_user_and_company(world: World) -> None:
     project_id = world.create("Berlin")
     world.do(commands.select_project, api.SelectProjectRequest, world.admin, project_id=project_id)
-    assert world.do(queries.list_projects, api.ListRequest, world.admin)["selected"] == project_id
-    assert world.do(queries.list_projects, api.ListRequest, world.member)["selected"] is None
+    assert world.do(queries.list_projects, api.ListProjectsRequest, world.admin)["selected"] == project_id
+    assert world.do(queries.list_projects, api.ListProjectsRequest, world.member)["selected"] is None
     with refused("projects.not_found"):
         world.do(commands.select_project, api.SelectProjectRequest, world.guest, project_id=project_id)
+    assert queries.get_selected_project(world.database, world.admin) == {"project_id": project_id}
+    assert queries.get_selected_project(world.database, world.staff) == {"project_id": None}
     world.do(commands.select_project, api.SelectProjectRequest, world.admin, project_id=None)
-    assert world.do(queries.list_projects, api.ListRequest, world.admin)["selected"] is None
+    assert world.do(queries.list_projects, api.ListProjectsRequest, world.admin)["selected"] is None
 
 
 def test_a_project_closes_only_without_rights_and_takes_nothing_then(world: World) -> None:
     project_id = world.create("Berlin")
-    which = {"project_id": project_id}
+    which = {"project_id": project_id, "closing_id": new_id()}
     world.let(project_id)
-    assert world.do(commands.close_project, api.ProjectRequest, world.admin, **which) == {"rights": 1}
+    for dry_run in (True, False):
+        closing = world.do(commands.close_project, api.CloseProjectRequest, world.admin, dry_run=dry_run, **which)
+        assert closing == {"rights": 1}
     with refused("projects.not_empty"):
-        world.do(commands.delete_closed_project, api.ProjectRequest, world.admin, **which)
-    world.do(commands.remove_right, api.RemoveRightRequest, world.admin, company_id=world.b, **which)
+        world.do(commands.delete_closed_project, api.ClosingRequest, world.admin, **which)
+    right = {"project_id": project_id, "company_id": world.b}
+    world.do(commands.remove_right, api.RemoveRightRequest, world.admin, **right)
+    before = world.types()
+    rehearsed = world.do(commands.close_project, api.CloseProjectRequest, world.admin, dry_run=True, **which)
+    assert (rehearsed, world.access(world.admin, project_id)["state"]) == ({"rights": 0}, "open")
     for _ in range(2):
-        assert world.do(commands.close_project, api.ProjectRequest, world.admin, **which) == {"rights": 0}
+        assert world.do(commands.close_project, api.CloseProjectRequest, world.admin, **which) == {"rights": 0}
+    other = {"project_id": project_id, "closing_id": new_id()}
+    with refused("projects.closed"):
+        world.do(commands.close_project, api.CloseProjectRequest, world.admin, **other)
     assert world.access(world.admin, project_id)["powers"] == ["see"]
     with refused("projects.closed"):
         world.let(project_id)
-    world.do(commands.reopen_project, api.ProjectRequest, world.admin, **which)
-    assert "add" in world.access(world.admin, project_id)["powers"]
-    world.do(commands.close_project, api.ProjectRequest, world.admin, **which)
-    world.do(commands.delete_closed_project, api.ProjectRequest, world.admin, **which)
+    for wrong, state in ((other, "closed"), (which, "open")):
+        world.do(commands.reopen_project, api.ClosingRequest, world.admin, **wrong)
+        assert world.access(world.admin, project_id)["state"] == state
+    assert world.types() == before
+    world.do(commands.close_project, api.CloseProjectRequest, world.admin, **which)
+    with refused("projects.not_empty"):
+        world.do(commands.delete_closed_project, api.ClosingRequest, world.admin, **other)
+    world.do(commands.delete_closed_project, api.ClosingRequest, world.admin, **which)
     with refused("projects.not_found"):
         world.access(world.admin, project_id)
-    assert world.types()[-1] == "project_deleted"
+    assert world.types() == [*before, "project_deleted"]
     assert world.create("Berlin")
+
+
+def test_a_closing_that_comes_late_closes_nothing(world: World) -> None:
+    project_id = world.create("Berlin")
+    late = replace(world.admin, deadline=time.time() - 1)
+    with refused("service.deadline_passed"):
+        world.do(commands.close_project, api.CloseProjectRequest, late, project_id=project_id, closing_id=new_id())
+    assert world.access(world.admin, project_id)["state"] == "open"
+
+
+@pytest.mark.parametrize("outcome", ["deleted", "refused", "abandoned"])
+@pytest.mark.parametrize("archived", [False, True])
+def test_a_deletion_ends_by_licensings_event_when_its_call_never_comes(
+    world: World, outcome: str, archived: bool
+) -> None:
+    project_id, closing_id = world.create("Berlin"), new_id()
+    change = {"project_id": project_id, "archived": archived}
+    world.do(commands.update_project, api.UpdateProjectRequest, world.admin, **change)
+    which = {"project_id": project_id, "closing_id": closing_id}
+    world.do(commands.close_project, api.CloseProjectRequest, world.admin, **which)
+    data = {"project_id": project_id, "closing_id": closing_id, "outcome": outcome}
+    actor = str(world.admin.claims["sub"])
+    event = Event(
+        new_id(), "licensing", "project_deletion_settled", datetime.now(UTC), project_id, 1, data, actorid=actor
+    )
+    for _ in range(2):
+        world.database.write(lambda unit: commands.apply_licensing_events(unit, [event]))
+    if outcome == "deleted":
+        with refused("projects.not_found"):
+            world.access(world.admin, project_id)
+        [told] = [event for event in world.events() if event["type"] == "project_deleted"]
+        assert (told["actorid"], told["companyid"]) == (actor, world.a)
+        assert api.EVENTS["project_deleted"]().validate(told["data"]) == {}
+    else:
+        assert world.access(world.admin, project_id)["state"] == ("archived" if archived else "open")
+        assert "project_deleted" not in world.types()
+
+
+def test_archived_projects_are_hidden_unless_asked_for(world: World) -> None:
+    project_id = world.create("Berlin")
+    world.create("Paris")
+    world.let(project_id)
+    choice = {"project_id": project_id}
+    for call in (world.admin, world.guest):
+        world.do(commands.select_project, api.SelectProjectRequest, call, **choice)
+    world.do(commands.update_project, api.UpdateProjectRequest, world.member, archived=True, **choice)
+    assert world.names(world.admin) == ["Paris"]
+    assert world.names(world.guest) == []
+    for call, names in ((world.admin, ["Berlin", "Paris"]), (world.guest, ["Berlin"])):
+        listed = world.do(queries.list_projects, api.ListProjectsRequest, call, archived=True)
+        assert [item["name"] for item in listed["items"]] == names
+        assert (listed["items"][0]["state"], listed["selected"]) == ("archived", None)
+    with refused("projects.archived"):
+        world.do(commands.remove_right, api.RemoveRightRequest, world.admin, company_id=world.b, **choice)
 
 
 def test_lists_are_paged_in_a_fixed_order(world: World) -> None:
@@ -233,14 +308,14 @@ def test_lists_are_paged_in_a_fixed_order(world: World) -> None:
     found: list[str] = []
     cursor = None
     while True:
-        page = world.do(queries.list_projects, api.ListRequest, world.admin, limit=3, cursor=cursor)
+        page = world.do(queries.list_projects, api.ListProjectsRequest, world.admin, limit=3, cursor=cursor)
         found += [item["name"] for item in page["items"]]
         cursor = page["next"]
         if cursor is None:
             break
     assert found == [f"Site {number}" for number in range(7)]
     with refused("request.invalid"):
-        world.do(queries.list_projects, api.ListRequest, world.admin, cursor="nonsense")
+        world.do(queries.list_projects, api.ListProjectsRequest, world.admin, cursor="nonsense")
 
 
 def test_a_token_for_one_project_sees_only_that_one(world: World) -> None:
