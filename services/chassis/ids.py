@@ -17,7 +17,7 @@ class _Stamps:
 
     def next(self, milliseconds: int, start: int) -> int:
         with self._lock:
-            # The counter starts in the lower half at random; if it ever runs over, it borrows from the next millisecond.
+            # The counter starts at random in its lower half; should it run over, it borrows from the next millisecond.
             self._last = max(milliseconds << 12 | start, self._last + 1)
             return self._last
 

@@ -86,8 +86,8 @@ class World:
             count += sum(
                 1
                 for line in page["items"]
-                for license in line["data"]["licenses"]
-                if license["license_type"] == "registrations7" and line["device_id"] in self.devices
+                for assigned in line["data"]["licenses"]
+                if assigned["license_type"] == "registrations7" and line["device_id"] in self.devices
             )
             cursor = page["next"]
             if cursor is None:

@@ -142,7 +142,7 @@ def test_the_user_creates_a_company_with_the_default_project(story: Story) -> No
 
 def test_the_key_is_rehearsed_and_redeemed(story: Story) -> None:
     activation = {"project_id": story.project_id, "key": story.key.lower().replace("-", " "), "comment": "first order"}
-    contents = {line["license_type"]: line["quantity"] for line in ORDER["licenses"]}  # type: ignore[index,attr-defined]
+    contents = {line["license_type"]: line["quantity"] for line in ORDER["licenses"]}  # type: ignore[index]
     rehearsal = story.user.post("/v1/activations", activation, dry_run="true").expect(200)
     assert {line["license_type"]: line["quantity"] for line in rehearsal["licenses"]} == contents
     assert story.balance() == {}

@@ -13,7 +13,8 @@ from marshmallow import Schema, fields
 
 from services.chassis import tables
 from services.chassis.context import Call
-from services.chassis.db import Database, Unit, make_engine
+from services.chassis.db import Database, Unit
+from services.chassis.engine import make_engine
 from services.chassis.entrypoints import rpc
 from services.chassis.errors import conflict
 from services.chassis.health import Health

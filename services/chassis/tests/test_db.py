@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy import Connection
 
 from services.chassis import db, outbox, tables
 from services.chassis.db import Database, Unit
@@ -141,15 +143,16 @@ def test_only_sequenced_events_are_read_in_order(database: Database) -> None:
         lambda c: c.execute(sa.select(tables.outbox.c.id).order_by(tables.outbox.c.id)).scalars().all()
     )
     for sequence, row in enumerate(rows[:2], 1):
-        database.write(
-            lambda u, row=row, sequence=sequence: u.execute(
-                sa.update(tables.outbox).where(tables.outbox.c.id == row).values(sequence=sequence)
-            )
-        )
+        number = sa.update(tables.outbox).where(tables.outbox.c.id == row).values(sequence=sequence)
+        database.write(partial(Unit.execute, statement=number))
     documents = database.read(lambda c: outbox.read_events(c, 1, 10))
     assert [document["sequence"] for document in documents] == [2]
     event = outbox.Event.from_document(documents[0])
     assert (event.type, event.companyid, event.source) == ("thing_made", "c", "things")
+
+
+def _setting(connection: Connection, name: str) -> Any:
+    return connection.exec_driver_sql(f"SHOW {name}").scalar()
 
 
 def test_postgresql_keeps_its_promises(database: Database) -> None:
@@ -159,4 +162,4 @@ def test_postgresql_keeps_its_promises(database: Database) -> None:
         return
     for name, value in {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on", "lock_timeout": "2s",
                         "statement_timeout": "5s", "idle_in_transaction_session_timeout": "10s"}.items():  # fmt: skip
-        assert database.read(lambda c, name=name: c.exec_driver_sql(f"SHOW {name}").scalar()) == value, name
+        assert database.read(partial(_setting, name=name)) == value, name

@@ -97,7 +97,7 @@ def test_forged_tokens_are_refused(store: KeyStore, verifier: TokenVerifier) -> 
         "other key": jwt.encode(_claims(), stranger, algorithm="EdDSA", headers={"kid": kid, "typ": "at+jwt"}),
         "unknown kid": jwt.encode(_claims(), stranger, algorithm="EdDSA", headers={"kid": "x", "typ": "at+jwt"}),
         "shared secret": jwt.encode(_claims(), "s" * 32, algorithm="HS256", headers={"kid": kid, "typ": "at+jwt"}),
-        "no algorithm": jwt.encode(_claims(), None, algorithm="none", headers={"kid": kid, "typ": "at+jwt"}),
+        "no algorithm": jwt.encode(_claims(), "", algorithm="none", headers={"kid": kid, "typ": "at+jwt"}),
         "other type": _token(store, _claims(), typ="JWT"),
         "other audience": _token(store, _claims(aud="else")),
         "other issuer": _token(store, _claims(iss="else")),
