@@ -146,3 +146,32 @@ def test_a_connection_that_hangs_while_new_ones_work_is_replaced(vhost: str, pro
                 return False
 
         wait_until(answers, 45)
+
+
+def test_an_alarm_of_the_broker_means_503_at_once_and_nothing_is_stuck_afterwards(tmp_path: Path) -> None:
+    folder = node_folder("rabbitmq")
+    node = RabbitMQ(folder, throw_away=True)
+    try:
+        with world(node.start().uri(), tmp_path) as (settings, source), opened(settings, "sink") as sink:
+            assert source.say(Call(), word="first") == {"said": "first"}
+            wait_until(lambda: words(sink) == ["first"], 10)
+            node.control("set_vm_memory_high_watermark", "absolute", "1")
+            eventlet.sleep(2)
+            calls = [Call() for _ in range(20)]
+            begun = time.monotonic()
+            for number, call in enumerate(calls):
+                limited = Call(command_id=call.command_id, deadline=time.time() + 4)
+                with pytest.raises(ServiceError) as caught:
+                    source.say(limited, word=f"w{number}")
+                assert caught.value.code == "service.unavailable"
+            # The first one may wait for its answer: the broker tells a connection only once it has published.
+            assert time.monotonic() - begun < 5
+            node.control("set_vm_memory_high_watermark", "absolute", "1GB")
+            for number, call in enumerate(calls):
+                again = Call(command_id=call.command_id, deadline=time.time() + 10)
+                assert source.say(again, word=f"w{number}") == {"said": f"w{number}"}
+            wait_until(lambda: len(words(sink)) >= 21, 30)
+            assert sorted(words(sink)) == sorted(["first", *(f"w{number}" for number in range(20))])
+    finally:
+        node.close()
+        shutil.rmtree(folder, ignore_errors=True)
