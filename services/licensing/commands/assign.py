@@ -98,11 +98,11 @@ class _Assignment:
             raise UnknownProjectError(self.device.project_id)
         transfer_id = new_id()
         draws = self._draw(unit)
+        assigned = self._note_lines(unit, transfer_id, draws)
         try:
             ledger.post(unit, transfer_id, "assign", self._entries(draws), company_id=self.device.company_id)
         except ledger.ShortError:
             raise self._shortage(unit) from None
-        assigned = self._note_lines(unit, transfer_id, draws)
         return self._tell(unit, assigned, draws, known)
 
     def _check_rules(self, unit: Unit) -> None:

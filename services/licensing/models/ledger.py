@@ -63,7 +63,13 @@ class TransferEntry(Base):
     __tablename__ = "transfer_entries"
     __table_args__ = (
         CheckConstraint("quantity <> 0", name="quantity_not_zero"),
-        ForeignKeyConstraint(["pool_id", "license_type"], ["balances.pool_id", "balances.license_type"]),
+        # Checked at the commit: a transfer changes its balances last, see store/ledger.py.
+        ForeignKeyConstraint(
+            ["pool_id", "license_type"],
+            ["balances.pool_id", "balances.license_type"],
+            deferrable=True,
+            initially="DEFERRED",
+        ),
     )
 
     transfer_id: Mapped[str] = mapped_column(ForeignKey("transfers.id"), primary_key=True)
@@ -99,7 +105,7 @@ class DeviceLine(Base):
     quantity: Mapped[int]
     state: Mapped[str] = mapped_column(String(12))
     file_issued: Mapped[str] = mapped_column(String(9))
-    transfer_id: Mapped[str] = mapped_column(ForeignKey("transfers.id"))
+    transfer_id: Mapped[str] = mapped_column(ForeignKey("transfers.id", deferrable=True, initially="DEFERRED"))
     company_id: Mapped[str] = mapped_column(String(36))
     project_id: Mapped[str] = mapped_column(String(36))
     draws: Mapped[str] = mapped_column(String(4000))

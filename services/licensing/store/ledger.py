@@ -134,22 +134,6 @@ def post(
     lines = _netted(entries)
     _check_sum(lines)
     connection = unit.connection
-    changed: list[Entry] = []
-    try:
-        for _, group in groupby(lines, key=attrgetter("pool_id")):
-            of_pool = list(group)
-            for line in of_pool:
-                if line.quantity < 0:
-                    _debit(connection, line)
-                    changed.append(line)
-            gains = [line for line in of_pool if line.quantity > 0]
-            _credit(connection, gains)
-            changed += gains
-    except ShortError:
-        # The caller goes on in this transaction, to say what is missing: it must see the balances as they were.
-        for line in reversed(changed):
-            _put_back(connection, line)
-        raise
     connection.execute(
         _INSERT_TRANSFER,
         {
@@ -174,6 +158,23 @@ def post(
             for number, line in enumerate(lines, start=1)
         ],
     )
+    # Last, since a balance that many requests draw from stays locked from here to the commit.
+    changed: list[Entry] = []
+    try:
+        for _, group in groupby(lines, key=attrgetter("pool_id")):
+            of_pool = list(group)
+            for line in of_pool:
+                if line.quantity < 0:
+                    _debit(connection, line)
+                    changed.append(line)
+            gains = [line for line in of_pool if line.quantity > 0]
+            _credit(connection, gains)
+            changed += gains
+    except ShortError:
+        # The caller goes on in this transaction, to say what is missing: it must see the balances as they were.
+        for line in reversed(changed):
+            _put_back(connection, line)
+        raise
 
 
 def lock_stock(

@@ -154,7 +154,13 @@ def _ledger_tables(metadata: sa.MetaData) -> sa.Table:
         _text("pool_id", 80),
         _text("license_type", 40),
         sa.Column("quantity", sa.BigInteger, nullable=False),
-        sa.ForeignKeyConstraint(["pool_id", "license_type"], ["balances.pool_id", "balances.license_type"]),
+        # Checked at the commit: a transfer changes its balances last, see store/ledger.py.
+        sa.ForeignKeyConstraint(
+            ["pool_id", "license_type"],
+            ["balances.pool_id", "balances.license_type"],
+            deferrable=True,
+            initially="DEFERRED",
+        ),
         sa.CheckConstraint("quantity <> 0", name="quantity_not_zero"),
     )
     lines = sa.Table(
@@ -166,7 +172,12 @@ def _ledger_tables(metadata: sa.MetaData) -> sa.Table:
         sa.Column("quantity", sa.Integer, nullable=False),
         _text("state", 12),
         _text("file_issued", 9),
-        sa.Column("transfer_id", sa.String(80), sa.ForeignKey("transfers.id"), nullable=False),
+        sa.Column(
+            "transfer_id",
+            sa.String(80),
+            sa.ForeignKey("transfers.id", deferrable=True, initially="DEFERRED"),
+            nullable=False,
+        ),
         _text("company_id", 36),
         _text("project_id", 36),
         _text("draws", 4000),
