@@ -22,6 +22,10 @@ INVITATION_LIFE: Final = timedelta(days=14)
 REVOCATION_WINDOW: Final = timedelta(minutes=16)
 """Tokens older than this have expired by themselves, so older revocations are of no use."""
 KNOWN_ADDRESS_LIFE: Final = timedelta(days=30)
+REHEARSAL_SECONDS: Final = 60
+"""Life of the token with which the rooms are asked what an import would move."""
+PROOF_LIFE: Final = timedelta(minutes=10)
+"""A second factor proven in a rehearsal is good for so long for the import itself."""
 
 API_TOKEN_PREFIX: Final = "tsk_"  # noqa: S105 - how every token begins, no secret
 

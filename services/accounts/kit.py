@@ -1,7 +1,7 @@
 """What the commands of accounts work with besides the database: password hashing and keys. No rules here."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -13,6 +13,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from services.accounts import domain
+from services.accounts.api import SCOPE_REHEARSAL
 from services.accounts.domain import Membership
 from services.chassis.ids import new_id
 from services.chassis.keystore import KeyStore
@@ -135,14 +136,46 @@ class Kit:
             "project": project_id,
             "lang": user.language,
         }
+        return self._signed(claims), max(1, int((expires - now).total_seconds()))
+
+    def rehearsal_token(
+        self, claims: Mapping[str, Any], company_ids: Sequence[str], absorbing: Mapping[str, Any], now: datetime
+    ) -> str:
+        """Sign the token with which the gateway asks the rooms what an import would move; nobody else gets it.
+
+        Args:
+            claims: of the caller's own token.
+            company_ids: the caller's company and what it absorbed.
+            absorbing: `companies` (ids) and `name` of the company to import.
+            now: database time.
+        """
+        expires = now + timedelta(seconds=domain.REHEARSAL_SECONDS)
+        own = {name: claims[name] for name in ("sub", "sid", "company", "role", "lang")}
+        return self._signed(
+            {
+                **own,
+                "iss": ISSUER,
+                "aud": AUDIENCE,
+                "jti": new_id(),
+                "iat": round(now.timestamp(), 3),
+                "exp": int(expires.timestamp()),
+                "companies": list(company_ids),
+                "rights": [],
+                "staff": False,
+                "scopes": [SCOPE_REHEARSAL],
+                "project": None,
+                "absorbing": dict(absorbing),
+            }
+        )
+
+    def _signed(self, claims: Mapping[str, Any]) -> str:
         key = self.keys.active(TOKENS, "Ed25519")
-        token = jwt.encode(
-            claims,
+        return jwt.encode(
+            dict(claims),
             self.keys.private_key(TOKENS, "Ed25519"),
             algorithm="EdDSA",
             headers={"kid": key.kid, "typ": TYPE},
         )
-        return token, max(1, int((expires - now).total_seconds()))
 
     def public_keys(self) -> list[dict[str, Any]]:
         """Return the public keys of access tokens as JWKs, also those of processes that rotated meanwhile."""

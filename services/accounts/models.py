@@ -231,3 +231,38 @@ class KnownAddress(Base):
     user_id: Mapped[str] = mapped_column(String(36), ForeignKey("users.id"), primary_key=True)
     address_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
     seen_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+
+
+class CompanyImport(Base):
+    """A company that absorbed another: the row is written with the switch itself; open until every room applied it."""
+
+    __tablename__ = "company_imports"
+    __table_args__ = (Unique("gone_id"),)
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    company_id: Mapped[str] = mapped_column(String(36), ForeignKey("companies.id"), index=True)
+    gone_id: Mapped[str] = mapped_column(String(36), ForeignKey("companies.id"))
+    gone_ids: Mapped[list[Any]] = mapped_column(JSON)
+    gone_name: Mapped[str] = mapped_column(String(128))
+    moved: Mapped[dict[str, Any]] = mapped_column(JSON)
+    started_by: Mapped[str] = mapped_column(String(36))
+    started_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    told_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime, index=True)
+
+
+class CompanyImportRoom(Base):
+    """A room that applied an import, with what it moved; the first word counts."""
+
+    __tablename__ = "company_import_rooms"
+    import_id: Mapped[str] = mapped_column(String(36), ForeignKey("company_imports.id"), primary_key=True)
+    room: Mapped[str] = mapped_column(String(32), primary_key=True)
+    counts: Mapped[dict[str, Any]] = mapped_column(JSON)
+    applied_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class ImportProof(Base):
+    """A second factor that a session proved in a rehearsal, good once more for the import itself."""
+
+    __tablename__ = "import_proofs"
+    digest: Mapped[str] = mapped_column(String(64), primary_key=True)
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)

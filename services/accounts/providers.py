@@ -11,7 +11,9 @@ from eventlet import tpool
 from eventlet.event import Event
 from eventlet.semaphore import Semaphore
 from nameko.extensions import DependencyProvider
+from prometheus_client import Gauge
 
+from services.accounts.commands.company_imports import LATE, watch_imports
 from services.accounts.kit import Argon2Hasher, Hasher, Kit
 from services.accounts.mails.sender import post_for, send_due
 from services.accounts.store import mails
@@ -24,6 +26,9 @@ AT_ONCE: Final = 2
 """Passwords hashed at the same time: each one takes a core and 46 MiB (S1)."""
 MAIL_POLL_SECONDS: Final = 0.5
 SWEEP_SECONDS: Final = 600.0
+WATCH_SECONDS: Final = 30.0
+
+OPEN_IMPORT = Gauge("tessera_company_import_open_seconds", "Age of the oldest import that a room has not applied yet.")
 
 T = TypeVar("T")
 _log = structlog.get_logger(__name__)
@@ -135,3 +140,16 @@ class SweepLoop(Loop):
     def work(self, database: Database) -> None:
         """Sweep once."""
         database.write(sweep)
+
+
+class ImportLoop(Loop):
+    """Watches imports of companies: rooms that are late are told once more, and an alarm is raised."""
+
+    seconds = WATCH_SECONDS
+
+    def work(self, database: Database) -> None:
+        """Look once."""
+        seconds = watch_imports(database)
+        OPEN_IMPORT.set(seconds)
+        if seconds > LATE.total_seconds():
+            _log.error("import_open_too_long", seconds=round(seconds))

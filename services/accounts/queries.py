@@ -6,9 +6,9 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from services.accounts.api import SCOPE_ACCOUNT, Actor
+from services.accounts.api import MERGING_ROOMS, SCOPE_ACCOUNT, Actor
 from services.accounts.domain import EMAIL_CHANGE, REVOCATION_WINDOW, Membership, iso, normalized_email
-from services.accounts.store import companies, mails, people, sessions
+from services.accounts.store import companies, imports, mails, people, sessions
 from services.chassis.context import Call
 from services.chassis.db import Database
 from services.chassis.errors import forbidden, not_found
@@ -222,6 +222,42 @@ def list_api_tokens(database: Database, call: Call) -> dict[str, Any]:
         for row in rows
     ]
     return {"items": items, "next": None}
+
+
+def get_job(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an import of the caller's company, for its administrators and for who started it.
+
+    Raises: accounts.job_not_found.
+    """
+    actor = Actor.of(call)
+
+    def work(connection: Connection) -> dict[str, Any]:
+        row = imports.by_id(connection, request["job_id"])
+        if row is None or not actor.owns(row.company_id) or not (actor.admin or row.started_by == actor.user_id):
+            raise not_found("accounts.job_not_found", "There is no such job of your company.")
+        return job_answer(connection, row)
+
+    return database.read(work)
+
+
+def job_answer(connection: Connection, row: Any) -> dict[str, Any]:
+    """Return an import as `Job`: the switch is the first step, then one per room."""
+    moved = imports.rooms(connection, row.id)
+    done = row.finished_at is not None
+    result = {
+        "company": {"id": row.gone_id, "name": row.gone_name},
+        "moved": {"accounts": row.moved, **moved},
+    }
+    return {
+        "id": row.id,
+        "kind": "company_import",
+        "state": "done" if done else "running",
+        "done": 1 + len(moved),
+        "total": 1 + len(MERGING_ROOMS),
+        "created_at": iso(row.started_at),
+        "finished_at": iso(row.finished_at),
+        "result": result if done else None,
+    }
 
 
 def _ref(member: Membership) -> dict[str, Any]:

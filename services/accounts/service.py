@@ -17,6 +17,7 @@ from services.accounts.commands import (
     staff,
 )
 from services.accounts.providers import KitProvider, MailLoop, SweepLoop
+from services.accounts.service_imports import ImportEntrypoints
 from services.chassis.context import Call
 from services.chassis.entrypoints import rpc
 from services.chassis.fields import EmptyRequest, ListRequest
@@ -25,7 +26,7 @@ from services.chassis.providers import DatabaseProvider, EventsLeaf
 from services.chassis.relay import Relay
 
 
-class AccountsService:
+class AccountsService(ImportEntrypoints):
     """Who people are, which companies they belong to, and what their tokens say."""
 
     name = "accounts"

@@ -160,5 +160,25 @@ TEXTS: Final[dict[str, dict[str, Text]]] = {
             "Zur Anmeldeseite",
         ),
     },
+    "company_imported": {
+        "en": Text(
+            "Your company was taken into another one",
+            "with the login of one of its administrators your company in the license portal was taken into another "
+            "company, with all users, projects, licenses and devices. You work there as a member after the next login.",
+            "If you know nothing of this, change your password and ask the vendor's support at once.",
+            "/login",
+            "To the login page",
+        ),
+        "de": Text(
+            "Ihre Firma wurde in eine andere übernommen",
+            "mit der Anmeldung eines Administrators wurde Ihre Firma im Lizenzportal in eine andere Firma übernommen, "
+            "mit allen Benutzern, Projekten, Lizenzen und Geräten. Sie arbeiten dort nach der nächsten Anmeldung als "
+            "Mitglied.",
+            "Wissen Sie nichts davon? Dann ändern Sie Ihr Passwort und wenden Sie sich sofort an den Support des "
+            "Herstellers.",
+            "/login",
+            "Zur Anmeldeseite",
+        ),
+    },
 }
 """Template -> language -> text."""

@@ -32,6 +32,12 @@ def absorbed_ids(connection: Connection, company_id: str) -> list[str]:
     return list(connection.execute(statement).scalars())
 
 
+def current_id(connection: Connection, company_id: str) -> str:
+    """Return the company that an id stands for today: the one that absorbed it, else itself."""
+    found: str | None = connection.scalar(sa.select(Company.absorbed_into).where(Company.id == company_id))
+    return found or company_id
+
+
 def hold(unit: Unit, company_id: str) -> bool:
     """Hold the company's row until the transaction ends, so that changes of its people come one after the other.
 

@@ -18,6 +18,7 @@ _LIVES: Final[tuple[tuple[Any, timedelta], ...]] = (
     (models.Revocation.__table__.c.at, DAY),
     (models.RefreshToken.__table__.c.expires_at, DAY),
     (models.Mail.__table__.c.sent_at, 90 * DAY),
+    (models.ImportProof.__table__.c.expires_at, DAY),
 )
 
 

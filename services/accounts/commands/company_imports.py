@@ -1,0 +1,314 @@
+"""The import of another company (ACC-6): check the other administrator's login, absorb the company, watch the rooms.
+
+The switch is one transaction. Before it both companies look unchanged; after it only one exists: tokens name the ids of
+both, and the rooms bring their rows up to date behind that (docs/decisions/0007).
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any, Final
+
+from services.accounts import otp
+from services.accounts.api import ADMIN, COMPANY_MERGE_APPLIED, MERGING_ROOMS, SCOPE_ACCOUNT, Actor, CompanyMerge
+from services.accounts.commands import logins
+from services.accounts.commands.common import fits_otp
+from services.accounts.commands.logins import Login
+from services.accounts.domain import PROOF_LIFE, Membership, normalized_email
+from services.accounts.kit import Kit
+from services.accounts.queries import job_answer
+from services.accounts.store import companies, imports, mails, people
+from services.chassis.context import Call
+from services.chassis.db import Database, Unit
+from services.chassis.errors import ServiceError, conflict, forbidden, invalid
+from services.chassis.faults import fail_point
+from services.chassis.ids import new_id
+from services.chassis.outbox import Event
+
+LATE: Final = timedelta(minutes=5)
+"""An import that is open for longer raises an alarm, and the rooms are told once more (L8)."""
+
+
+def import_company(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> dict[str, Any]:
+    """Absorb another company by the login of one of its administrators, or rehearse it.
+
+    Raises: accounts.scope_needed, accounts.company_needed, accounts.admin_needed, accounts.company_absorbed,
+        accounts.import_login_failed, accounts.import_otp_needed, accounts.import_admin_needed,
+        accounts.import_ambiguous, accounts.import_own_company, accounts.too_many_attempts.
+    Emits: company_merged to both companies, company_user_added per user who is new; login_failed.
+    """
+    actor = Actor.of(call)
+    actor.require_scope(SCOPE_ACCOUNT)
+    actor.require_admin()
+    login = logins.begin(database, call, request["email"], request.get("client_address"))
+    # Hashing is slow and must not happen while the database is held.
+    fits = kit.hasher.verify(login.user.password_hash if login.user else None, request["password"])
+    task = _Import(actor, kit, request, login, fits)
+    try:
+        if request["dry_run"]:
+            answer = database.write(task.rehearse, call=call)
+        else:
+            answer = database.command(call, "import_company", _fingerprint(kit, request), task.switch) or {}
+            fail_point("accounts.import.after_commit")
+    except ServiceError as error:
+        database.write(partial(task.after_refusal, error=error), call=call)
+        raise
+    database.write(lambda unit: logins.forgive(unit, login), call=call)
+    return answer
+
+
+def note_applied(unit: Unit, events: Sequence[Event]) -> None:
+    """Note which rooms have applied an import; the last one finishes it. Other events are not ours.
+
+    Emits: company_merge_finished.
+    """
+    for event in events:
+        if event.type != COMPANY_MERGE_APPLIED:
+            continue
+        row = imports.hold(unit, str(event.data["merge_id"]))
+        if row is None or not imports.note_room(unit, row.id, str(event.data["room"]), event.data["counts"]):
+            continue
+        moved = imports.rooms(unit.connection, row.id)
+        if moved.keys() >= set(MERGING_ROOMS) and imports.finish(unit, row.id):
+            fail_point("accounts.import.before_finish")
+            unit.emit(
+                "company_merge_finished",
+                subject=row.gone_id,
+                company_id=companies.current_id(unit.connection, row.company_id),
+                actor_id=row.started_by,
+                data={
+                    "merge_id": row.id,
+                    "gone_id": row.gone_id,
+                    "gone_name": row.gone_name,
+                    "moved": {"accounts": row.moved, **moved},
+                },
+            )
+
+
+def watch_imports(database: Database) -> float:
+    """Tell the rooms once more about imports that one of them is late with; returns the age of the oldest in seconds.
+
+    Emits: company_merged, to no company.
+    """
+    now = datetime.now(UTC)
+    rows = database.read(imports.open_ones)
+    for row in rows:
+        if now - row.told_at >= LATE:
+            database.write(partial(_tell_again, row=row, told_before=now - LATE))
+    return max(((now - row.started_at).total_seconds() for row in rows), default=0.0)
+
+
+class _Import:
+    """One import, as units of work that may run more than once."""
+
+    def __init__(self, actor: Actor, kit: Kit, request: Mapping[str, Any], login: Login, fits: bool) -> None:
+        self.actor, self.kit, self.request, self.login, self.fits = actor, kit, request, login, fits
+        self.own_id = actor.require_admin()
+
+    def rehearse(self, unit: Unit) -> dict[str, Any]:
+        """Return what accounts would move, and the token with which the other rooms are asked."""
+        other = self._checked(unit)
+        if self.request["otp"]:
+            # A code works once, but the form that was rehearsed is the form that is sent.
+            imports.prove(unit, self._proof(), PROOF_LIFE)
+        connection = unit.connection
+        members = imports.members(connection, other.company_id, self.own_id)
+        assert unit.call is not None
+        token = self.kit.rehearsal_token(
+            unit.call.claims,
+            [self.own_id, *companies.absorbed_ids(connection, self.own_id)],
+            {"companies": self._gone_ids(unit, other), "name": other.company_name},
+            unit.now,
+        )
+        return {
+            "company": {"id": other.company_id, "name": other.company_name},
+            "users": _counts(members, *imports.count_open(connection, other.company_id)),
+            "token": token,
+        }
+
+    def switch(self, unit: Unit) -> dict[str, Any]:
+        """Absorb the company: from the commit on there is only one."""
+        other = self._checked(unit)
+        fail_point("accounts.import.before_switch")
+        members = imports.members(unit.connection, other.company_id, self.own_id)
+        moved = _counts(members, *imports.count_open(unit.connection, other.company_id))
+        merge = CompanyMerge(
+            new_id(), self.own_id, other.company_id, tuple(self._gone_ids(unit, other)), other.company_name
+        )
+        imports.absorb(unit, merge.gone_ids, self.own_id)
+        imports.move_members(unit, members, other.company_id, self.own_id)
+        imports.move_invitations(unit, other.company_id, self.own_id)
+        imports.move_logins(unit, other.company_id, self.own_id)
+        imports.add(
+            unit,
+            {
+                "id": merge.merge_id,
+                "company_id": self.own_id,
+                "gone_id": merge.gone_id,
+                "gone_ids": list(merge.gone_ids),
+                "gone_name": merge.gone_name,
+                "moved": moved,
+                "started_by": self.actor.user_id,
+            },
+        )
+        self._tell(unit, merge, members)
+        fail_point("accounts.import.in_switch")
+        row = imports.by_id(unit.connection, merge.merge_id)
+        return job_answer(unit.connection, row)
+
+    def after_refusal(self, unit: Unit, error: ServiceError) -> None:
+        """Tell the history of the other company about a wrong login; a right one does not count as an attempt."""
+        if error.code != "accounts.import_login_failed":
+            if self.fits:
+                logins.forgive(unit, self.login)
+            return
+        user = self.login.user
+        unit.emit(
+            "login_failed",
+            subject=user.id if user else "unknown",
+            company_id=user.last_company_id if user else None,
+            data={"user_id": user.id if user else None, "reason": "import"},
+            # The other company must not learn from it who its neighbors are (S9).
+            anonymous=True,
+        )
+
+    def _checked(self, unit: Unit) -> Membership:
+        """Hold both companies and the other one's users, and return the administrator's membership in the other one.
+
+        Raises: see `import_company`.
+        """
+        if not self.fits:
+            raise _login_failed()
+        user_id = self.login.user.id
+        choice = self._choice(companies.memberships(unit.connection, user_id))
+        self._hold(unit, choice)
+        user = people.locked_by_id(unit, user_id)
+        if user is None or user.password_hash != self.login.user.password_hash:
+            raise _login_failed()
+        # What the user administrates is told only to somebody with the second factor as well.
+        self._check_otp(unit, user)
+        if isinstance(choice, ServiceError):
+            raise choice
+        present = companies.membership(unit.connection, choice.company_id, user_id)
+        if user.locked or present is None or present.locked or present.role != ADMIN:
+            raise _admin_needed()
+        mine = companies.membership(unit.connection, self.own_id, self.actor.user_id)
+        if mine is None or mine.locked or mine.role != ADMIN:
+            raise forbidden("accounts.admin_needed", "Only an administrator of the company may do this.")
+        return present
+
+    def _choice(self, memberships: Sequence[Membership]) -> Membership | ServiceError:
+        administrated = [one for one in memberships if one.role == ADMIN and not one.locked]
+        others = [one for one in administrated if one.company_id != self.own_id]
+        asked = self.request["company_id"]
+        if asked is not None:
+            others = [one for one in others if one.company_id == asked]
+        if not others:
+            own = any(one.company_id == self.own_id and asked in (None, self.own_id) for one in administrated)
+            return _own_company() if own else _admin_needed()
+        if len(others) > 1:
+            return conflict(
+                "accounts.import_ambiguous",
+                "The user administrates several companies: name one of them as `company_id`.",
+                companies=[{"id": one.company_id, "name": one.company_name} for one in others],
+            )
+        return others[0]
+
+    def _hold(self, unit: Unit, choice: Membership | ServiceError) -> None:
+        """Hold the rows in one order for all, so that two imports that cross have one winner."""
+        other_id = None if isinstance(choice, ServiceError) else choice.company_id
+        for company_id in sorted({self.own_id, other_id or self.own_id}):
+            if not companies.hold(unit, company_id):
+                raise _absorbed() if company_id == self.own_id else _admin_needed()
+        if other_id is not None:
+            imports.hold_users(unit, other_id)
+
+    def _check_otp(self, unit: Unit, user: Any) -> None:
+        if user.otp_confirmed_at is None:
+            return
+        if not self.request["otp"]:
+            raise invalid(
+                "accounts.import_otp_needed",
+                "The other company's administrator has a second factor: send its code as `otp`.",
+            )
+        if not imports.is_proven(unit, self._proof()) and not fits_otp(unit, self.kit, user, self.request["otp"]):
+            raise _login_failed()
+
+    def _proof(self) -> str:
+        """Digest who proved what: this session, the user with this password, this code."""
+        user = self.login.user
+        code = otp.normalized_recovery_code(self.request["otp"])
+        parts = (self.actor.session_id, user.id, user.password_hash, code)
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+    def _gone_ids(self, unit: Unit, other: Membership) -> list[str]:
+        return [other.company_id, *companies.absorbed_ids(unit.connection, other.company_id)]
+
+    def _tell(self, unit: Unit, merge: CompanyMerge, members: Sequence[Any]) -> None:
+        for company_id in (merge.company_id, merge.gone_id):
+            unit.emit(
+                "company_merged",
+                subject=merge.gone_id,
+                company_id=company_id,
+                data=merge.data(copy=company_id != merge.company_id),
+            )
+        for member in members:
+            if not member.is_member:
+                data = {"user_id": member.user_id, "role": "member", "locked": member.locked}
+                unit.emit("company_user_added", subject=member.user_id, company_id=merge.company_id, data=data)
+            if member.role == ADMIN and not member.locked:
+                mails.queue(unit, self.kit.keys, "company_imported", member.language, member.email, {})
+
+
+def _counts(members: Sequence[Any], invitations: int, api_tokens: int) -> dict[str, int]:
+    return {
+        "moving": sum(1 for one in members if not one.is_member),
+        "already_members": sum(1 for one in members if one.is_member),
+        "admins": sum(1 for one in members if one.role == ADMIN and not one.is_member),
+        "invitations": invitations,
+        "api_tokens": api_tokens,
+    }
+
+
+def _fingerprint(kit: Kit, request: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "email": normalized_email(request["email"]),
+        "password": kit.fingerprint(request["password"]),
+        "otp": kit.fingerprint(request["otp"]) if request["otp"] else None,
+        "company_id": request["company_id"],
+    }
+
+
+def _tell_again(unit: Unit, row: Any, told_before: datetime) -> None:
+    if imports.tell_again(unit, row.id, told_before):
+        merge = CompanyMerge(row.id, row.company_id, row.gone_id, tuple(row.gone_ids), row.gone_name)
+        unit.emit("company_merged", subject=row.gone_id, data=merge.data())
+
+
+def _login_failed() -> ServiceError:
+    return invalid(
+        "accounts.import_login_failed",
+        "Address, password or second factor of the other company's administrator do not match.",
+    )
+
+
+def _admin_needed() -> ServiceError:
+    return conflict(
+        "accounts.import_admin_needed",
+        "The login is right, but its user administrates no other company: use an administrator's.",
+    )
+
+
+def _own_company() -> ServiceError:
+    return invalid(
+        "accounts.import_own_company",
+        "This login belongs to an administrator of your own company: use one of the company to import.",
+    )
+
+
+def _absorbed() -> ServiceError:
+    return conflict(
+        "accounts.company_absorbed",
+        "Your company was imported by another one: log in again to go on there.",
+    )

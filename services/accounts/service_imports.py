@@ -1,0 +1,50 @@
+"""The entrypoints of imports of companies, apart from the rest of the room (ACC-6). No rules in here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from services.accounts import api, queries
+from services.accounts.commands import company_imports
+from services.accounts.kit import Kit
+from services.accounts.providers import ImportLoop
+from services.chassis.context import Call
+from services.chassis.db import Database, Unit
+from services.chassis.entrypoints import rpc
+from services.chassis.inbox import subscribe
+from services.chassis.outbox import Event
+
+
+class ImportEntrypoints:
+    """What accounts serves of imports, what it hears of them, and the watch over open ones."""
+
+    database: Database
+    kit: Kit
+    import_loop = ImportLoop()
+
+    @rpc(api.ImportCompanyRequest)
+    def import_company(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Take another company into the caller's by the login of its administrator, or rehearse it (ACC-6).
+
+        Raises: accounts.scope_needed, accounts.company_needed, accounts.admin_needed, accounts.company_absorbed,
+            accounts.import_login_failed, accounts.import_otp_needed, accounts.import_admin_needed,
+            accounts.import_ambiguous, accounts.import_own_company, accounts.too_many_attempts.
+        Emits: company_merged, company_user_added, login_failed.
+        """
+        return company_imports.import_company(self.database, call, request, self.kit)
+
+    @rpc(api.JobRequest)
+    def get_job(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Tell how far an import of the caller's company is (ACC-6).
+
+        Raises: accounts.job_not_found.
+        """
+        return queries.get_job(self.database, call, request)
+
+    @subscribe("history")
+    def on_history_events(self, unit: Unit, events: list[Event]) -> None:
+        """Note which rooms have applied an import; history, which hears all of them, passes it on (ACC-6).
+
+        Emits: company_merge_finished.
+        """
+        company_imports.note_applied(unit, events)

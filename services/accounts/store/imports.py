@@ -1,0 +1,172 @@
+"""SQL for imports of other companies: what is there to move, the switch, and how far the rooms are (ACC-6)."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, Row
+
+from services.accounts.models import (
+    ApiToken,
+    Company,
+    CompanyImport,
+    CompanyImportRoom,
+    ImportProof,
+    Invitation,
+    Membership,
+    Session,
+    User,
+)
+from services.chassis.db import Unit, insert_or_ignore
+from services.chassis.ids import new_id
+
+_imports = CompanyImport.__table__
+
+
+def members(connection: Connection, company_id: str, into_id: str) -> Sequence[Row[Any]]:
+    """Return the users of a company: user_id, role, locked, created_at, and whether the other company has them too."""
+    other = sa.exists().where(Membership.user_id == User.id, Membership.company_id == into_id)
+    statement = (
+        sa.select(Membership.user_id, Membership.role, Membership.locked, Membership.created_at)
+        .add_columns(User.email, User.language, other.correlate(User).label("is_member"))
+        .join(User, User.id == Membership.user_id)
+        .where(Membership.company_id == company_id)
+        .order_by(Membership.user_id)
+    )
+    return connection.execute(statement).all()
+
+
+def hold_users(unit: Unit, company_id: str) -> None:
+    """Hold all users of a company, so that nobody logs in to it or changes their login until the transaction ends."""
+    of_company = sa.select(Membership.user_id).where(Membership.company_id == company_id)
+    unit.execute(sa.select(User.id).where(User.id.in_(of_company)).order_by(User.id).with_for_update()).all()
+
+
+def count_open(connection: Connection, company_id: str) -> tuple[int, int]:
+    """Return how many invitations and living API tokens a company has."""
+    invitations = sa.select(sa.func.count()).where(Invitation.company_id == company_id)
+    tokens = sa.select(sa.func.count()).where(ApiToken.company_id == company_id, ApiToken.revoked_at.is_(None))
+    return int(connection.execute(invitations).scalar_one()), int(connection.execute(tokens).scalar_one())
+
+
+def absorb(unit: Unit, gone_ids: Sequence[str], into_id: str) -> None:
+    """Let a company, and all that it had absorbed, be part of another one (the alias stays for ever)."""
+    unit.execute(sa.update(Company).where(Company.id.in_(gone_ids)).values(absorbed_into=into_id))
+
+
+def move_members(unit: Unit, moving: Sequence[Row[Any]], gone_id: str, into_id: str) -> None:
+    """Take users from a company that is gone into another one as members; who is there already keeps role and lock."""
+    unit.execute(sa.delete(Membership).where(Membership.company_id == gone_id))
+    rows = [
+        {
+            "id": new_id(),
+            "company_id": into_id,
+            "user_id": member.user_id,
+            "role": "member",
+            "locked": member.locked,
+            "created_at": unit.now,
+        }
+        for member in moving
+        if not member.is_member
+    ]
+    if rows:
+        unit.execute(sa.insert(Membership), rows)
+    unit.execute(sa.update(User).where(User.last_company_id == gone_id).values(last_company_id=into_id))
+
+
+def move_invitations(unit: Unit, gone_id: str, into_id: str) -> None:
+    """Take open invitations along, except of those who are invited to the other company or belong to it already."""
+    invited = sa.select(Invitation.email_normalized).where(Invitation.company_id == into_id)
+    belonging = (
+        sa.select(User.email_normalized)
+        .join(Membership, Membership.user_id == User.id)
+        .where(Membership.company_id == into_id)
+    )
+    needless = sa.or_(Invitation.email_normalized.in_(invited), Invitation.email_normalized.in_(belonging))
+    unit.execute(sa.delete(Invitation).where(Invitation.company_id == gone_id, needless))
+    unit.execute(
+        sa.delete(Invitation).where(Invitation.company_id == into_id, Invitation.email_normalized.in_(belonging))
+    )
+    unit.execute(sa.update(Invitation).where(Invitation.company_id == gone_id).values(company_id=into_id))
+
+
+def move_logins(unit: Unit, gone_id: str, into_id: str) -> None:
+    """End the sessions in a company that is gone; API tokens, which sit in devices and scripts, go on in the other."""
+    unit.execute(
+        sa.update(Session)
+        .where(Session.company_id == gone_id, Session.ended_at.is_(None))
+        .values(ended_at=unit.now, end_reason="company_absorbed")
+    )
+    unit.execute(sa.update(ApiToken).where(ApiToken.company_id == gone_id).values(company_id=into_id))
+
+
+def add(unit: Unit, values: Mapping[str, Any]) -> None:
+    """Insert an import."""
+    unit.execute(sa.insert(CompanyImport).values(started_at=unit.now, told_at=unit.now, finished_at=None, **values))
+
+
+def by_id(connection: Connection, import_id: str) -> Row[Any] | None:
+    """Return an import."""
+    return connection.execute(sa.select(*_imports.c).where(_imports.c.id == import_id)).first()
+
+
+def hold(unit: Unit, import_id: str) -> Row[Any] | None:
+    """Return an import and hold its row until the transaction ends."""
+    return unit.execute(sa.select(*_imports.c).where(_imports.c.id == import_id).with_for_update()).first()
+
+
+def rooms(connection: Connection, import_id: str) -> dict[str, dict[str, int]]:
+    """Return what each room moved that has applied an import."""
+    rows = connection.execute(
+        sa.select(CompanyImportRoom.room, CompanyImportRoom.counts).where(CompanyImportRoom.import_id == import_id)
+    )
+    return {row.room: dict(row.counts) for row in rows}
+
+
+def note_room(unit: Unit, import_id: str, room: str, counts: Mapping[str, int]) -> bool:
+    """Note that a room has applied an import; returns False when that was known."""
+    values = {"import_id": import_id, "room": room, "counts": dict(counts), "applied_at": unit.now}
+    return insert_or_ignore(unit.connection, CompanyImportRoom, values)
+
+
+def finish(unit: Unit, import_id: str) -> bool:
+    """Note that an import is done; returns False when it was."""
+    result = unit.execute(
+        sa.update(CompanyImport)
+        .where(CompanyImport.id == import_id, CompanyImport.finished_at.is_(None))
+        .values(finished_at=unit.now)
+    )
+    return result.rowcount == 1
+
+
+def open_ones(connection: Connection) -> Sequence[Row[Any]]:
+    """Return the imports that a room has not applied yet, oldest first."""
+    statement = sa.select(*_imports.c).where(_imports.c.finished_at.is_(None)).order_by(_imports.c.started_at)
+    return connection.execute(statement).all()
+
+
+def tell_again(unit: Unit, import_id: str, told_before: datetime) -> bool:
+    """Note that the rooms are told once more; returns False when somebody did so since, or it is done."""
+    result = unit.execute(
+        sa.update(CompanyImport)
+        .where(
+            CompanyImport.id == import_id,
+            CompanyImport.finished_at.is_(None),
+            CompanyImport.told_at <= told_before,
+        )
+        .values(told_at=unit.now)
+    )
+    return result.rowcount == 1
+
+
+def prove(unit: Unit, digest: str, life: timedelta) -> None:
+    """Remember a proven second factor for a while."""
+    unit.execute(sa.delete(ImportProof).where(ImportProof.digest == digest))
+    unit.execute(sa.insert(ImportProof).values(digest=digest, expires_at=unit.now + life))
+
+
+def is_proven(unit: Unit, digest: str) -> bool:
+    """Return whether a second factor was proven not long ago."""
+    statement = sa.select(sa.func.count()).where(ImportProof.digest == digest, ImportProof.expires_at > unit.now)
+    return bool(unit.execute(statement).scalar_one())
