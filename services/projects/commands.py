@@ -13,7 +13,8 @@ from services.chassis.ids import new_id
 from services.chassis.outbox import Event
 from services.projects import store
 from services.projects.domain import ARCHIVED, CLOSED, DEFAULT_NAME, MANAGE, OPEN, OWN, SEE
-from services.projects.queries import company_names, load, load_with_power, not_there, project_answer, right_answer
+from services.projects.names import company_names
+from services.projects.queries import load, load_with_power, not_there, project_answer, right_answer
 
 
 def ensure_default(database: Database, call: Call, accounts: AccountsClient) -> dict[str, Any]:
@@ -35,7 +36,7 @@ def ensure_default(database: Database, call: Call, accounts: AccountsClient) -> 
 
     # Every call may repeat it, so it takes no command id.
     row = database.write(work, call=call)
-    return project_answer(actor, row, OWN, company_names(call, accounts, [row.company_id]))
+    return project_answer(actor, row, OWN, company_names(database, call, accounts, [row.company_id]))
 
 
 def create_project(
@@ -51,7 +52,7 @@ def create_project(
     company_id = actor.require_company()
     if actor.project_id is not None:
         raise forbidden("projects.token_bound", "This token is bound to one project and cannot make another.")
-    names = company_names(call, accounts, [company_id])
+    names = company_names(database, call, accounts, [company_id])
 
     def work(unit: Unit) -> dict[str, Any]:
         row = _create(unit, actor, company_id, new_id(), request["name"], request["description"])
@@ -73,7 +74,7 @@ def update_project(
     """
     actor = Actor.of(call)
     actor.require_scope(SCOPE_WRITE)
-    names = company_names(call, accounts, [actor.company_id] if actor.company_id else [])
+    names = company_names(database, call, accounts, [actor.company_id] if actor.company_id else [])
 
     def work(unit: Unit) -> dict[str, Any]:
         store.hold(unit, request["project_id"])

@@ -15,6 +15,7 @@ from services.chassis.db import Database
 from services.chassis.errors import ServiceError, conflict, forbidden, invalid, not_found
 from services.projects import store
 from services.projects.domain import CLOSED, GUEST, MANAGE, OPEN, OWN, powers_of, roles_of
+from services.projects.names import company_names, complete_names, known_names
 
 
 def not_there() -> ServiceError:
@@ -85,7 +86,7 @@ def get_project(database: Database, call: Call, request: Mapping[str, Any], acco
     """
     actor = Actor.of(call)
     row, relation = database.read(lambda connection: load(connection, actor, request["project_id"]))
-    return project_answer(actor, row, relation, company_names(call, accounts, [row.company_id]))
+    return project_answer(actor, row, relation, company_names(database, call, accounts, [row.company_id]))
 
 
 def list_projects(
@@ -102,14 +103,14 @@ def list_projects(
     limit = request["limit"]
     after = _from_cursor(request["cursor"])
 
-    def work(connection: Connection) -> tuple[Any, str | None]:
+    def work(connection: Connection) -> tuple[Any, set[str], dict[str, str], str | None]:
         rows = store.visible(connection, actor, after, limit, archived=request["archived"])
-        return rows, store.selected(connection, actor.user_id, company_id)
+        owners = {row.company_id for row in rows[:limit]}
+        return rows, owners, known_names(connection, owners), store.selected(connection, actor.user_id, company_id)
 
-    rows, selected = database.read(work)
+    rows, owners, known, selected = database.read(work)
     page = rows[:limit]
-    foreign = [row.company_id for row in page if not actor.owns(row.company_id)]
-    names = company_names(call, accounts, [*foreign, company_id])
+    names = complete_names(database, call, accounts, known, owners)
     items = [project_answer(actor, row, OWN if actor.owns(row.company_id) else GUEST, names) for row in page]
     following = _to_cursor(page[-1]) if len(rows) > limit else None
     return {"items": items, "next": following, "selected": selected}
@@ -138,18 +139,9 @@ def list_rights(database: Database, call: Call, request: Mapping[str, Any], acco
 
     rows = database.read(work)
     page = rows[:limit]
-    names = company_names(call, accounts, [row.company_id for row in page])
+    names = company_names(database, call, accounts, [row.company_id for row in page])
     items = [right_answer(row, names) for row in page]
     return {"items": items, "next": page[-1].company_id if len(rows) > limit else None}
-
-
-def company_names(call: Call, accounts: AccountsClient, company_ids: list[str]) -> dict[str, str]:
-    """Return the names of companies by id, asked once for all."""
-    if not company_ids:
-        return {}
-    answer = accounts.get_names(call, user_ids=[], company_ids=sorted(set(company_ids)))
-    names: dict[str, str] = answer["companies"]
-    return names
 
 
 def project_answer(actor: Actor, row: Any, relation: str, names: Mapping[str, str]) -> dict[str, Any]:

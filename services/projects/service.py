@@ -14,7 +14,7 @@ from services.chassis.outbox import Event
 from services.chassis.providers import DatabaseProvider, EventsLeaf
 from services.chassis.relay import Relay
 from services.chassis.rpc import Client
-from services.projects import api, commands, queries
+from services.projects import api, commands, names, queries
 
 
 class ProjectsService:
@@ -149,3 +149,8 @@ class ProjectsService:
     def on_licensing_events(self, unit: Unit, events: list[Event]) -> None:
         """End the deletions that licensing has settled."""
         commands.apply_licensing_events(unit, events)
+
+    @subscribe("accounts")
+    def on_accounts_events(self, unit: Unit, events: list[Event]) -> None:
+        """Learn the names of companies."""
+        names.apply_accounts_events(unit, events)

@@ -1,6 +1,6 @@
 """The only SQL of projects. Projects are found through an actor only: what is not theirs is not there (S8b)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from services.accounts.api import Actor
 from services.chassis.db import Unit, insert_or_ignore
 from services.projects.domain import ARCHIVED, CLOSED, GUEST, OWN, STAFF, normalized_name
-from services.projects.models import FirstProject, Project, ProjectRight, Selection
+from services.projects.models import Company, FirstProject, Project, ProjectRight, Selection
 
 _projects = Project.__table__
 _rights = ProjectRight.__table__
@@ -155,6 +155,25 @@ def select(unit: Unit, user_id: str, company_id: str, project_id: str | None) ->
     unit.execute(sa.delete(Selection).where(Selection.user_id == user_id, Selection.company_id == company_id))
     if project_id is not None:
         unit.execute(sa.insert(Selection).values(user_id=user_id, company_id=company_id, project_id=project_id))
+
+
+def company_names(connection: Connection, company_ids: Collection[str]) -> dict[str, str]:
+    """Return the names of companies that are known here."""
+    rows = connection.execute(sa.select(Company.id, Company.name).where(Company.id.in_(company_ids)))
+    return {row.id: row.name for row in rows}
+
+
+def add_company_names(unit: Unit, names: Mapping[str, str]) -> None:
+    """Store names that were asked for; one that an event told meanwhile is newer and stays."""
+    for company_id, name in sorted(names.items()):
+        insert_or_ignore(unit.connection, Company, {"id": company_id, "name": name, "sequence": 0})
+
+
+def set_company_name(unit: Unit, company_id: str, name: str, sequence: int) -> None:
+    """Store a name that an event told, unless a later event was applied before."""
+    if not insert_or_ignore(unit.connection, Company, {"id": company_id, "name": name, "sequence": sequence}):
+        older = sa.and_(Company.id == company_id, Company.sequence < sequence)
+        unit.execute(sa.update(Company).where(older).values(name=name, sequence=sequence))
 
 
 def _relation(connection: Connection, actor: Actor, row: Any) -> str | None:
