@@ -16,7 +16,7 @@ from services.chassis.errors import ServiceError, conflict, forbidden, not_found
 from services.devices import store
 from services.devices.api import ERRORS
 from services.devices.store import AnyRow
-from services.projects.api import OPEN, OWN, ProjectsClient, powers_of
+from services.projects.api import CLOSED, OPEN, OWN, ProjectsClient, powers_of, roles_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class ProjectAccess:
     """A project and what the caller is to it.
 
     Args:
-        project_id, company_id, name, state: of the project; `company_id` is its owner.
+        project_id, company_id, name, state, version: of the project; `company_id` is its owner.
         access: `own`, `guest` or `staff`.
         powers: names of the caller's powers in it.
         group: the owner's companies as far as the caller knows them: all of their own, or the one owner.
@@ -34,9 +34,21 @@ class ProjectAccess:
     company_id: str
     name: str
     state: str
+    version: int
     access: str
     powers: tuple[str, ...]
     group: tuple[str, ...]
+
+    @property
+    def copy(self) -> dict[str, Any]:
+        """Return what this room keeps of the project."""
+        return {
+            "id": self.project_id,
+            "company_id": self.company_id,
+            "name": self.name,
+            "state": self.state,
+            "version": self.version,
+        }
 
     def require(self, power: str) -> None:
         """Refuse a caller without the power.
@@ -79,21 +91,26 @@ def require_reader(actor: Actor) -> None:
 
 def own_powers(actor: Actor, state: str) -> tuple[str, ...]:
     """Return the caller's powers in a project of their own company."""
-    relations = ["own_admin" if actor.admin else "own_member"] + (["staff"] if actor.staff else [])
-    return powers_of(relations, actor.rights, state)
+    return powers_of(roles_of(OWN, admin=actor.admin, staff=actor.staff), actor.rights, state)
 
 
 def project_access(
-    database: Database, call: Call, actor: Actor, project_id: str, projects: ProjectsClient
+    database: Database, call: Call, actor: Actor, project_id: str, projects: ProjectsClient, *, gone: bool = False
 ) -> ProjectAccess:
     """Return what the caller is to a project: from this room's copy for own ones, else by asking projects.
+
+    Args:
+        gone: take the copy also of a project that was deleted, for what was in it.
 
     Raises: projects.not_found for strangers and unknown ids alike.
     """
     row = database.read(lambda connection: store.find_project(connection, project_id))
-    if row is not None and actor.owns(row.company_id) and actor.project_id in (None, project_id):
-        powers = own_powers(actor, row.state)
-        return ProjectAccess(row.id, row.company_id, row.name, row.state, OWN, powers, actor.company_ids)
+    # Only projects can tell one that is being deleted from one that is not there any more.
+    told = row is not None and (row.state != CLOSED or gone)
+    if row is not None and told and actor.owns(row.company_id) and actor.project_id in (None, project_id):
+        # Nothing living is in a closed project; the repetition of an old command shall get its first answer.
+        powers = own_powers(actor, OPEN if row.state == CLOSED else row.state)
+        return ProjectAccess(row.id, row.company_id, row.name, row.state, row.version, OWN, powers, actor.company_ids)
     answer = projects.get_access(call, project_id=project_id)
     return _from_answer(answer, actor)
 
@@ -108,7 +125,7 @@ def device_access(
     if row is None:
         raise device_not_found()
     try:
-        return project_access(database, call, actor, row.project_id, projects)
+        return project_access(database, call, actor, row.project_id, projects, gone=True)
     except ServiceError as error:
         if error.kind in ("not_found", "forbidden"):
             raise device_not_found() from error
@@ -123,6 +140,7 @@ def _from_answer(answer: dict[str, Any], actor: Actor) -> ProjectAccess:
         company_id=company_id,
         name=str(answer["name"]),
         state=str(answer["state"]),
+        version=int(answer["version"]),
         access=str(answer["access"]),
         powers=tuple(answer["powers"]),
         group=tuple(group) if company_id in group else (company_id,),

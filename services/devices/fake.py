@@ -18,7 +18,7 @@ from services.devices.api import ERRORS, canonical_hardware_id, canonical_order_
 from services.devices.domain.adding import judge, read_lines, summarize
 from services.devices.domain.hardware_ids import MalformedIdError, expand_range, split_text
 from services.devices.domain.warranty import BASE_MONTHS, warranty_on
-from services.projects.api import GUEST, OWN, STAFF, powers_of
+from services.projects.api import GUEST, OWN, STAFF, powers_of, roles_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,7 @@ class FakeDevices:
     records: dict[str, _Record] = field(default_factory=dict)
     projects: dict[str, str] = field(default_factory=dict)
     shares: set[tuple[str, str]] = field(default_factory=set)
+    closings: dict[str, str] = field(default_factory=dict)
 
     # --- what a test arranges ---
 
@@ -124,6 +125,8 @@ class FakeDevices:
         actor = Actor.of(call)
         project_id, dry_run = request["project_id"], request.get("dry_run", False)
         company_id = self.projects.setdefault(project_id, actor.require_company())
+        if project_id in self.closings:
+            raise conflict("devices.project_closed", ERRORS["devices.project_closed"])
         accepted = {(canonical_hardware_id(w["hardware_id"]), w["code"]) for w in request.get("accept_warnings", [])}
         items = []
         for line in read_lines(self._inputs(request)):
@@ -155,14 +158,21 @@ class FakeDevices:
             )
         return {"summary": summarize(str(item["result"]) for item in items), "items": items}
 
-    def close_project(self, call: Call, *, project_id: str) -> dict[str, Any]:
-        """Count a project's devices; the double forbids nothing afterwards."""
+    def close_project(self, call: Call, *, project_id: str, closing_id: str, dry_run: bool = False) -> dict[str, Any]:
+        """Count a project's devices and close it for a deletion if there are none."""
         Actor.of(call).require_company()
-        return {"devices": sum(1 for record in self.records.values() if record.project_id == project_id)}
+        if self.closings.get(project_id, closing_id) != closing_id and not dry_run:
+            raise conflict("devices.project_closed", ERRORS["devices.project_closed"])
+        count = sum(1 for record in self.records.values() if record.project_id == project_id)
+        if not count and not dry_run:
+            self.closings[project_id] = closing_id
+        return {"devices": count}
 
-    def reopen_project(self, call: Call, *, project_id: str) -> dict[str, Any]:
-        """Do nothing, since the double forbids nothing in a closed project."""
+    def reopen_project(self, call: Call, *, project_id: str, closing_id: str) -> dict[str, Any]:
+        """Open a project again that this deletion closed."""
         Actor.of(call).require_company()
+        if self.closings.get(project_id) == closing_id:
+            del self.closings[project_id]
         return {}
 
     def check_warranty(self, call: Call, *, hardware_id: str) -> dict[str, Any]:
@@ -177,14 +187,14 @@ class FakeDevices:
 
     def _facts(self, actor: Actor, record: _Record) -> dict[str, Any] | None:
         if actor.owns(record.company_id):
-            access, relations = OWN, ["own_admin" if actor.admin else "own_member"]
+            access = OWN
         elif any((record.project_id, company_id) in self.shares for company_id in actor.company_ids):
-            access, relations = GUEST, ["guest"]
+            access = GUEST
         elif actor.staff:
-            access, relations = STAFF, []
+            access = STAFF
         else:
             return None
-        powers = powers_of(relations + (["staff"] if actor.staff else []), actor.rights)
+        powers = powers_of(roles_of(access, admin=actor.admin, staff=actor.staff), actor.rights)
         built = self.built[record.hardware_id]
         group = actor.company_ids if access == OWN else (record.company_id,)
         others = any(

@@ -60,14 +60,19 @@ class Project(Base):
     __table_args__ = (
         UniqueConstraint("id", "company_id"),
         CheckConstraint("state IN ('open', 'archived', 'closed')", name="state_known"),
+        Index("ix_projects_closing_id", "closing_id", unique=True),
     )
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
     company_id: Mapped[str] = mapped_column(String(36))
     name: Mapped[str] = mapped_column(String(64))
     state: Mapped[str] = mapped_column(String(8))
-    # Closed by this room for a deletion under way; apart from `state`, which late events may still set.
-    closing: Mapped[bool] = mapped_column(default=False)
+    # Of the project, so that what was asked a moment ago never replaces what an event told since.
+    version: Mapped[int] = mapped_column(server_default="0")
+    # Closed by this room for what is under way; apart from `state`, which late events may still set.
+    closing_id: Mapped[str | None] = mapped_column(String(36))
+    # Until when at most: a deletion is always ended by licensing, an archiving that was cut off ends by itself.
+    closing_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class Device(Base):

@@ -14,6 +14,7 @@ from services.chassis.providers import DatabaseProvider, EventsLeaf
 from services.chassis.relay import Relay
 from services.chassis.rpc import Client
 from services.devices import api, commands, queries
+from services.projects.api import UpdateProjectRequest
 
 
 class DevicesService:
@@ -139,21 +140,30 @@ class DevicesService:
         """
         return queries.find_devices(self.database, call, request, projects=self.projects)
 
-    @rpc(api.ProjectRequest)
+    @rpc(api.CloseProjectRequest)
     def close_project(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
-        """Close a project for its deletion unless it has devices (PRJ-4).
+        """Close a project for a deletion unless it has devices; for licensing (PRJ-4).
 
-        Raises: devices.power_needed.
+        Raises: projects.not_found, devices.power_needed, devices.project_closed.
         """
         return commands.close_project(self.database, call, request, projects=self.projects)
 
-    @rpc(api.ProjectRequest)
+    @rpc(api.ClosingRequest)
     def reopen_project(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
-        """Open a project again whose deletion another room refused (PRJ-4).
+        """Open a project again whose deletion another room refused; for licensing (PRJ-4).
 
-        Raises: devices.power_needed.
+        Raises: projects.not_found, devices.power_needed.
         """
         return commands.reopen_project(self.database, call, request, projects=self.projects)
+
+    @rpc(UpdateProjectRequest)
+    def archive_project(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Archive a project once it has no devices, with the other changes of the request (PRJ-4).
+
+        Raises: projects.not_found, projects.not_empty, projects.name_taken, projects.archived, projects.closed,
+            projects.stale, devices.power_needed, devices.project_closed.
+        """
+        return commands.archive_project(self.database, call, request, projects=self.projects)
 
     @subscribe("projects")
     def on_projects_events(self, unit: Unit, events: list[Event]) -> None:
@@ -162,5 +172,6 @@ class DevicesService:
 
     @subscribe("licensing")
     def on_licensing_events(self, unit: Unit, events: list[Event]) -> None:
-        """Keep warranty and service dates up to date."""
+        """Keep warranty and service dates up to date, and open projects whose deletion was given up."""
         commands.apply_licensing_events(unit, events)
+        commands.apply_deletion_events(unit, events)

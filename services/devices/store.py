@@ -6,13 +6,13 @@ What is allowed is decided elsewhere; the one reader without a company is `find_
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, Row, Select
 
-from services.chassis.db import insert_or_ignore
+from services.chassis.db import UtcDateTime, insert_or_ignore
 from services.devices.models import Device, Lookup, Production, ProductionOrder, Project, Throttle
 
 AnyRow: TypeAlias = Row[*tuple[Any, ...]]
@@ -50,11 +50,19 @@ def _records(*, buried: bool = False) -> Select[*tuple[Any, ...]]:
 
 
 # A project that is being closed counts as closed, whatever its events have said so far.
+_IS_CLOSING = sa.and_(
+    Project.closing_id.is_not(None),
+    sa.or_(
+        Project.closing_until.is_(None),
+        Project.closing_until > sa.bindparam("now", callable_=lambda: datetime.now(UTC), type_=UtcDateTime),
+    ),
+)
 _PROJECT: tuple[Any, ...] = (
     Project.id,
     Project.company_id,
     Project.name,
-    sa.case((Project.closing, "closed"), else_=Project.state).label("state"),
+    sa.case((_IS_CLOSING, "closed"), else_=Project.state).label("state"),
+    Project.version,
 )
 
 
@@ -63,19 +71,26 @@ def find_project(connection: Connection, project_id: str) -> AnyRow | None:
     return connection.execute(sa.select(*_PROJECT).where(Project.id == project_id)).one_or_none()
 
 
-def keep_project(connection: Connection, project_id: str, company_id: str, name: str, state: str) -> None:
-    """Store a copy of a project where there is none; one that events have kept up to date is newer and stays."""
-    values = {"id": project_id, "company_id": company_id, "name": name, "state": state, "closing": False}
+def keep_project(connection: Connection, values: Mapping[str, Any]) -> None:
+    """Store a copy of a project where there is none; one that events have kept up to date is newer and stays.
+
+    Args:
+        connection: of the transaction.
+        values: id, company_id, name, state, version.
+    """
     insert_or_ignore(connection, Project, values)
 
 
-def put_project(connection: Connection, project_id: str, company_id: str, name: str, state: str) -> None:
-    """Store a project as an event tells it; waits for whoever is adding devices to it at this moment."""
-    values = {"id": project_id, "company_id": company_id, "name": name, "state": state, "closing": False}
+def put_project(connection: Connection, values: Mapping[str, Any]) -> None:
+    """Store a project as its owner tells it, unless a newer version is known; events of old carry none.
+
+    Waits for whoever is adding devices to it at this moment.
+    """
     if not insert_or_ignore(connection, Project, values):
-        connection.execute(
-            sa.update(Project).where(Project.id == project_id).values(company_id=company_id, name=name, state=state)
-        )
+        statement = sa.update(Project).where(Project.id == values["id"])
+        if "version" in values:
+            statement = statement.where(Project.version <= values["version"])
+        connection.execute(statement.values(**values))
 
 
 def lock_projects(connection: Connection, project_ids: Collection[str]) -> dict[str, AnyRow]:
@@ -86,9 +101,20 @@ def lock_projects(connection: Connection, project_ids: Collection[str]) -> dict[
     return {row.id: row for row in rows}
 
 
-def set_closing(connection: Connection, project_id: str, *, closing: bool) -> None:
-    """Close a project for its deletion, or open it again; waits for whoever is adding devices to it at this moment."""
-    connection.execute(sa.update(Project).where(Project.id == project_id).values(closing=closing))
+def begin_closing(connection: Connection, project_id: str, closing_id: str, until: datetime | None) -> bool:
+    """Close a project for what is under way; returns False when something else has it closed.
+
+    Waits for whoever is adding devices to it at this moment.
+    """
+    free = sa.or_(Project.closing_id == closing_id, sa.not_(_IS_CLOSING))
+    statement = sa.update(Project).where(Project.id == project_id, free)
+    return connection.execute(statement.values(closing_id=closing_id, closing_until=until)).rowcount == 1
+
+
+def end_closing(connection: Connection, closing_id: str) -> None:
+    """Give the project that was closed for this its state back; nothing where it is closed for something else."""
+    statement = sa.update(Project).where(Project.closing_id == closing_id)
+    connection.execute(statement.values(closing_id=None, closing_until=None))
 
 
 # --- production ----------------------------------------------------------------------------------------------------

@@ -276,7 +276,7 @@ def _create(unit: Unit, actor: Actor, company_id: str, project_id: str, name: st
             "projects.name_taken", f"Another project of the company is called {name!r}: choose another name."
         )
     row = store.hold(unit, project_id)
-    _tell(unit, "project_created", row, {"name": name, "state": OPEN, "version": row.version})
+    _tell(unit, "project_created", row, {"name": name, "state": OPEN, "version": 1})
     return row
 
 

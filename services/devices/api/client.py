@@ -31,11 +31,14 @@ class DevicesClient(Protocol):
     def register_production(self, call: Call, **request: Any) -> dict[str, Any]:
         """Register the devices of an order (staff): `RegisterProductionRequest` to `OrderDevices`."""
 
-    def close_project(self, call: Call, *, project_id: str) -> dict[str, Any]:
-        """Close a project for its deletion unless it has devices: `ProjectRequest` to `ClosedProject`."""
+    def close_project(self, call: Call, *, project_id: str, closing_id: str, dry_run: bool = False) -> dict[str, Any]:
+        """Close a project for a deletion unless it has devices: `CloseProjectRequest` to `ClosedProject`."""
 
-    def reopen_project(self, call: Call, *, project_id: str) -> dict[str, Any]:
-        """Open a project again whose deletion was refused elsewhere: `ProjectRequest` to an empty answer."""
+    def reopen_project(self, call: Call, *, project_id: str, closing_id: str) -> dict[str, Any]:
+        """Open a project again that this deletion closed: `ClosingRequest` to an empty answer."""
+
+    def archive_project(self, call: Call, *, project_id: str, **changes: Any) -> dict[str, Any]:
+        """Archive a project once it has no devices: `UpdateProjectRequest` to `Project`, both of projects."""
 
     def check_warranty(self, call: Call, *, hardware_id: str) -> dict[str, Any]:
         """Tell type, warranty and RMA mark of any device: `HardwareRequest` to `WarrantyAnswer`."""

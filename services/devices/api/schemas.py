@@ -157,10 +157,17 @@ class DeviceRequest(RequestSchema):
     device_id = Text(1, 64, required=True)
 
 
-class ProjectRequest(RequestSchema):
-    """A project that is being deleted."""
+class ClosingRequest(RequestSchema):
+    """A project and the deletion that closed it: licensing's name for one attempt."""
 
     project_id = Id(required=True)
+    closing_id = Id(required=True)
+
+
+class CloseProjectRequest(ClosingRequest):
+    """A project to close for a deletion; a rehearsal only counts what is in the way."""
+
+    dry_run = Flag(load_default=False)
 
 
 class ClosedProject(AnswerSchema):

@@ -4,13 +4,21 @@ from services.devices.commands.adding import add_devices
 from services.devices.commands.licenses import apply_licensing_events
 from services.devices.commands.lookups import check_warranty, list_order_devices
 from services.devices.commands.production import register_production, update_production_staff
-from services.devices.commands.projects import apply_project_events, close_project, reopen_project
+from services.devices.commands.projects import (
+    apply_deletion_events,
+    apply_project_events,
+    archive_project,
+    close_project,
+    reopen_project,
+)
 from services.devices.commands.records import delete_device, move_devices, update_device
 
 __all__ = [
     "add_devices",
+    "apply_deletion_events",
     "apply_licensing_events",
     "apply_project_events",
+    "archive_project",
     "check_warranty",
     "close_project",
     "delete_device",

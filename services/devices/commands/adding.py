@@ -104,7 +104,7 @@ def _rehearse(unit: Unit, task: _Task) -> dict[str, Any]:
 
 def _add(unit: Unit, task: _Task) -> dict[str, Any]:
     access = task.access
-    store.keep_project(unit.connection, access.project_id, access.company_id, access.name, access.state)
+    store.keep_project(unit.connection, access.copy)
     project = store.lock_projects(unit.connection, [access.project_id])[access.project_id]
     refuse_closed(project.state)
     verdicts, holders = _decide(unit, task, lock=True)

@@ -1,18 +1,26 @@
-"""Keep this room's copies of projects as their events tell, and close one for its deletion (PRJ-4)."""
+"""Keep this room's copies of projects as their events tell, and close one for its deletion or its archiving (PRJ-4).
+
+Whoever adds a device holds the project's row until it is counted here; whoever comes later finds it closed.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from datetime import timedelta
+from typing import Any, Final
 
 from services.accounts.api import Actor
 from services.chassis.context import Call
 from services.chassis.db import Database, Unit
+from services.chassis.errors import ServiceError, conflict, unavailable
+from services.chassis.ids import new_id
 from services.chassis.outbox import Event
 from services.devices import store
-from services.devices.access import ProjectAccess, project_access
-from services.projects.api import CLOSED, MANAGE, ProjectsClient
+from services.devices.access import ProjectAccess, project_access, refuse_closed
+from services.projects.api import CLOSED, MANAGE, OPEN, ProjectsClient
 
+ARCHIVING_TAKES_AT_MOST: Final = timedelta(seconds=60)
+"""Far longer than a call may last, so that the project is never open here while projects still archives it."""
 _STATES = ("project_created", "project_changed")
 
 
@@ -21,27 +29,42 @@ def apply_project_events(unit: Unit, events: Sequence[Event]) -> None:
     for event in events:
         if event.companyid is None or event.type not in (*_STATES, "project_deleted"):
             continue
-        state = CLOSED if event.type == "project_deleted" else str(event.data["state"])
-        store.put_project(unit.connection, event.subject, event.companyid, str(event.data["name"]), state)
+        values: dict[str, Any] = {
+            "id": event.subject,
+            "company_id": event.companyid,
+            "name": str(event.data["name"]),
+            "state": CLOSED if event.type == "project_deleted" else str(event.data["state"]),
+        }
+        if "version" in event.data:
+            values["version"] = int(event.data["version"])
+        store.put_project(unit.connection, values)
+
+
+def apply_deletion_events(unit: Unit, events: Sequence[Event]) -> None:
+    """Open projects again whose deletion licensing gave up; those that were deleted stay closed for ever."""
+    for event in events:
+        if event.type == "project_deletion_settled" and event.data["outcome"] != "deleted":
+            store.end_closing(unit.connection, str(event.data["closing_id"]))
 
 
 def close_project(
     database: Database, call: Call, request: dict[str, Any], *, projects: ProjectsClient
 ) -> dict[str, Any]:
-    """Close an own project for its deletion, in the transaction that counts its devices; with some it stays open.
+    """Close an own project for a deletion, in the transaction that counts its devices; with some it stays open.
 
-    Raises: projects.not_found, devices.power_needed.
+    A rehearsal only counts.
+
+    Raises: projects.not_found, devices.power_needed, devices.project_closed for another deletion.
     """
-    access = _managed(database, call, request["project_id"], projects)
+    access = _managed(database, call, request["project_id"], projects, scope="read" if request["dry_run"] else "write")
+    if request["dry_run"]:
+        return {"devices": database.read(lambda connection: store.count_records(connection, access.project_id))}
 
     def work(unit: Unit) -> dict[str, Any]:
-        store.keep_project(unit.connection, access.project_id, access.company_id, access.name, access.state)
-        # Whoever adds a device holds the row until it is counted here; whoever comes later finds it closed.
-        store.set_closing(unit.connection, access.project_id, closing=True)
-        count = store.count_records(unit.connection, access.project_id)
-        if count:
-            store.set_closing(unit.connection, access.project_id, closing=False)
-        return {"devices": count}
+        if unit.now.timestamp() > call.deadline:
+            # Whoever asked has given the deletion up by now and opened everything again; this would close it for ever.
+            raise unavailable("service.deadline_passed", "The request came too late and changed nothing; repeat it.")
+        return {"devices": _close(unit, access, request["closing_id"], None)}
 
     answer = database.command(call, "close_project", request, work)
     assert answer is not None
@@ -51,14 +74,14 @@ def close_project(
 def reopen_project(
     database: Database, call: Call, request: dict[str, Any], *, projects: ProjectsClient
 ) -> dict[str, Any]:
-    """Open a project again that was closed here, because another room refused its deletion.
+    """Open a project again that this deletion closed here, because another room refused it.
 
     Raises: projects.not_found, devices.power_needed.
     """
-    access = _managed(database, call, request["project_id"], projects)
+    _managed(database, call, request["project_id"], projects)
 
     def work(unit: Unit) -> dict[str, Any]:
-        store.set_closing(unit.connection, access.project_id, closing=False)
+        store.end_closing(unit.connection, request["closing_id"])
         return {}
 
     answer = database.command(call, "reopen_project", request, work)
@@ -66,9 +89,73 @@ def reopen_project(
     return answer
 
 
-def _managed(database: Database, call: Call, project_id: str, projects: ProjectsClient) -> ProjectAccess:
+def archive_project(
+    database: Database, call: Call, request: dict[str, Any], *, projects: ProjectsClient
+) -> dict[str, Any]:
+    """Archive an own project, with the other changes of the request, once it has no devices (PRJ-4).
+
+    It is closed here while projects archives it, and at most a minute long should this be cut off.
+
+    Raises: projects.not_found, devices.power_needed, projects.not_empty with the number of devices, and what
+        projects refuses.
+    """
+    access = _managed(database, call, request["project_id"], projects)
+    if access.state != OPEN:
+        # It takes no devices already; what else is to be said about it, projects says.
+        return projects.update_project(call.derive("archive"), **request)
+
+    def begin(unit: Unit) -> dict[str, Any]:
+        _refuse_devices(store.count_records(unit.connection, access.project_id))
+        return {"closing_id": new_id()}
+
+    begun = database.command(call, "archive_project", request, begin) or {}
+    closing_id = str(begun["closing_id"])
+    database.write(lambda unit: _close_for_archiving(unit, access, closing_id), call=call)
+    try:
+        archived = projects.update_project(call.derive("archive"), **request)
+    except ServiceError as refusal:
+        if refusal.is_final:
+            database.write(lambda unit: store.end_closing(unit.connection, closing_id), call=call)
+        raise
+    copy = {**access.copy, **{name: archived[name] for name in ("name", "state", "version")}}
+
+    def finish(unit: Unit) -> None:
+        store.put_project(unit.connection, copy)
+        store.end_closing(unit.connection, closing_id)
+
+    database.write(finish, call=call)
+    return archived
+
+
+def _close_for_archiving(unit: Unit, access: ProjectAccess, closing_id: str) -> None:
+    _refuse_devices(_close(unit, access, closing_id, unit.now + ARCHIVING_TAKES_AT_MOST))
+
+
+def _close(unit: Unit, access: ProjectAccess, closing_id: str, until: Any) -> int:
+    """Close a project unless it has devices; returns how many it has."""
+    store.keep_project(unit.connection, access.copy)
+    if not store.begin_closing(unit.connection, access.project_id, closing_id, until):
+        refuse_closed(CLOSED)
+    count = store.count_records(unit.connection, access.project_id)
+    if count:
+        store.end_closing(unit.connection, closing_id)
+    return count
+
+
+def _refuse_devices(count: int) -> None:
+    if count:
+        raise conflict(
+            "projects.not_empty",
+            f"The project has {count} devices: move or delete them first.",
+            blockers={"devices": count},
+        )
+
+
+def _managed(
+    database: Database, call: Call, project_id: str, projects: ProjectsClient, scope: str = "write"
+) -> ProjectAccess:
     actor = Actor.of(call)
-    actor.require_scope("write")
+    actor.require_scope(scope)
     access = project_access(database, call, actor, project_id, projects)
     # In a closed project nobody has a power any more, but its owner must be able to end what was begun.
     if not actor.owns(access.company_id) or access.state != CLOSED:

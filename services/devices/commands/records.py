@@ -112,7 +112,7 @@ def move_devices(
 
 def _move(unit: Unit, actor: Actor, target: ProjectAccess, device_ids: list[str], *, rehearse: bool) -> dict[str, Any]:
     if not rehearse:
-        store.keep_project(unit.connection, target.project_id, target.company_id, target.name, target.state)
+        store.keep_project(unit.connection, target.copy)
     rows = store.find_own_records(unit.connection, [target.company_id], device_ids)
     projects = store.lock_projects(unit.connection, {target.project_id, *(row.project_id for row in rows.values())})
     if target.project_id in projects:

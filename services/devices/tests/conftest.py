@@ -94,8 +94,8 @@ _SCHEMAS = {
     "get_device_facts": "DeviceRequest",
     "find_device": "HardwareRequest",
     "find_devices": "HardwareRequest",
-    "close_project": "ProjectRequest",
-    "reopen_project": "ProjectRequest",
+    "close_project": "CloseProjectRequest",
+    "reopen_project": "ClosingRequest",
 }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -134,12 +133,14 @@ def test_events_of_projects_keep_the_copies(room: Room, reseller: Company) -> No
     del room.projects.projects[reseller.project]
     added = room.add_devices(reseller.call(), project_id=reseller.project, hardware_ids=["082020"])
     assert added["summary"] == {"added": 1}
-    for type_name, state in (("project_changed", "archived"), ("project_deleted", "closed")):
+    for type_name, state, code in (
+        ("project_changed", "archived", "devices.project_closed"),
+        ("project_deleted", "deleted", "projects.not_found"),
+    ):
         tell(type_name, **data, state=state)
         error = refusal(room.add_devices, reseller.call(), project_id=reseller.project, hardware_ids=["082021"])
-        assert error.code == "devices.project_closed"
-    # What projects says later than its event does not open the copy again.
-    assert refusal(room.move_devices, reseller.call(), device_ids=[new_id()], project_id=reseller.project).status == 409
+        assert error.code == code
+    assert refusal(room.move_devices, reseller.call(), device_ids=[new_id()], project_id=reseller.project).status == 404
 
 
 def test_years_on_a_device_lengthen_its_dates(room: Room, reseller: Company) -> None:
@@ -176,47 +177,3 @@ def test_dates_of_warranty_and_service() -> None:
 def test_the_seeds_devices_are_there(room: Room, reseller: Company) -> None:
     listed = room.list_order_devices(reseller.call(), number=ORDER)
     assert {item["hardware_id"]: item["type"] for item in listed["items"]} == SEED
-
-
-def test_a_project_closes_for_its_deletion_only_without_devices(room: Room, reseller: Company) -> None:
-    def close() -> dict[str, Any]:
-        answer: dict[str, Any] = room.close_project(reseller.call(), project_id=reseller.project)
-        return answer
-
-    def add() -> dict[str, Any]:
-        answer = room.add_devices(reseller.call(), project_id=reseller.project, hardware_ids=["082020"])
-        item: dict[str, Any] = answer["items"][0]
-        return item
-
-    device_id = add()["device_id"]
-    assert close() == {"devices": 1}
-    room.delete_device(reseller.call(), device_id=device_id)
-    assert close() == {"devices": 0}
-    assert refusal(add).code == "devices.project_closed"
-    # A late event of before does not open it again.
-    data = {"project_id": reseller.project, "name": "Renamed", "state": "open"}
-    told = event("project_changed", subject=reseller.project, companyid=reseller.id, data=data)
-    room.database.write(lambda unit: commands.apply_project_events(unit, [told]))
-    assert refusal(add).code == "devices.project_closed"
-    room.reopen_project(reseller.call(), project_id=reseller.project)
-    assert add()["result"] == "added"
-    other = room.company()
-    assert refusal(room.close_project, other.call(), project_id=reseller.project).status == 404
-
-
-def test_deleting_and_adding_at_once_leave_no_device_in_a_closed_project(room: Room, reseller: Company) -> None:
-    def race(part: int) -> str:
-        try:
-            if part == 0:
-                return f"closed with {room.close_project(reseller.call(), project_id=reseller.project)['devices']}"
-            request = {"project_id": reseller.project, "hardware_ids": [list(SEED)[part - 1]]}
-            return str(room.add_devices(reseller.call(), **request)["items"][0]["result"])
-        except ServiceError as error:
-            return error.code
-
-    with ThreadPoolExecutor(5) as pool:
-        results = list(pool.map(race, range(5)))
-    added = results.count("added")
-    assert added + results.count("devices.project_closed") == 4
-    # Either it was empty when it closed and stays empty, or it stayed open.
-    assert (added == 0) or results[0] != "closed with 0"
