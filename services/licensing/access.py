@@ -5,7 +5,7 @@ Facts of other rooms are asked for before a transaction begins (rule D3).
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +52,24 @@ class Device:
         if guest is None or guest == self.company_id or actor.owns(self.company_id):
             return [self.company_id]
         return [self.company_id, guest]
+
+    def shares_of(
+        self, company_id: str, actor: Actor, shares: Iterable[Mapping[str, Any]], known: Mapping[str, ProjectCopy]
+    ) -> list[Mapping[str, Any]]:
+        """Return those shares of which a company is told: of its own projects, and of the one that the device is in.
+
+        The owner of a project and its guest learn of no other projects of each other.
+
+        Args:
+            company_id: who is told.
+            actor: whose companies count as one.
+            shares: what projects paid or got, each with the project's `id`.
+            known: the projects by id.
+        """
+        group = actor.company_ids if actor.owns(company_id) else (company_id,)
+        return [
+            share for share in shares if share["id"] == self.project_id or known[share["id"]].company_id in group
+        ]
 
 
 def get_device(call: Call, devices: DevicesClient, device_id: str, power: str) -> Device:

@@ -175,7 +175,7 @@ class _Assignment:
                 data={
                     "project": known[self.device.project_id].ref(),
                     "licenses": assigned,
-                    "drawn": drawn,
+                    "drawn": self.device.shares_of(company_id, self.actor, drawn, known),
                     "copy": company_id != self.device.company_id,
                 },
                 company_id=company_id,

@@ -178,7 +178,7 @@ def _tell(
             data={
                 "project": here.ref() if here is not None else {"id": device.project_id, "name": ""},
                 "licenses": licenses,
-                "credited": shares,
+                "credited": device.shares_of(company_id, actor, shares, known),
                 "copy": company_id != device.company_id,
             },
             company_id=company_id,
@@ -186,4 +186,4 @@ def _tell(
             device_id=device.device_id,
             hardware_id=device.hardware_id,
         )
-    return {"licenses": licenses, "credited": shares}
+    return {"licenses": licenses, "credited": device.shares_of(device.company_id, actor, shares, known)}

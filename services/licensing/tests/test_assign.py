@@ -138,6 +138,30 @@ def test_a_guest_draws_from_the_project_and_then_from_own_ones(world: World) -> 
     world.check()
 
 
+def test_owner_and_guest_are_told_of_no_other_projects_of_each_other(world: World) -> None:
+    guest = World(world.database)
+    guest.projects, guest.devices = world.projects, world.devices
+    guest.home = guest.project("Guest's own")
+    reserve = world.project("Reserve")
+    world.stock({"port8": 3})
+    world.stock({"port8": 100}, reserve)
+    guest.stock({"port8": 10})
+    device = world.device()
+    world.projects.let(world.home, guest.company)
+    world.devices.share(world.home, guest.company)
+    line = guest.assign(device, {"port8": 5}, sources=[guest.home])["licenses"][0]["id"]
+    told = {company: [share["id"] for share in data["drawn"]] for company, data in world.told("licenses_assigned")}
+    assert told == {world.company: [world.home], guest.company: [world.home, guest.home]}
+    answer = world.ask("take_back", world.admin(), device_id=device, line_id=line)
+    assert [share["id"] for share in answer["credited"]] == [world.home]
+    told = {company: [share["id"] for share in data["credited"]] for company, data in world.told("licenses_taken_back")}
+    assert told == {world.company: [world.home], guest.company: [world.home, guest.home]}
+    world.assign(device, {"port8": 5}, sources=[reserve])
+    company, data = world.told("licenses_assigned")[-1]
+    assert company == world.company
+    assert [share["id"] for share in data["drawn"]] == [world.home, reserve]
+
+
 def test_taking_back_restores_exactly_what_was_paid_and_once(world: World) -> None:
     world.stock(LICENSES)
     device = world.device()

@@ -129,6 +129,17 @@ class World:
         documents = [json.loads(row) for row in rows]
         return [(document["type"], document.get("companyid")) for document in documents]
 
+    def told(self, type: str) -> list[tuple[str | None, dict[str, Any]]]:
+        """Return company and data of all events of a type so far, oldest first."""
+        rows = self.database.read(
+            lambda connection: connection.execute(
+                sa.select(outbox.c.event).where(outbox.c.type == type).order_by(outbox.c.id)
+            )
+            .scalars()
+            .all()
+        )
+        return [(document.get("companyid"), document["data"]) for document in map(json.loads, rows)]
+
     def check(self) -> None:
         """Fail if the auditor finds anything wrong in the ledger."""
         flaws = [flaw for check in self.database.read(check_ledger) for flaw in check.flaws]
