@@ -92,10 +92,13 @@ class _Assignment:
         """Check, book, note the lines, tell the companies."""
         access.refuse_rma(self.device)
         ledger.lock_device(unit, self.device.hardware_id)
-        self._check_rules(unit)
-        known = projects.get_many(unit.connection, [self.device.project_id, *self.sources])
-        if self.device.project_id not in known:
+        project, installed = lines.project_and_quantities(
+            unit.connection, self.device.project_id, self.device.hardware_id
+        )
+        if project is None:
             raise UnknownProjectError(self.device.project_id)
+        self._check_rules(installed)
+        known = {project.id: project, **projects.get_many(unit.connection, self.sources)}
         transfer_id = new_id()
         draws = self._draw(unit)
         assigned = self._note_lines(unit, transfer_id, draws)
@@ -105,8 +108,7 @@ class _Assignment:
             raise self._shortage(unit) from None
         return self._tell(unit, assigned, draws, known)
 
-    def _check_rules(self, unit: Unit) -> None:
-        installed = lines.installed_quantities(unit.connection, self.device.hardware_id)
+    def _check_rules(self, installed: Mapping[str, int]) -> None:
         try:
             check_assignment(
                 device_type_of(self.catalogue, self.device.type), resolved(self.catalogue, installed), self.new

@@ -6,17 +6,18 @@ statement here is prepared once: the spend of a license is the busiest write of 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import groupby
 from operator import attrgetter
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, bindparam
-from sqlalchemy.dialects import postgresql, sqlite
 
-from services.chassis.db import Unit, insert_or_ignore
-from services.licensing.models import Balance, Pool, Transfer, TransferEntry
+from services.chassis.db import Unit, UtcDateTime, insert_or_ignore
+from services.licensing.models import Balance, Pool, Transfer
 
 ISSUED = "issued"
 VOID = "void"
@@ -71,22 +72,41 @@ _DEBIT = (
     .values(n=Balance.n - bindparam("q"))
 )
 _BUMP = sa.update(Pool).where(Pool.id == bindparam("pool")).values(revision=Pool.revision + 1).returning(Pool.revision)
+_BALANCE_COLUMNS = ("pool_id", "license_type", "n")
+_TRANSFER_COLUMNS = ("id", "kind", "company_id", "actor_id", "reason", "at")
+_ENTRY_COLUMNS = ("transfer_id", "number", "pool_id", "license_type", "quantity")
 _INSERT_TRANSFER = sa.insert(Transfer)
-_INSERT_ENTRIES = sa.insert(TransferEntry)
 
 
-def _credit_statement(make: object) -> sa.Executable:
-    statement = make(Balance)  # type: ignore[operator]
-    result: sa.Executable = statement.on_conflict_do_update(
-        index_elements=["pool_id", "license_type"], set_={"n": Balance.n + statement.excluded.n}
+# One statement for all rows, kept per number of rows: as a list of parameters the driver would send a statement for
+# each row, and as a construct it would be compiled again each time.
+@cache
+def _credit_statement(count: int) -> sa.TextClause:
+    return sa.text(
+        f"INSERT INTO balances ({', '.join(_BALANCE_COLUMNS)}) VALUES {_placeholders(_BALANCE_COLUMNS, count)} "  # noqa: S608 - names of our own columns
+        "ON CONFLICT (pool_id, license_type) DO UPDATE SET n = balances.n + excluded.n"
     )
-    return result
 
 
-_CREDIT = {
-    "postgresql": _credit_statement(postgresql.insert),
-    "sqlite": _credit_statement(sqlite.insert),
-}
+@cache
+def _booking_statement(dialect: str, count: int) -> sa.TextClause:
+    values = _placeholders(_ENTRY_COLUMNS, count)
+    lines = f"INSERT INTO transfer_entries ({', '.join(_ENTRY_COLUMNS)}) VALUES {values}"  # noqa: S608 - our own names
+    if dialect != "postgresql":
+        return sa.text(lines)
+    # The transfer goes with its lines. SQLite has no such statement, and no way to a server to save.
+    values = ", ".join(f":transfer_{name}" for name in _TRANSFER_COLUMNS)
+    transfer = f"INSERT INTO transfers ({', '.join(_TRANSFER_COLUMNS)}) VALUES ({values})"  # noqa: S608 - our own names
+    return sa.text(f"WITH transfer AS ({transfer}) {lines}").bindparams(bindparam("transfer_at", type_=UtcDateTime()))
+
+
+def _placeholders(columns: Sequence[str], count: int) -> str:
+    rows = (", ".join(f":{name}_{place}" for name in columns) for place in range(count))
+    return ", ".join(f"({row})" for row in rows)
+
+
+def _parameters(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    return {f"{name}_{place}": value for place, row in enumerate(rows) for name, value in row.items()}
 
 
 def ensure_pool(connection: Connection, pool_id: str) -> None:
@@ -134,30 +154,15 @@ def post(
     lines = _netted(entries)
     _check_sum(lines)
     connection = unit.connection
-    connection.execute(
-        _INSERT_TRANSFER,
-        {
-            "id": transfer_id,
-            "kind": kind,
-            "company_id": company_id,
-            "actor_id": unit.call.claims.get("sub") if unit.call is not None else None,
-            "reason": reason,
-            "at": unit.now,
-        },
-    )
-    connection.execute(
-        _INSERT_ENTRIES,
-        [
-            {
-                "transfer_id": transfer_id,
-                "number": number,
-                "pool_id": line.pool_id,
-                "license_type": line.license_type,
-                "quantity": line.quantity,
-            }
-            for number, line in enumerate(lines, start=1)
-        ],
-    )
+    transfer = {
+        "id": transfer_id,
+        "kind": kind,
+        "company_id": company_id,
+        "actor_id": unit.call.claims.get("sub") if unit.call is not None else None,
+        "reason": reason,
+        "at": unit.now,
+    }
+    _write(connection, transfer, lines)
     # Last, since a balance that many requests draw from stays locked from here to the commit.
     changed: list[Entry] = []
     try:
@@ -228,7 +233,26 @@ def _check_sum(lines: Sequence[Entry]) -> None:
 def _credit(connection: Connection, lines: Sequence[Entry]) -> None:
     if lines:
         values = [{"pool_id": line.pool_id, "license_type": line.license_type, "n": line.quantity} for line in lines]
-        connection.execute(_CREDIT[connection.dialect.name], values)
+        connection.execute(_credit_statement(len(values)), _parameters(values))
+
+
+def _write(connection: Connection, transfer: Mapping[str, Any], lines: Sequence[Entry]) -> None:
+    parameters = _parameters(
+        {
+            "transfer_id": transfer["id"],
+            "number": place,
+            "pool_id": line.pool_id,
+            "license_type": line.license_type,
+            "quantity": line.quantity,
+        }
+        for place, line in enumerate(lines, start=1)
+    )
+    dialect = connection.dialect.name
+    if dialect == "postgresql":
+        parameters |= {f"transfer_{name}": value for name, value in transfer.items()}
+    else:
+        connection.execute(_INSERT_TRANSFER, transfer)
+    connection.execute(_booking_statement(dialect, len(lines)), parameters)
 
 
 def _put_back(connection: Connection, line: Entry) -> None:

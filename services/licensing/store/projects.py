@@ -48,6 +48,8 @@ def get(connection: Connection, project_id: str, *, lock: bool = False) -> Proje
 
 def get_many(connection: Connection, project_ids: Collection[str]) -> dict[str, ProjectCopy]:
     """Return the copies that there are, by id."""
+    if not project_ids:
+        return {}
     rows = connection.execute(sa.select(*_COLUMNS).where(Project.id.in_(project_ids)))
     return {row.id: ProjectCopy(*row) for row in rows}
 

@@ -98,6 +98,17 @@ def test_a_shortage_tells_who_holds_some_and_is_met_from_the_chosen_in_their_ord
     world.check()
 
 
+def test_only_what_is_short_is_told(world: World) -> None:
+    world.stock({"fax8": 9, "port8": 10, "mobility8": 1})
+    device = world.device()
+    refusal = refused(
+        "licensing.insufficient_balance", world.assign, device, {"fax8": 9, "port8": 12, "mobility8": 1}
+    )
+    assert [(s["license_type"], s["missing"]) for s in refusal.extra["shortages"]] == [("port8", 2)]
+    assert world.balance() == {"fax8": 9, "port8": 10, "mobility8": 1}
+    world.check()
+
+
 def test_nothing_is_drawn_from_projects_that_were_not_named_or_are_not_one_s_own(world: World) -> None:
     other = World(world.database)
     other.stock({"port8": 100})
