@@ -18,6 +18,8 @@ LINE_TAG = b"tessera history line v1\x00"
 HEADS_TAG = b"tessera history heads v1\x00"
 START = "0" * 64
 VENDOR_CHAIN = "vendor"
+SHARES = frozenset({"drawn", "credited"})
+"""Members of an event's data that list what single projects paid or got."""
 
 
 def canonical_json(value: Any) -> str:
@@ -196,6 +198,25 @@ def read_heads(payload: bytes) -> tuple[str, datetime, Iterator[Head]]:
         return str(body["previous"]), datetime.fromisoformat(body["at"]), iter(heads)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"not a heads document: {error}") from None
+
+
+def as_guest_sees(data: Mapping[str, Any], project_id: str | None) -> dict[str, Any]:
+    """Return the data of a line of the owner's as a guest of the project sees them: without the owner's other projects.
+
+    By convention the lists of `SHARES` hold projects by their `id`, and members that begin with `from_project` or
+    `to_project` name the other end of a move.
+
+    Args:
+        data: of the line.
+        project_id: of the line, the one project that the guest knows.
+    """
+    seen = {}
+    for name, value in data.items():
+        if name.startswith(("from_project", "to_project")):
+            continue
+        shares = name in SHARES and isinstance(value, list)
+        seen[name] = [share for share in value if share.get("id") == project_id] if shares else value
+    return seen
 
 
 def period_start(period: str, now: datetime) -> datetime | None:

@@ -23,7 +23,7 @@ from services.chassis.errors import forbidden, invalid, not_found
 from services.devices.api import MalformedIdError, canonical_hardware_id
 from services.history import store
 from services.history.api import ERRORS
-from services.history.domain import canonical_json, canonical_time, period_start
+from services.history.domain import as_guest_sees, canonical_json, canonical_time, period_start
 from services.history.store import Place, PlacedLine
 
 
@@ -56,7 +56,7 @@ def list_history(database: Database, call: Call, request: Mapping[str, Any], *, 
 
     found = database.read(read)
     more = found[limit - 1].place if len(found) > limit else None
-    return {"items": [_item(entry) for entry in found[:limit]], "next": _write_cursor(more)}
+    return {"items": [_item(actor, entry) for entry in found[:limit]], "next": _write_cursor(more)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +144,11 @@ def _hardware_id(text: str) -> str | None:
         return None
 
 
-def _item(entry: PlacedLine) -> dict[str, Any]:
+def _item(actor: Actor, entry: PlacedLine) -> dict[str, Any]:
     line = entry.line
+    data = json.loads(line.data)
+    if line.company_id is not None and not actor.owns(line.company_id) and not actor.staff:
+        data = as_guest_sees(data, line.project_id)
     return {
         "id": line.event_id,
         "at": canonical_time(line.at),
@@ -156,7 +159,7 @@ def _item(entry: PlacedLine) -> dict[str, Any]:
         "device_id": line.device_id,
         "hardware_id": line.hardware_id,
         "subject": line.subject,
-        "data": json.loads(line.data),
+        "data": data,
         "request_id": line.request_id,
     }
 

@@ -165,6 +165,30 @@ def test_a_guest_does_not_read_what_other_guests_have_in_the_project(world: Worl
     assert third not in {item["company_id"] for item in items}
 
 
+def test_a_guest_learns_of_no_other_project_of_the_owner(world: World) -> None:
+    world.right("project_right_granted")
+    here, reserve = {"id": world.project, "name": "Home"}, {"id": new_id(), "name": "Reserve"}
+    moves: dict[str, dict[str, object]] = {
+        "licenses_assigned": {"drawn": [here, reserve]},
+        "licenses_taken_back": {"credited": [reserve]},
+        "device_moved": {"from_project_id": reserve["id"], "from_project_name": "Reserve", "project_name": "Home"},
+    }
+    for action, data in moves.items():
+        add = world.sources.event
+        world.keep(add(action, company=world.one, project=world.project, device=world.device, data=data))
+    for query in ({"project": world.project}, {"context": "device", "id": world.device}):
+        items = world.read(world.as_stranger(), **query)["items"]
+        seen = {item["action"]: item["data"] for item in items[:3]}
+        assert seen == {
+            "licenses_assigned": {"drawn": [here]},
+            "licenses_taken_back": {"credited": []},
+            "device_moved": {"project_name": "Home"},
+        }
+        for reader in (world.as_admin(), make_call(staff=True)):
+            items = world.read(reader, **query)["items"]
+            assert {item["action"]: item["data"] for item in items[:3]} == moves
+
+
 def test_users_read_themselves_and_what_was_done_before_they_had_a_company(world: World) -> None:
     assert world.actions(world.as_member(), context="user") == ["device_added", "user_registered"]
     assert world.actions(world.as_member(), context="user", id=world.member) == ["device_added", "user_registered"]
