@@ -1,0 +1,78 @@
+"""People of the tenant matrix: registered and logged in over HTTP, and tokens that only a stolen key could make."""
+
+from __future__ import annotations
+
+import base64
+import json
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import jwt
+from cryptography.hazmat.primitives import serialization
+
+from tests.integration.http_client import Person, mailed_token
+from tests.integration.installation import Installation
+
+PASSWORD: Final = "correct horse battery staple"  # noqa: S105 - of people who exist for one test run
+
+
+def register(installation: Installation, forename: str, surname: str) -> Person:
+    """Return a new user, logged in, without a company; the address is made from the name and stays theirs alone."""
+    person = installation.person()
+    address = f"{forename}.{surname}.{uuid.uuid4().hex[:10]}@tenants.example".lower()
+    person.post(
+        "/v1/registrations",
+        {
+            "email": address, "password": PASSWORD, "forename": forename, "surname": surname, "language": "en",
+            "accept_terms": True,
+        },
+    ).expect(202)  # fmt: skip
+    token = mailed_token(installation.mail_folder, address, "activate")
+    person.post("/v1/registrations/confirmations", {"token": token}).expect(204)
+    return person.login(address, PASSWORD)
+
+
+def found(installation: Installation, forename: str, surname: str, company: str) -> Person:
+    """Return a new user who has just founded a company, logged in as its administrator."""
+    person = register(installation, forename, surname)
+    person.post("/v1/companies", {"name": company}).expect(201)
+    return person.refresh()
+
+
+def join(admin: Person, person: Person) -> Person:
+    """Make somebody without a company a member of the administrator's, and let their session know."""
+    answer = admin.post("/v1/company/users", {"email": person.tokens["user"]["email"]}).expect(201)
+    assert answer["state"] == "member", answer
+    return person.refresh()
+
+
+def claims_of(token: str) -> dict[str, Any]:
+    """Return what an access token says, unverified."""
+    part = token.split(".")[1]
+    claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    return claims
+
+
+class StolenKey:
+    """The signing key of accounts, read from the installation's folder as nobody else can.
+
+    With it an expired token can be had without waiting for 15 minutes, and a token that is right but for one claim.
+
+    Args:
+        folder: the installation's data folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        keys = folder / "keys"
+        (path,) = (keys / "accounts").glob("tokens.*.json")
+        record = json.loads(path.read_text())
+        passphrase = (keys / "passphrase").read_bytes().strip()
+        self.kid: str = record["kid"]
+        self.private = serialization.load_pem_private_key(record["private"].encode(), passphrase)
+
+    def sign(self, claims: Mapping[str, Any], **headers: Any) -> str:
+        """Return an access token with these claims, in the form that accounts gives it."""
+        wanted = {"kid": self.kid, "typ": "at+jwt", **headers}
+        return jwt.encode(dict(claims), self.private, algorithm="EdDSA", headers=wanted)  # type: ignore[arg-type]
