@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from services.chassis import idempotency, outbox
 from services.chassis.context import Call
@@ -127,6 +128,8 @@ class Database:
             except DBAPIError as error:
                 if attempt > 1 or not error.connection_invalidated:
                     raise outage(error) from error
+            except NoConnectionFree as error:
+                raise outage(error) from error
         raise AssertionError("unreachable")
 
     def write(self, work: Callable[[Unit], T], *, call: Call | None = None) -> T:
@@ -154,6 +157,8 @@ class Database:
                 if attempt < _ATTEMPTS - 1 and may_repeat(error, committing=committing):
                     time.sleep(random.uniform(0.005, 0.03) * (attempt + 1))  # noqa: S311 - jitter
                     continue
+                raise outage(error) from error
+            except NoConnectionFree as error:
                 raise outage(error) from error
             fail_point("db.after_commit")
             if unit.events:

@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from services.chassis.errors import unavailable
 
@@ -64,6 +65,8 @@ def outage(error: SQLAlchemyError) -> Exception:
     """Return what a caller is told about a database error: an unknown outcome, or the error itself when it is a bug."""
     if isinstance(error, DBAPIError) and getattr(error.orig, "pgcode", None) == _LOCK_NOT_AVAILABLE:
         return unavailable(detail="Another request holds what this one needs; nothing was changed. Repeat it.")
+    if isinstance(error, NoConnectionFree):
+        return unavailable(detail="Every connection to the database is in use; nothing was changed. Repeat it.")
     if isinstance(error, OperationalError) or (isinstance(error, DBAPIError) and error.connection_invalidated):
         return unavailable()
     return error

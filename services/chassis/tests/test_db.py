@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,24 @@ def test_a_repeated_command_answers_the_same_and_does_nothing(database: Database
     assert database.command(call, "make", {"a": 1}, _insert) == {"number": 1}
     assert db.last_was_replay() is True
     assert (_count(database, things), _count(database, tables.outbox)) == (1, 1)
+
+
+def test_with_every_connection_in_use_the_outcome_is_unavailable_and_not_an_internal_error(database: Database) -> None:
+    pool: Any = database.engine.pool
+    pool._timeout = 0.05
+    held = []
+    try:
+        with suppress(sa.exc.TimeoutError):
+            while True:
+                held.append(database.engine.connect())
+        for begin in (database.read, database.write):
+            with pytest.raises(ServiceError) as refusal:
+                begin(lambda _: 1)
+            assert (refusal.value.code, refusal.value.status) == ("service.unavailable", 503)
+    finally:
+        for connection in held:
+            connection.close()
+    assert database.write(lambda unit: 1) == 1
 
 
 def test_a_command_id_is_refused_for_another_request(database: Database) -> None:
