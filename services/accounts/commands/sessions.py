@@ -94,7 +94,8 @@ def refresh_session(database: Database, call: Call, request: Mapping[str, Any], 
         asked = request["company_id"]
         member, refused = _company(unit, user, asked, session.company_id)
         if user.locked or refused:
-            return _refusal_of_company(user.locked, asked)
+            # Raised and not returned: what gave no tokens must not have used the refresh token up.
+            raise _refusal_of_company(user.locked, asked)
         company_id = member.company_id if member else None
         sessions.change(unit, session.id, last_used_at=unit.now, company_id=company_id)
         if company_id != user.last_company_id:

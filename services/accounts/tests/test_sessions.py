@@ -15,6 +15,7 @@ from services.accounts.models import RefreshToken, Session, ThrottleRow
 from services.accounts.tests.conftest import PASSWORD, World, claims_of
 from services.accounts.tests.test_story import refused
 from services.chassis.errors import ServiceError
+from services.chassis.ids import new_id
 
 
 def refresh(world: World, token: str, **values: Any) -> dict[str, Any]:
@@ -53,6 +54,17 @@ def test_an_old_refresh_token_that_comes_back_ends_the_session(world: World) -> 
     event = world.events()[-1]
     assert (event["type"], event["data"]["reason"]) == ("session_revoked", "refresh_reused")
     assert queries.list_revocations(world.database)["items"][0]["kind"] == "session"
+
+
+def test_a_refused_refresh_does_not_use_the_token_up(world: World) -> None:
+    world.activate("ada@example.org")
+    token = world.login("ada@example.org")["refresh_token"]
+    with refused("accounts.company_not_found"):
+        refresh(world, token, company_id=new_id())
+    with world.database.engine.begin() as connection:
+        used = connection.scalars(sa.select(RefreshToken.used_at)).all()
+    assert used == [None]
+    assert refresh(world, token)["access_token"]
 
 
 def test_an_idle_session_ends(world: World) -> None:
