@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import base64
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from gateway.messages import Request
 from gateway.row import Answer, Rooms, Row
 from services.chassis.context import Call
+
+_EXPORT_PAGES: Final = 25
 
 
 def plain(row: Row, rooms: Rooms, call: Call, arguments: dict[str, Any], request: Request) -> Answer:
@@ -94,6 +96,25 @@ def create_company(row: Row, rooms: Rooms, call: Call, arguments: dict[str, Any]
 def history(row: Row, rooms: Rooms, call: Call, arguments: dict[str, Any], request: Request) -> Answer:
     """Answer history lines with the names of the persons, looked up now (mission HIS-2)."""
     return _named(plain(row, rooms, call, arguments, request), "actor", rooms, call)
+
+
+def export(row: Row, rooms: Rooms, call: Call, arguments: dict[str, Any], request: Request) -> Answer:
+    """Answer everything that is held of the caller as a file: what accounts says, and the caller's history lines."""
+    answer = plain(row, rooms, call, arguments, request)
+    lines: list[dict[str, Any]] = []
+    cursor = None
+    for _ in range(_EXPORT_PAGES):
+        asked = {"context": "user", "limit": 200, "cursor": cursor}
+        page = rooms.call("history", "list_history", call, asked).result
+        lines += page["items"]
+        cursor = page["next"]
+        if cursor is None:
+            break
+    # Who else acted is told by id: names of others are not the caller's data.
+    history = [{**line, "actor": (line["actor"] or {}).get("id")} for line in lines]
+    answer.result = {**(answer.result or {}), "history": history, "history_complete": cursor is None}
+    answer.headers.append(("Content-Disposition", 'attachment; filename="tessera-export.json"'))
+    return answer
 
 
 def activations(row: Row, rooms: Rooms, call: Call, arguments: dict[str, Any], request: Request) -> Answer:

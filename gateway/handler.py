@@ -104,6 +104,8 @@ class Handler:
             self._check_version(row, call, arguments, request)
             self._fill_hidden(row, arguments, request)
             answer = (row.compose or _default(row))(row, self._rooms, call, arguments, request)
+            if row.revokes:
+                self._authentication.learn_revocations(call)
         return _response_of(row, answer, match, request)
 
     @staticmethod

@@ -42,6 +42,10 @@ class Revocations:
     def load(self, items: Iterable[Mapping[str, Any]]) -> None:
         """Take over the answer of `accounts.list_revocations`; changes of before now are not in it and not known."""
         self._started_at = time.time()
+        self.learn(items)
+
+    def learn(self, items: Iterable[Mapping[str, Any]]) -> None:
+        """Take over ends from an answer of `accounts.list_revocations`, ahead of their events."""
         for item in items:
             at = datetime.fromisoformat(str(item["at"])).timestamp()
             name = str(item["id"])
@@ -61,7 +65,7 @@ class Revocations:
                 self._later(self._sessions, str(data.get("session_id")), at)
             case "api_token_revoked":
                 self._later(self._sessions, str(data.get("token_id")), at)
-            case "password_changed" | "otp_enabled":
+            case "password_changed" | "otp_enabled" | "otp_disabled":
                 # Sessions end by events of their own; a remembered login of the device door must be tried again.
                 self._later(self._changed, user, at)
             case "user_locked" | "user_erased":

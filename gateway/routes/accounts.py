@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway import compose
 from gateway.row import Right, Row
 from services.accounts import api
 from services.chassis.fields import EmptyAnswer, EmptyRequest
@@ -31,7 +32,7 @@ ROWS = (
     Row(
         "POST", "/v1/password-resets/confirmations", "accounts", "confirm_password_reset", Right.NONE,
         "Set a new password with the token of the mailed link.",
-        request=api.ConfirmPasswordResetRequest, status=204,
+        request=api.ConfirmPasswordResetRequest, status=204, revokes=True,
         errors=("accounts.link_invalid", "accounts.password_too_common"),
     ),
     Row(
@@ -57,7 +58,7 @@ ROWS = (
     Row(
         "DELETE", "/v1/sessions/{session_id}", "accounts", "delete_session", Right.LOGIN,
         "End one of one's own sessions; `current` is the one in use. Its tokens are dead within a second.",
-        request=api.SessionRequest, status=204, keyed=False, scope=api.SCOPE_ACCOUNT,
+        request=api.SessionRequest, status=204, keyed=False, scope=api.SCOPE_ACCOUNT, revokes=True,
         errors=("accounts.session_not_found",),
     ),
     Row(
@@ -73,7 +74,7 @@ ROWS = (
     Row(
         "PUT", "/v1/me/password", "accounts", "change_password", Right.LOGIN,
         "Change one's own password; the old one is asked for.",
-        request=api.ChangePasswordRequest, status=204, scope=api.SCOPE_ACCOUNT,
+        request=api.ChangePasswordRequest, status=204, scope=api.SCOPE_ACCOUNT, revokes=True,
         errors=("accounts.password_wrong", "accounts.password_too_common"),
     ),
     Row(
@@ -88,9 +89,14 @@ ROWS = (
         request=api.ConfirmRequest, status=204, errors=("accounts.link_invalid",),
     ),
     Row(
+        "GET", "/v1/me/export", "accounts", "export_me", Right.LOGIN,
+        "Take along everything that is held of oneself: account, companies, sessions, API tokens, history lines.",
+        request=EmptyRequest, answer=api.Export, scope=api.SCOPE_ACCOUNT, compose=compose.export,
+    ),
+    Row(
         "POST", "/v1/me/erasure", "accounts", "erase_me", Right.LOGIN,
         "Erase one's own account and personal data for good; the password is asked for.",
-        request=api.PasswordRequest, status=204, scope=api.SCOPE_ACCOUNT,
+        request=api.PasswordRequest, status=204, scope=api.SCOPE_ACCOUNT, revokes=True,
         errors=("accounts.password_wrong", "accounts.erasure_refused", "accounts.too_many_attempts"),
     ),
     Row(
@@ -107,7 +113,8 @@ ROWS = (
     Row(
         "DELETE", "/v1/me/tokens/{token_id}", "accounts", "delete_api_token", Right.LOGIN,
         "Withdraw an API token; it is dead within a second.",
-        request=api.TokenIdRequest, status=204, scope=api.SCOPE_ACCOUNT, errors=("accounts.token_not_found",),
+        request=api.TokenIdRequest, status=204, scope=api.SCOPE_ACCOUNT, revokes=True,
+        errors=("accounts.token_not_found",),
     ),
     Row(
         "POST", "/v1/me/otp", "accounts", "create_otp", Right.LOGIN,

@@ -36,13 +36,14 @@ ROWS = (
     Row(
         "PATCH", "/v1/company/users/{user_id}", "accounts", "update_company_user", Right.ADMIN,
         "Give or take the admin role, lock or unlock a user in this company.",
-        request=api.UpdateCompanyUserRequest, answer=api.CompanyUser,
+        request=api.UpdateCompanyUserRequest, answer=api.CompanyUser, revokes=True,
         errors=("accounts.user_not_found", "accounts.last_admin"),
     ),
     Row(
         "DELETE", "/v1/company/users/{user_id}", "accounts", "remove_company_user", Right.ADMIN,
         "Take a user out of the company.",
-        request=api.CompanyUserRequest, status=204, errors=("accounts.user_not_found", "accounts.last_admin"),
+        request=api.CompanyUserRequest, status=204, revokes=True,
+        errors=("accounts.user_not_found", "accounts.last_admin"),
     ),
     Row(
         "POST", "/v1/invitations/acceptances", "accounts", "accept_invitation", Right.LOGIN,

@@ -30,6 +30,37 @@ ROWS = (
         request=accounts.SearchRequest, answer=accounts.StaffCompanyList,
     ),
     Row(
+        "GET", "/v1/staff/companies/{company_id}", "accounts", "get_company_staff", Right.STAFF,
+        "Show a company; an id that was absorbed leads to the company that it is part of now.",
+        request=accounts.CompanyIdRequest, answer=accounts.StaffCompanyDetail, errors=("accounts.company_not_found",),
+    ),
+    Row(
+        "PATCH", "/v1/staff/companies/{company_id}", "accounts", "update_company_staff", Right.STAFF,
+        "Rename a company or change its vendor account id; what is absent stays.",
+        request=accounts.UpdateCompanyStaffRequest, answer=accounts.Company,
+        errors=("accounts.company_not_found", "accounts.stale"),
+    ),
+    Row(
+        "GET", "/v1/staff/companies/{company_id}/users", "accounts", "list_company_users_staff", Right.STAFF,
+        "List the users of a company and its open invitations.",
+        request=accounts.ListCompanyUsersStaffRequest, answer=accounts.CompanyUserList,
+        errors=("accounts.company_not_found",),
+    ),
+    Row(
+        "PATCH", "/v1/staff/companies/{company_id}/users/{user_id}", "accounts", "update_company_user_staff",
+        Right.STAFF,
+        "Give or take the admin role, lock or unlock a user in a company.",
+        request=accounts.UpdateCompanyUserStaffRequest, answer=accounts.CompanyUser, revokes=True,
+        errors=("accounts.company_not_found", "accounts.user_not_found", "accounts.last_admin"),
+    ),
+    Row(
+        "DELETE", "/v1/staff/companies/{company_id}/users/{user_id}", "accounts", "remove_company_user_staff",
+        Right.STAFF,
+        "Take a user out of a company.",
+        request=accounts.CompanyUserStaffRequest, status=204, revokes=True,
+        errors=("accounts.company_not_found", "accounts.user_not_found", "accounts.last_admin"),
+    ),
+    Row(
         "GET", "/v1/staff/users", "accounts", "list_users_staff", Right.STAFF,
         "List users whose e-mail address or name holds a text.",
         request=accounts.SearchRequest, answer=accounts.StaffUserList,
@@ -37,7 +68,7 @@ ROWS = (
     Row(
         "PATCH", "/v1/staff/users/{user_id}", "accounts", "update_user_staff", Right.STAFF,
         "Lock or unlock an account, give or take account rights and the staff mark.",
-        request=accounts.UpdateUserStaffRequest, answer=accounts.StaffUser,
+        request=accounts.UpdateUserStaffRequest, answer=accounts.StaffUser, revokes=True,
         errors=("accounts.user_not_found", "accounts.staff_self"),
     ),
     Row(

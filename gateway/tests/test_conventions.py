@@ -5,12 +5,15 @@ from __future__ import annotations
 import base64
 import json
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from gateway.admission import Admission
+from gateway.routes import ROWS
 from gateway.tests.conftest import Gateway, make_gateway
+from gateway.tests.fakes import SESSION, USER
 from gateway.tests.test_rows import check_problem
 from services.chassis.context import Call
 from services.chassis.errors import ServiceError, conflict, limited, stale, unauthenticated, unavailable
@@ -307,3 +310,41 @@ def test_json_answers_are_utf8(gateway: Gateway) -> None:
     answer = gateway.ask("GET", f"/v1/projects/{PROJECT['id']}")
     assert "Größe".encode() in answer.content
     assert json.loads(answer.content)["name"] == "Größe"
+
+
+def test_what_a_request_ended_is_dead_here_before_its_answer(gateway: Gateway) -> None:
+    at = datetime.now(UTC).isoformat()
+    ended = {"items": [{"kind": "session", "id": SESSION, "company_id": None, "at": at}]}
+    gateway.rooms.on("accounts", "delete_session", {})
+    gateway.rooms.on("accounts", "list_revocations", ended)
+    token = gateway.tokens.make()
+    assert gateway.ask("GET", "/v1/projects", token=token).status == 200
+    assert gateway.ask("DELETE", "/v1/sessions/current", token=token).status == 204
+    check_problem(gateway.ask("GET", "/v1/projects", token=token), 401, "token.revoked")
+    since = datetime.fromisoformat(gateway.rooms.named("list_revocations")[0][1]["since"])
+    assert timedelta(0) < datetime.now(UTC) - since < timedelta(minutes=1)
+
+
+def test_an_end_is_answered_even_when_it_cannot_be_learned_at_once(gateway: Gateway) -> None:
+    gateway.rooms.on("accounts", "delete_session", {})
+    gateway.rooms.on("accounts", "list_revocations", unavailable())
+    assert gateway.ask("DELETE", "/v1/sessions/current").status == 204
+
+
+def test_every_row_that_may_end_a_login_says_so() -> None:
+    rows = {row.rpc: row for row in ROWS if row.service == "accounts"}
+    for name in ("delete_session", "change_password", "confirm_password_reset", "erase_me", "delete_api_token",
+                 "update_company_user", "remove_company_user", "update_user_staff", "update_company_user_staff",
+                 "remove_company_user_staff"):  # fmt: skip
+        assert rows[name].revokes, name
+
+
+def test_an_export_holds_the_history_of_all_pages_and_no_other_names(gateway: Gateway) -> None:
+    pages = {None: {"items": [{"id": "1", "actor": {"id": USER, "name": "x"}}], "next": "c"},
+             "c": {"items": [{"id": "2", "actor": None}], "next": None}}  # fmt: skip
+    gateway.rooms.on("accounts", "export_me", {"account": {"id": USER}})
+    gateway.rooms.on("history", "list_history", lambda call, arguments: pages[arguments["cursor"]])
+    answer = gateway.ask("GET", "/v1/me/export")
+    assert answer.headers["content-disposition"] == 'attachment; filename="tessera-export.json"'
+    assert answer.body["history"] == [{"id": "1", "actor": USER}, {"id": "2", "actor": None}]
+    assert answer.body["history_complete"] is True

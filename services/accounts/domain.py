@@ -29,6 +29,9 @@ PROOF_LIFE: Final = timedelta(minutes=10)
 
 API_TOKEN_PREFIX: Final = "tsk_"  # noqa: S105 - how every token begins, no secret
 
+FORMER_USER: Final = {"en": "former user", "de": "früherer Benutzer"}
+"""What stands in place of the name of a person whose account was erased (ACC-12)."""
+
 ACTIVATION: Final = "activation"
 PASSWORD_RESET: Final = "password_reset"  # noqa: S105 - the name of a purpose
 EMAIL_CHANGE: Final = "email_change"

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from services.accounts.api import MERGING_ROOMS, SCOPE_ACCOUNT, Actor
-from services.accounts.domain import EMAIL_CHANGE, REVOCATION_WINDOW, Membership, iso, normalized_email
+from services.accounts.domain import EMAIL_CHANGE, FORMER_USER, REVOCATION_WINDOW, Membership, iso, normalized_email
 from services.accounts.store import companies, imports, mails, people, sessions
 from services.chassis.context import Call
 from services.chassis.db import Database
@@ -78,9 +78,7 @@ def get_company(database: Database, call: Call) -> dict[str, Any]:
     """
     actor = Actor.of(call)
     company_id = actor.require_company()
-    row = database.read(lambda connection: companies.by_id(connection, company_id))
-    if row is None:
-        raise not_found("accounts.company_not_found", "There is no such company.")
+    row = database.read(lambda connection: _present(connection, company_id))
     return {
         "id": row.id,
         "name": row.name,
@@ -97,16 +95,62 @@ def list_company_users(database: Database, call: Call, request: Mapping[str, Any
     Raises: accounts.company_needed.
     """
     company_id = Actor.of(call).require_company()
+    return database.read(lambda connection: _users(connection, company_id, request))
+
+
+def list_company_users_staff(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the users of any company, open invitations at the end.
+
+    Raises: accounts.staff_needed, accounts.company_not_found.
+    """
+    Actor.of(call).require_staff()
+    company_id = request["company_id"]
 
     def work(connection: Connection) -> dict[str, Any]:
-        rows = people.of_company(connection, company_id, request["cursor"], request["limit"])
-        page, following = _page(rows, request["limit"], "membership_id")
-        items = [_company_user(row) for row in page]
-        if following is None:
-            items += [_invited(row) for row in companies.invitations(connection, company_id)]
-        return {"items": items, "next": following}
+        _present(connection, company_id)
+        return _users(connection, company_id, request)
 
     return database.read(work)
+
+
+def get_company_staff(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Return any company; an id that was absorbed leads to the company that it is part of now.
+
+    Raises: accounts.staff_needed, accounts.company_not_found.
+    """
+    actor = Actor.of(call)
+    actor.require_staff()
+
+    def work(connection: Connection) -> dict[str, Any]:
+        row = _present(connection, companies.current_id(connection, request["company_id"]))
+        absorbed = companies.absorbed_ids(connection, row.id)
+        names = companies.names(connection, absorbed)
+        return {
+            "id": row.id,
+            "name": row.name,
+            "vendor_customer_number": row.vendor_customer_number,
+            "created_at": iso(row.created_at),
+            "version": row.version,
+            "absorbed": [{"id": company_id, "name": names[company_id]} for company_id in absorbed],
+        }
+
+    return database.read(work)
+
+
+def _present(connection: Connection, company_id: str) -> Any:
+    row = companies.by_id(connection, company_id)
+    if row is None:
+        raise not_found("accounts.company_not_found", "There is no such company.")
+    return row
+
+
+def _users(connection: Connection, company_id: str, request: Mapping[str, Any]) -> dict[str, Any]:
+    rows = people.of_company(connection, company_id, request["cursor"], request["limit"])
+    page, following = _page(rows, request["limit"], "membership_id")
+    items = [_company_user(row) for row in page]
+    if following is None:
+        items += [_invited(row) for row in companies.invitations(connection, company_id)]
+    return {"items": items, "next": following}
 
 
 def list_companies_staff(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -180,21 +224,28 @@ def find_companies_by_email(database: Database, call: Call, request: Mapping[str
 
 
 def get_names(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Return names of persons and companies by id; only other rooms ask this."""
+    """Return names of persons and companies by id; only other rooms ask this.
+
+    Erased persons are called "former user", in the language of the request.
+    """
     Actor.of(call)
+    former = FORMER_USER.get(call.language, FORMER_USER["en"])
 
     def work(connection: Connection) -> dict[str, Any]:
+        names = people.names(connection, request["user_ids"])
         return {
-            "users": people.names(connection, request["user_ids"]),
+            "users": {user_id: name or former for user_id, name in names.items()},
             "companies": companies.names(connection, request["company_ids"]),
         }
 
     return database.read(work)
 
 
-def list_revocations(database: Database) -> dict[str, Any]:
+def list_revocations(database: Database, request: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the gateways must not believe any more, of the last 16 minutes; older tokens have expired."""
-    rows = database.read(lambda connection: sessions.revocations(connection, datetime.now(UTC) - REVOCATION_WINDOW))
+    oldest = datetime.now(UTC) - REVOCATION_WINDOW
+    since = max(oldest, request["since"] or oldest)
+    rows = database.read(lambda connection: sessions.revocations(connection, since))
     items = [{"kind": row.kind, "id": row.subject_id, "company_id": row.company_id, "at": iso(row.at)} for row in rows]
     return {"items": items}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.accounts import api, queries
+from services.accounts import api, export, queries
 from services.accounts.commands import (
     api_tokens,
     companies,
@@ -14,10 +14,10 @@ from services.accounts.commands import (
     registration,
     second_factor,
     sessions,
-    staff,
 )
 from services.accounts.providers import KitProvider, MailLoop, SweepLoop
 from services.accounts.service_imports import ImportEntrypoints
+from services.accounts.service_staff import StaffEntrypoints
 from services.chassis.context import Call
 from services.chassis.entrypoints import rpc
 from services.chassis.fields import EmptyRequest, ListRequest
@@ -26,7 +26,7 @@ from services.chassis.providers import DatabaseProvider, EventsLeaf
 from services.chassis.relay import Relay
 
 
-class AccountsService(ImportEntrypoints):
+class AccountsService(ImportEntrypoints, StaffEntrypoints):
     """Who people are, which companies they belong to, and what their tokens say."""
 
     name = "accounts"
@@ -148,10 +148,10 @@ class AccountsService(ImportEntrypoints):
         """
         return sessions.create_device_session(self.database, call, request, self.kit)
 
-    @rpc(EmptyRequest, public=True)
+    @rpc(api.ListRevocationsRequest, public=True)
     def list_revocations(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Tell the gateways which tokens are worthless; ids and times only."""
-        return queries.list_revocations(self.database)
+        return queries.list_revocations(self.database, request)
 
     @rpc(EmptyRequest)
     def get_me(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
@@ -196,6 +196,14 @@ class AccountsService(ImportEntrypoints):
         Emits: email_changed.
         """
         me.confirm_email(self.database, call, request, self.kit)
+
+    @rpc(EmptyRequest)
+    def export_me(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Give the caller everything that accounts holds of them (ACC-12).
+
+        Raises: accounts.scope_needed, accounts.user_not_found.
+        """
+        return export.export_me(self.database, call)
 
     @rpc(api.PasswordRequest)
     def erase_me(self, call: Call, request: dict[str, Any]) -> None:
@@ -330,31 +338,6 @@ class AccountsService(ImportEntrypoints):
         Emits: company_user_added.
         """
         company_users.accept_invitation(self.database, call, request, self.kit)
-
-    @rpc(api.SearchRequest)
-    def list_companies_staff(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
-        """List companies for staff (ACC-10).
-
-        Raises: accounts.staff_needed.
-        """
-        return queries.list_companies_staff(self.database, call, request)
-
-    @rpc(api.SearchRequest)
-    def list_users_staff(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
-        """List users for staff (ACC-10).
-
-        Raises: accounts.staff_needed.
-        """
-        return queries.list_users_staff(self.database, call, request)
-
-    @rpc(api.UpdateUserStaffRequest)
-    def update_user_staff(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
-        """Change lock, account rights or staff mark of a user (ACC-9, ACC-10).
-
-        Raises: accounts.staff_needed, accounts.scope_needed, accounts.user_not_found, accounts.staff_self.
-        Emits: user_locked, user_unlocked, user_changed.
-        """
-        return staff.update_user_staff(self.database, call, request)
 
     @rpc(api.FindCompaniesRequest)
     def find_companies_by_email(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:

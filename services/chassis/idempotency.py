@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -44,6 +44,23 @@ def database_time(connection: Connection) -> datetime:
         return datetime.now(UTC)
     now: datetime = connection.exec_driver_sql("SELECT now()").scalar_one()
     return now
+
+
+def scrub(connection: Connection, *, scope: str, holding: Collection[str], but: str) -> None:
+    """Empty stored answers that hold what must be forgotten; a repetition is still known and has no effect.
+
+    Args:
+        connection: of the running transaction.
+        scope: all answers of this scope,
+        holding: and those of any scope that hold one of these texts.
+        but: the command id of the running command in that scope.
+    """
+    table = idempotency
+    is_postgresql = connection.dialect.name == "postgresql"
+    place = sa.func.pg_catalog.position if is_postgresql else sa.func.instr
+    own = sa.and_(table.c.scope == scope, table.c.key != but)
+    holds = [place(table.c.answer, sa.literal(text.encode(), sa.LargeBinary)) > 0 for text in sorted(holding)]
+    connection.execute(sa.update(table).where(sa.or_(own, *holds)).values(answer=b"{}", refusal=None))
 
 
 def canonical(value: Any) -> str:

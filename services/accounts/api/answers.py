@@ -149,6 +149,24 @@ class StaffCompanyList(AnswerSchema):
     next = fields.String(required=True, allow_none=True)
 
 
+class AbsorbedCompany(AnswerSchema):
+    """A company that another one imported."""
+
+    id = fields.String(required=True)
+    name = fields.String(required=True)
+
+
+class StaffCompanyDetail(AnswerSchema):
+    """One company as staff see it, with the companies that it absorbed."""
+
+    id = fields.String(required=True)
+    name = fields.String(required=True)
+    vendor_customer_number = fields.String(required=True, allow_none=True)
+    created_at = fields.String(required=True)
+    version = fields.Integer(required=True)
+    absorbed = fields.List(fields.Nested(AbsorbedCompany), required=True)
+
+
 class ApiToken(AnswerSchema):
     """An API token without its secret."""
 
@@ -187,6 +205,20 @@ class RecoveryCodes(AnswerSchema):
     """Codes for the day on which the telephone is lost; each works once."""
 
     recovery_codes = fields.List(fields.String(), required=True)
+
+
+class Export(AnswerSchema):
+    """Everything that is held of a person, for that person (ACC-12)."""
+
+    made_at = fields.String(required=True)
+    account = fields.Dict(required=True)
+    companies = fields.List(fields.Dict(), required=True)
+    invitations = fields.List(fields.Dict(), required=True)
+    sessions = fields.List(fields.Dict(), required=True)
+    api_tokens = fields.List(fields.Dict(), required=True)
+    places_logged_in_from = fields.Dict(required=True)
+    history = fields.List(fields.Dict(), metadata={"description": "lines about the person and the person's acts"})
+    history_complete = fields.Boolean(metadata={"description": "false when there are more lines than in here"})
 
 
 class CompanyName(AnswerSchema):
@@ -234,7 +266,7 @@ class FoundCompanies(AnswerSchema):
 
 
 class Names(AnswerSchema):
-    """Names by id; unknown ids are left out."""
+    """Names by id; unknown ids are left out, erased persons are called "former user" in the language of the call."""
 
     users = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
     companies = fields.Dict(keys=fields.String(), values=fields.String(), required=True)

@@ -13,5 +13,8 @@ class AccountsClient(Protocol):
         ...
 
     def get_names(self, call: Call, *, user_ids: list[str], company_ids: list[str]) -> dict[str, Any]:
-        """Return `{"users": {id: "Forename Surname"}, "companies": {id: name}}`; unknown ids are left out."""
+        """Return `{"users": {id: "Forename Surname"}, "companies": {id: name}}`; unknown ids are left out.
+
+        Erased persons are called "former user" in the language of the call.
+        """
         ...

@@ -118,6 +118,12 @@ class ExchangeTokenRequest(PublicRequest):
     token = _secret()
 
 
+class ListRevocationsRequest(RequestSchema):
+    """From when on revocations are wanted; absent all that still matter."""
+
+    since = fields.AwareDateTime(load_default=None, allow_none=True, format="iso")
+
+
 class SessionRequest(RequestSchema):
     """One of the caller's sessions, `current` being the one in use."""
 
@@ -232,6 +238,36 @@ class UpdateUserStaffRequest(RequestSchema):
     account_rights = fields.List(
         fields.String(validate=validate.OneOf(ACCOUNT_RIGHTS)), validate=validate.Length(max=len(ACCOUNT_RIGHTS))
     )
+
+
+class CompanyIdRequest(RequestSchema):
+    """A company, for staff."""
+
+    company_id = Id(required=True)
+
+
+class UpdateCompanyStaffRequest(UpdateCompanyRequest):
+    """New data of any company, by staff; what is absent stays."""
+
+    company_id = Id(required=True)
+
+
+class ListCompanyUsersStaffRequest(ListRequest):
+    """A page of the users of any company, for staff."""
+
+    company_id = Id(required=True)
+
+
+class CompanyUserStaffRequest(CompanyUserRequest):
+    """A user of any company, for staff."""
+
+    company_id = Id(required=True)
+
+
+class UpdateCompanyUserStaffRequest(UpdateCompanyUserRequest):
+    """New role or lock of a user in any company, by staff; what is absent stays."""
+
+    company_id = Id(required=True)
 
 
 class ImportCompanyRequest(PublicRequest):

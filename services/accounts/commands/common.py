@@ -1,5 +1,6 @@
 """What several commands of accounts share: throttled attempts, checks of the password, events for a person."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from services.accounts import otp
@@ -12,6 +13,18 @@ from services.chassis.db import Database, Unit
 from services.chassis.errors import ServiceError, invalid, limited
 
 UNKNOWN_ADDRESS = "unknown"
+
+
+def administrated(actor: Actor, request: Mapping[str, Any]) -> str:
+    """Return the company that a request changes: the caller's own, or for staff the one that the request names.
+
+    Raises: accounts.company_needed, accounts.admin_needed, accounts.staff_needed.
+    """
+    named: str | None = request.get("company_id")
+    if named is None:
+        return actor.require_admin()
+    actor.require_staff()
+    return named
 
 
 def check_password_choice(password: str, *words: str) -> None:

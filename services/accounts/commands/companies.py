@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from services.accounts.api import ADMIN, SCOPE_ACCOUNT, Actor
+from services.accounts.api import ADMIN, SCOPE_ACCOUNT, SCOPE_WRITE, Actor
+from services.accounts.commands.common import administrated
 from services.accounts.domain import iso
 from services.accounts.store import companies, people, sessions
 from services.chassis.context import Call
@@ -44,13 +45,15 @@ def create_company(database: Database, call: Call, request: Mapping[str, Any]) -
 
 
 def update_company(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Change name or vendor account id of the caller's company.
+    """Change name or vendor account id of the caller's company, or by staff of the one that the request names.
 
-    Raises: accounts.company_needed, accounts.admin_needed, accounts.stale.
+    Raises: accounts.company_needed, accounts.admin_needed, accounts.staff_needed, accounts.scope_needed,
+        accounts.company_not_found, accounts.stale.
     Emits: company_changed.
     """
     actor = Actor.of(call)
-    company_id = actor.require_admin()
+    actor.require_scope(SCOPE_WRITE)
+    company_id = administrated(actor, request)
     wanted = {name: request[name] for name in ("name", "vendor_customer_number") if name in request}
 
     def work(unit: Unit) -> dict[str, Any]:
@@ -71,7 +74,7 @@ def update_company(database: Database, call: Call, request: Mapping[str, Any]) -
                 company_id=company_id,
                 data={"name": row.name, "what": sorted(changed)},
             )
-        return company_answer(row, actor.role)
+        return company_answer(row, actor.role if actor.owns(company_id) else None)
 
     return database.command(call, "update_company", request, work) or {}
 

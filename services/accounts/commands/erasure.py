@@ -1,12 +1,14 @@
-"""The end of an account: what is known of a person, and its erasure (ACC-12)."""
+"""The end of an account: everything that accounts knows of a person is overwritten or deleted (ACC-12)."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from services.accounts.api import SCOPE_ACCOUNT, Actor
 from services.accounts.commands.common import fits_password_again, require_password
+from services.accounts.domain import EMAIL_CHANGE, normalized_email
 from services.accounts.kit import Kit
-from services.accounts.store import companies, people, sessions
+from services.accounts.store import companies, mails, people, sessions, throttles
+from services.chassis import idempotency
 from services.chassis.context import Call
 from services.chassis.db import Database, Unit
 from services.chassis.errors import conflict, not_found
@@ -14,6 +16,8 @@ from services.chassis.errors import conflict, not_found
 
 def erase_me(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> None:
     """Erase the caller's account: personal data are overwritten, the id stays in histories as a former user.
+
+    The last administrator of a company with other users has to hand it over first.
 
     Raises: accounts.scope_needed, accounts.password_wrong, accounts.too_many_attempts, accounts.erasure_refused.
     Emits: company_user_removed, user_erased.
@@ -32,15 +36,28 @@ def erase_me(database: Database, call: Call, request: Mapping[str, Any], kit: Ki
             raise not_found("accounts.user_not_found", "Your account was erased.")
         for member in members:
             _leave(unit, user.id, member.company_id, member.role)
-        companies.forget_invitations(unit, user.email_normalized)
-        people.forget_registrations(unit, user.email_normalized)
         sessions.end_all(unit, user.id, "erased")
         sessions.revoke_api_tokens(unit, user.id)
         sessions.revoke(unit, "user", user.id)
-        people.erase(unit, user.id)
+        _forget(unit, kit, user, call.command_id)
         unit.emit("user_erased", subject=user.id, data={"user_id": user.id})
 
     database.command(call, "erase_me", {}, work, scope=actor.user_id)
+
+
+def _forget(unit: Unit, kit: Kit, user: Any, command_id: str) -> None:
+    pending = mails.pending_email(unit.connection, EMAIL_CHANGE, user.id, unit.now)
+    addresses = {user.email_normalized, *([normalized_email(pending)] if pending else [])}
+    mails.forget(unit, kit.keys, addresses)
+    mails.forget_links(unit, user.id)
+    companies.forget_invitations(unit, user.email_normalized)
+    people.forget_registrations(unit, user.email_normalized)
+    sessions.forget_names(unit, user.id)
+    throttles.clear(unit, throttles.key_of("mail", "account", user.email_normalized))
+    throttles.clear(unit, throttles.key_of("login", "account", user.email_normalized, ""))
+    # Answers are kept for repetitions, and some of them hold the address.
+    idempotency.scrub(unit.connection, scope=user.id, holding={user.email, user.email_normalized}, but=command_id)
+    people.erase(unit, user.id)
 
 
 def _leave(unit: Unit, user_id: str, company_id: str, role: str) -> None:

@@ -160,6 +160,10 @@ def confirm_password_reset(database: Database, call: Call, request: Mapping[str,
             raise _link_invalid()
         people.change(unit, user.id, password_hash=password_hash)
         mails.void_links(unit, PASSWORD_RESET, user.id)
+        # Whoever proved to be the owner can log in from here, however often strangers fail elsewhere (S3).
+        address_hash = throttles.key_of("address", request.get("client_address") or "")
+        throttles.remember_address(unit, user.id, address_hash)
+        throttles.clear(unit, throttles.key_of("login", "account", user.email_normalized, address_hash))
         end_other_sessions(unit, user.id, "password")
         mails.queue(unit, kit.keys, "password_changed", user.language, user.email, {})
         emit_for_user(unit, "password_changed", user.id, {}, actor_id=user.id)

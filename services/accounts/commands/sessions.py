@@ -88,7 +88,8 @@ def refresh_session(database: Database, call: Call, request: Mapping[str, Any], 
         if not first and domain.refresh_is_theft(token.used_at, unit.now):
             _end(unit, session, "refresh_reused")
             return unauthenticated("accounts.refresh_reused", "The refresh token was used before: log in again.")
-        user = people.by_id(unit.connection, session.user_id)
+        # Held, so that a lock either sees this session in its company or is seen by it.
+        user = people.locked_by_id(unit, session.user_id)
         if user is None or token.expires_at <= unit.now:
             return invalid
         asked = request["company_id"]

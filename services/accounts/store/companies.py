@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Row
 
 from services.accounts.domain import Membership as Member
-from services.accounts.models import Company, Invitation, Membership
+from services.accounts.models import Company, Invitation, Membership, User
 from services.accounts.store.people import contains
 from services.chassis.db import Unit, insert_or_ignore
 from services.chassis.ids import new_id
@@ -96,6 +96,27 @@ def memberships(connection: Connection, user_id: str) -> list[Member]:
     return [Member(row.company_id, row.name, row.role, row.locked) for row in rows]
 
 
+def memberships_whole(connection: Connection, user_id: str) -> Sequence[Any]:
+    """Return a user's memberships with the company's name and the time of joining, oldest first."""
+    return connection.execute(
+        sa.select(Membership.company_id, Company.name, Membership.role, Membership.locked, Membership.created_at)
+        .join(Company, Company.id == Membership.company_id)
+        .where(Membership.user_id == user_id)
+        .order_by(Membership.created_at, Membership.id)
+    ).all()
+
+
+def invitations_of(connection: Connection, email_normalized: str) -> Sequence[Any]:
+    """Return the open invitations of an address with the company's name."""
+    return connection.execute(
+        sa.select(Company.name, Invitation.created_at, Invitation.expires_at)
+        .join(Company, Company.id == Invitation.company_id)
+        .where(Invitation.email_normalized == email_normalized)
+        .order_by(Invitation.created_at)
+        .limit(200)
+    ).all()
+
+
 def membership(connection: Connection, company_id: str, user_id: str) -> Member | None:
     """Return the membership of a user in a company."""
     return next((member for member in memberships(connection, user_id) if member.company_id == company_id), None)
@@ -127,9 +148,17 @@ def remove_membership(unit: Unit, company_id: str, user_id: str) -> None:
 
 
 def working_admins(connection: Connection, company_id: str) -> int:
-    """Return the number of unlocked administrators of a company."""
-    statement = sa.select(sa.func.count()).where(
-        Membership.company_id == company_id, Membership.role == "admin", Membership.locked.is_(False)
+    """Return the number of administrators of a company who can work: locked neither there nor by the vendor."""
+    statement = (
+        sa.select(sa.func.count())
+        .select_from(Membership)
+        .join(User, User.id == Membership.user_id)
+        .where(
+            Membership.company_id == company_id,
+            Membership.role == "admin",
+            Membership.locked.is_(False),
+            User.locked.is_(False),
+        )
     )
     return int(connection.execute(statement).scalar_one())
 

@@ -17,7 +17,7 @@ _LIVES: Final[tuple[tuple[Any, timedelta], ...]] = (
     (models.KnownAddress.__table__.c.seen_at, KNOWN_ADDRESS_LIFE),
     (models.Revocation.__table__.c.at, DAY),
     (models.RefreshToken.__table__.c.expires_at, DAY),
-    (models.Mail.__table__.c.sent_at, 90 * DAY),
+    (models.Mail.__table__.c.created_at, 90 * DAY),
     (models.ImportProof.__table__.c.expires_at, DAY),
 )
 

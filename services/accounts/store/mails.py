@@ -1,14 +1,14 @@
 """SQL for mail links and the mails to send."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, Row
 
-from services.accounts.domain import digest
+from services.accounts.domain import digest, normalized_email
 from services.accounts.models import Link, Mail
 from services.chassis.db import Unit
 from services.chassis.ids import new_id
@@ -106,6 +106,30 @@ def queue(
     )
 
 
+def forget(unit: Unit, keys: KeyStore, addresses: Collection[str]) -> int:
+    """Delete the mails to some addresses that wait to be sent; returns how many there were.
+
+    Args:
+        unit: the running transaction.
+        keys: unseal the mails; recipients stand nowhere in the clear.
+        addresses: normalized.
+    """
+    table = Mail.__table__
+    rows = unit.execute(sa.select(table.c.id, table.c.sealed).where(table.c.sealed.is_not(None))).all()
+    gone = [
+        row.id
+        for row in rows
+        if normalized_email(json.loads(keys.unseal(row.sealed, f"mails:{row.id}"))["to"]) in addresses
+    ]
+    unit.execute(sa.delete(Mail).where(Mail.id.in_(gone)))
+    return len(gone)
+
+
+def forget_links(unit: Unit, user_id: str) -> None:
+    """Delete the links of a person, which hold the address of a change that was never confirmed."""
+    unit.execute(sa.delete(Link).where(Link.subject_id == user_id))
+
+
 def claim(unit: Unit, lease: timedelta) -> Row[Any] | None:
     """Take the mail that is due longest for the time of a lease; two processes never get the same one."""
     table = Mail.__table__
@@ -131,9 +155,11 @@ def sent(unit: Unit, mail_id: str) -> None:
 
 
 def failed(unit: Unit, mail_id: str, error: str, wait: timedelta | None) -> None:
-    """Note why a mail did not go out and when it is tried again; None gives it up."""
-    next_at = None if wait is None else unit.now + wait
-    unit.execute(sa.update(Mail).where(Mail.id == mail_id).values(error=error[:500], next_at=next_at))
+    """Note why a mail did not go out and when it is tried again; None gives it up and forgets its content."""
+    values: dict[str, Any] = {"error": error[:500], "next_at": None if wait is None else unit.now + wait}
+    if wait is None:
+        values["sealed"] = None
+    unit.execute(sa.update(Mail).where(Mail.id == mail_id).values(**values))
 
 
 def is_due(connection: Connection) -> bool:

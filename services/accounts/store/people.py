@@ -146,12 +146,18 @@ def forget_registrations(unit: Unit, email_normalized: str) -> None:
     unit.execute(sa.delete(Registration).where(Registration.email_normalized == email_normalized))
 
 
-def names(connection: Connection, user_ids: Sequence[str]) -> dict[str, str]:
-    """Return `Forename Surname` by id; erased and unknown ids are left out."""
+def names(connection: Connection, user_ids: Sequence[str]) -> dict[str, str | None]:
+    """Return `Forename Surname` by id, None for erased persons; unknown ids are left out."""
     rows = connection.execute(
-        sa.select(User.id, User.forename, User.surname).where(User.id.in_(user_ids), User.erased_at.is_(None))
+        sa.select(User.id, User.forename, User.surname, User.erased_at).where(User.id.in_(user_ids))
     )
-    return {row.id: f"{row.forename} {row.surname}" for row in rows}
+    return {row.id: f"{row.forename} {row.surname}" if row.erased_at is None else None for row in rows}
+
+
+def known_addresses(connection: Connection, user_id: str) -> list[datetime]:
+    """Return when a user was last seen at each source address that is remembered, newest first."""
+    statement = sa.select(KnownAddress.seen_at).where(KnownAddress.user_id == user_id)
+    return list(connection.execute(statement.order_by(KnownAddress.seen_at.desc())).scalars())
 
 
 def search(connection: Connection, text: str | None, after: str | None, limit: int) -> Sequence[Person]:

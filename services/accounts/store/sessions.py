@@ -36,6 +36,13 @@ def living(connection: Connection, user_id: str, now: datetime) -> Sequence[Row[
     ).all()
 
 
+def all_of(connection: Connection, user_id: str, limit: int) -> Sequence[Row[Any]]:
+    """Return a user's sessions, ended or not, newest first."""
+    table = Session.__table__
+    statement = sa.select(*table.c).where(table.c.user_id == user_id).order_by(table.c.id.desc()).limit(limit)
+    return connection.execute(statement).all()
+
+
 def change(unit: Unit, session_id: str, **values: Any) -> None:
     """Change columns of a session."""
     unit.execute(sa.update(Session).where(Session.id == session_id).values(**values))
@@ -140,6 +147,13 @@ def api_tokens(connection: Connection, user_id: str) -> Sequence[Row[Any]]:
     ).all()
 
 
+def all_api_tokens_of(connection: Connection, user_id: str, limit: int) -> Sequence[Row[Any]]:
+    """Return a user's API tokens, revoked or not, newest first."""
+    table = ApiToken.__table__
+    statement = sa.select(*table.c).where(table.c.user_id == user_id).order_by(table.c.id.desc()).limit(limit)
+    return connection.execute(statement).all()
+
+
 def use_api_token(unit: Unit, token_id: str) -> None:
     """Note when an API token was last used."""
     unit.execute(sa.update(ApiToken).where(ApiToken.id == token_id).values(last_used_at=unit.now))
@@ -153,6 +167,12 @@ def revoke_api_token(unit: Unit, user_id: str, token_id: str) -> bool:
         .values(revoked_at=unit.now)
     )
     return result.rowcount == 1
+
+
+def forget_names(unit: Unit, user_id: str) -> None:
+    """Overwrite what a person's sessions and API tokens tell of the person: browsers, and names given by hand."""
+    unit.execute(sa.update(Session).where(Session.user_id == user_id).values(user_agent=None))
+    unit.execute(sa.update(ApiToken).where(ApiToken.user_id == user_id).values(name=""))
 
 
 def revoke_api_tokens(unit: Unit, user_id: str, company_id: str | None = None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import jwt
 import pytest
 import sqlalchemy as sa
 
+from services.accounts import queries
 from services.accounts.api import requests
 from services.accounts.commands import companies, registration, sessions
 from services.accounts.kit import Argon2Hasher, Kit
@@ -123,6 +125,14 @@ class World:
         call = self.member(email)
         self.do(companies.create_company, requests.CreateCompanyRequest, call, name=company)
         return self.call_of(self.renew(call))
+
+    def revocations(self, since: datetime | None = None) -> list[dict[str, Any]]:
+        """Return what the gateways are told not to believe any more."""
+        values = {"since": since.isoformat()} if since else {}
+        items: list[dict[str, Any]] = self.do(queries.list_revocations, requests.ListRevocationsRequest, **values)[
+            "items"
+        ]
+        return items
 
     def events(self) -> list[dict[str, Any]]:
         """Return all events of the outbox, oldest first."""

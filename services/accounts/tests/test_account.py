@@ -7,20 +7,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from services.accounts import otp, queries
 from services.accounts.api import Actor, answers, requests
 from services.accounts.commands import (
     api_tokens,
     company_users,
-    erasure,
     me,
     registration,
     second_factor,
     sessions,
 )
-from services.accounts.models import User
 from services.accounts.tests.conftest import PASSWORD, World, claims_of
 from services.accounts.tests.test_story import refused
 from services.chassis.context import Call
@@ -231,26 +228,3 @@ def test_a_second_factor_is_switched_off_after_a_login(world: World) -> None:
 )
 def test_codes_are_those_of_the_standard(step: int, code: str) -> None:
     assert otp.code_at(b"12345678901234567890", step) == code[-6:]
-
-
-def test_an_erased_account_leaves_no_personal_data(world: World) -> None:
-    call = world.admin("ada@example.org")
-    bob = world.member("bob@example.org")
-    bob_id = Actor.of(bob).user_id
-    world.do(company_users.add_company_user, requests.AddCompanyUserRequest, call, email="bob@example.org")
-    erase = (erasure.erase_me, requests.PasswordRequest)
-    with refused("accounts.erasure_refused"):
-        world.do(*erase, call, password=PASSWORD)
-    with refused("accounts.password_wrong"):
-        world.do(*erase, bob, password="a wrong password")
-    world.do(*erase, bob, password=PASSWORD)
-    with refused("accounts.login_failed"):
-        world.login("bob@example.org")
-    names = world.do(queries.get_names, requests.GetNamesRequest, call, user_ids=[bob_id])
-    assert names["users"] == {}
-    with world.database.engine.connect() as connection:
-        row = connection.execute(sa.select(*User.__table__.c).where(User.id == bob_id)).one()
-    assert "bob" not in str(row).lower() and "Ada" not in str(row)
-    assert world.types()[-3:] == ["company_user_removed", "user_erased", "login_failed"]
-    world.do(*erase, call, password=PASSWORD)
-    world.activate("bob@example.org")

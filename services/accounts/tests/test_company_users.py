@@ -128,7 +128,7 @@ def test_a_lock_ends_the_sessions_in_this_company_and_in_no_other(world: World) 
         world.do(sessions.refresh_session, requests.RefreshSessionRequest, refresh_token=answer["refresh_token"])
     with refused("accounts.locked"):
         world.login("bob@example.org")
-    revoked = queries.list_revocations(world.database)["items"][-1]
+    revoked = world.revocations()[-1]
     assert (revoked["kind"], revoked["id"], revoked["company_id"]) == ("membership", bob, Actor.of(admin).company_id)
     update(world, admin, bob, locked=False)
     own = world.call_of(world.login("bob@example.org"))

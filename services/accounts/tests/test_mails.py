@@ -141,5 +141,5 @@ def test_old_rows_are_swept_and_young_ones_stay(world: World) -> None:
     world.register("ada@example.org")
     assert world.database.write(sweep) == 0
     with world.database.engine.begin() as connection:
-        connection.execute(sa.update(Mail).values(sent_at=datetime.now(UTC) - timedelta(days=91)))
+        connection.execute(sa.update(Mail).values(created_at=datetime.now(UTC) - timedelta(days=91)))
     assert world.database.write(sweep) == 1

@@ -53,7 +53,7 @@ def test_an_old_refresh_token_that_comes_back_ends_the_session(world: World) -> 
             refresh(world, token)
     event = world.events()[-1]
     assert (event["type"], event["data"]["reason"]) == ("session_revoked", "refresh_reused")
-    assert queries.list_revocations(world.database)["items"][0]["kind"] == "session"
+    assert world.revocations()[0]["kind"] == "session"
 
 
 def test_a_refused_refresh_does_not_use_the_token_up(world: World) -> None:
@@ -94,7 +94,10 @@ def test_sessions_are_listed_and_ended_and_nobody_ends_those_of_others(world: Wo
     world.do(sessions.delete_session, requests.SessionRequest, call, session_id="current")
     with refused("accounts.session_ended"):
         world.renew(call)
-    assert [item["kind"] for item in queries.list_revocations(world.database)["items"]] == ["session", "session"]
+    assert [item["kind"] for item in world.revocations()] == [
+        "session",
+        "session",
+    ]
 
 
 def test_a_session_is_in_the_company_asked_else_the_last_used(world: World) -> None:

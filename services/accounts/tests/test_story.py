@@ -193,7 +193,7 @@ def test_staff_lock_an_account_and_everything_of_it_ends(world: World) -> None:
         world.do(sessions.refresh_session, requests.RefreshSessionRequest, refresh_token=answer["refresh_token"])
     with refused("accounts.locked"):
         world.renew(world.call_of(answer))
-    assert queries.list_revocations(world.database)["items"][-1]["id"] == user_id
+    assert world.revocations()[-1]["id"] == user_id
     world.do(update_user_staff, requests.UpdateUserStaffRequest, staff, user_id=user_id, locked=False)
     assert world.login("ada@example.org")["user"]["id"] == user_id
     with refused("accounts.staff_self"):

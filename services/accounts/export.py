@@ -1,0 +1,83 @@
+"""What accounts holds of a person, as one document for that person (ACC-12); no secrets and no other persons."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row
+
+from services.accounts.api import SCOPE_ACCOUNT, Actor
+from services.accounts.domain import iso
+from services.accounts.queries import me
+from services.accounts.store import companies, people, sessions
+from services.chassis.context import Call
+from services.chassis.db import Database
+
+MOST: Final = 1000
+"""Sessions and API tokens in the document at most, the newest ones."""
+
+_SESSION: Final = (
+    "id",
+    "company_id",
+    "user_agent",
+    "created_at",
+    "last_used_at",
+    "expires_at",
+    "ended_at",
+    "end_reason",
+)
+_API_TOKEN: Final = (
+    "id", "company_id", "name", "scopes", "project_id", "created_at", "expires_at", "last_used_at", "revoked_at",
+)  # fmt: skip
+
+
+def export_me(database: Database, call: Call) -> dict[str, Any]:
+    """Return everything that accounts holds of the caller.
+
+    Raises: accounts.scope_needed, accounts.user_not_found.
+    """
+    actor = Actor.of(call)
+    actor.require_scope(SCOPE_ACCOUNT)
+    return database.read(lambda connection: _document(connection, actor), snapshot=True)
+
+
+def _document(connection: Connection, actor: Actor) -> dict[str, Any]:
+    account = me(connection, actor)
+    user = people.by_id(connection, actor.user_id)
+    assert user is not None
+    places = people.known_addresses(connection, user.id)
+    return {
+        "made_at": iso(datetime.now(UTC)),
+        "account": {
+            **{name: value for name, value in account.items() if name not in ("company", "companies", "version")},
+            "locked": user.locked,
+            "created_at": iso(user.created_at),
+            "second_factor_since": iso(user.otp_confirmed_at),
+            "last_company_id": user.last_company_id,
+        },
+        "companies": [
+            {
+                "id": row.company_id,
+                "name": row.name,
+                "role": row.role,
+                "locked": row.locked,
+                "since": iso(row.created_at),
+            }
+            for row in companies.memberships_whole(connection, user.id)
+        ],
+        "invitations": [
+            {"company": row.name, "invited_at": iso(row.created_at), "expires_at": iso(row.expires_at)}
+            for row in companies.invitations_of(connection, user.email_normalized)
+        ],
+        "sessions": _told(sessions.all_of(connection, user.id, MOST), _SESSION),
+        "api_tokens": _told(sessions.all_api_tokens_of(connection, user.id, MOST), _API_TOKEN),
+        # The addresses themselves are not stored, only digests of them.
+        "places_logged_in_from": {"count": len(places), "last_seen_at": [iso(moment) for moment in places]},
+    }
+
+
+def _told(rows: Sequence[Row[Any]], columns: Sequence[str]) -> list[dict[str, Any]]:
+    values = ({name: getattr(row, name) for name in columns} for row in rows)
+    return [
+        {name: iso(value) if isinstance(value, datetime) else value for name, value in line.items()} for line in values
+    ]
