@@ -1,4 +1,4 @@
-"""What a caller may do with a device or a project here; who the caller is comes from the token, the powers from projects.
+"""What a caller may do with a device or a project here: who it is comes from the token, the powers from projects.
 
 Facts of other rooms are asked for before a transaction begins (rule D3).
 """
@@ -111,7 +111,7 @@ def refuse_rma(device: Device) -> None:
 
 
 def get_project(call: Call, database: Database, projects: ProjectsClient, project_id: str, power: str) -> ProjectCopy:
-    """Return a project that the caller may do something in, as projects tells it now; the copy here is brought up to date.
+    """Return a project that the caller may do something in, as projects tells it now; the copy here follows.
 
     Raises: projects.not_found, projects.power_needed.
     """

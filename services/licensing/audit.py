@@ -209,5 +209,5 @@ def _by_pool(rows: Iterable[tuple[str, str, int]]) -> dict[str, dict[str, int]]:
     return pools
 
 
-def _count(connection: Connection, table: type[Transfer] | type[Project]) -> int:
+def _count(connection: Connection, table: type[Transfer | Project]) -> int:
     return connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0

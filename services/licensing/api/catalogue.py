@@ -1,4 +1,4 @@
-"""Published contract of the catalogue: device types with their maxima and license types. How they are kept is not told here."""
+"""Published contract of the catalogue: device types with their maxima, and license types."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from services.chassis.fields import AnswerSchema, RequestSchema, Text
 ERRORS: Final[dict[str, str]] = {
     "licensing.license_type_unknown": "The catalogue has no such license type; list `/catalogue/license-types`.",
     "licensing.device_type_unknown": "The catalogue has no such device type; list `/catalogue/device-types`.",
-    "licensing.version_unknown": "The catalogue has no such version; list `/catalogue/license-types` to see which there are.",
+    "licensing.version_unknown": "The catalogue has no such version; list `/catalogue/license-types`.",
     "licensing.version_not_offered": "Licenses of this version are not offered at present; choose another version.",
 }
 

@@ -1,4 +1,4 @@
-"""Published contract of the licenses of a device: options, assignments, floating license; files are told in `api.files`."""
+"""Published contract of the licenses of a device: options, assignments, floating license. Files: `api.files`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ RULES: Final[dict[str, str]] = {
 """Rule name in `licensing.rule_violated` -> what it says (LIC-2, LIC-4)."""
 
 ERRORS: Final[dict[str, str]] = {
-    "licensing.rule_violated": "The licenses do not go together on this device; `rule` names why, `allowed` what would.",
+    "licensing.rule_violated": "The licenses do not go together on the device; `rule` names why, `allowed` what would.",
     "licensing.source_not_usable": "A project in `sources` is not an open project of your company; leave it out.",
     "licensing.line_not_found": "The device has no such license line; list its licenses.",
     "licensing.file_issued": "A license file was issued for this assignment, so it can no longer be taken back.",

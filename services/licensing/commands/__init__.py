@@ -1,1 +1,1 @@
-"""One function per write of licensing: load, decide, store, emit, in one transaction. Rules belong to `domain`, SQL to `store`."""
+"""One function per write of licensing: load, decide, store, emit. Rules belong to `domain`, SQL to `store`."""

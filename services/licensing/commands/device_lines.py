@@ -1,4 +1,4 @@
-"""What takes licenses off a device again: taking back (LIC-13), and the booking of returns for `services.licensing.files`."""
+"""What takes licenses off a device again: taking back (LIC-13), and the booking of returns (LIC-8)."""
 
 from __future__ import annotations
 

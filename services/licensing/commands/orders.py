@@ -39,7 +39,8 @@ def enter_order(
     """Enter an order and return it with its activation key; the same order again gets the same answer.
 
     Raises: accounts.staff_needed, licensing.order_empty, licensing.order_exists, licensing.license_type_unknown,
-        licensing.device_type_unknown, devices.malformed_order_number, devices.malformed_id, devices.repeated_in_request, devices.in_other_order.
+        licensing.device_type_unknown, devices.malformed_order_number, devices.malformed_id,
+        devices.repeated_in_request, devices.in_other_order.
     Emits: order_entered.
     """
     actor = Actor.of(call)

@@ -1,8 +1,8 @@
 """The format of activation keys (BAL-5): 24 random symbols and one check symbol in five groups of five.
 
 The check is for typists, not for security: every wrong symbol and every swap of two symbols is found without asking
-the database. It is a weighted sum over GF(32): all weights differ and none is zero, so one wrong symbol changes the sum,
-and so does an exchange of two different symbols, neighbors or not. What a key is worth does not belong here.
+the database. It is a weighted sum over GF(32): all weights differ and none is zero, so one wrong symbol changes the
+sum, and so does an exchange of two different symbols, neighbors or not. What a key is worth does not belong here.
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ def check_floating(device_type: DeviceType, installed: Licenses, floating: Licen
         if license_type.category == PBX and license_type.kind != FLOATING:
             raise RuleViolationError(
                 "floating_excludes_pbx",
-                f"{license_type.name} is on the device, and a floating license excludes PBX licenses: take them back first.",
+                f"{license_type.name} is on the device, and a floating license excludes PBX licenses: take it back first.",
                 floating.id,
                 0,
             )
@@ -158,9 +158,7 @@ def _chain(licenses: Licenses, kind: str, version: int) -> int:
             raise RuleViolationError(
                 "upgrade_needs_base",
                 f"{upgrade.name} upgrades the size {upgrade.from_size}, and the device has {size or 'none'}: "
-                f"take the license that starts from {size}."
-                if size
-                else f"{upgrade.name} upgrades the size {upgrade.from_size}, and the device has none: take the base license first.",
+                + (f"take the license that starts from {size}." if size else "take the base license first."),
                 upgrade.id,
                 size,
             )
@@ -176,7 +174,7 @@ def _check_maximum(device_type: DeviceType, license_type: LicenseType, installed
         if (license_type.size or 0) > maximum:
             raise RuleViolationError(
                 "maximum",
-                f"{license_type.name} is larger than the {maximum} that a {device_type.id} can hold: take a smaller size.",
+                f"{license_type.name} is larger than the {maximum} that an {device_type.id} can hold: take a smaller size.",
                 license_type.id,
                 maximum,
                 requested=license_type.size or 0,
@@ -209,8 +207,8 @@ def _check_version(total: Licenses, version: int, installed: Licenses) -> None:
             title = largest.name.partition("#")[0]
             raise RuleViolationError(
                 "same_size_as_pbx",
-                f"{title} would have the size {size} and the PBX license of version {version} the size {pbx or 'none'}: "
-                f"choose both of the same size.",
+                f"{title} would have the size {size} and the PBX license of version {version} the size "
+                f"{pbx or 'none'}: choose both of the same size.",
                 largest.id,
                 pbx,
                 size=size,
@@ -230,7 +228,7 @@ def _check_registrations(license_type: LicenseType, pbx: int, total: int, instal
         f"{total} {license_type.name} are more than the PBX license of size {pbx}; {installed} are installed: "
         f"take at most {allowed} or a larger PBX license."
         if pbx
-        else f"{license_type.name} need a PBX license of version {license_type.version} of at least their number: take it too.",
+        else f"{license_type.name} need a PBX license of version {license_type.version} at least that large: take it too.",
         license_type.id,
         allowed,
         requested=total - installed,

@@ -83,7 +83,7 @@ class DeviceLine(Base):
     """Licenses that one assignment put on a device, with what became of them.
 
     `draws` tells which pool paid how much, so that taking back restores exactly that. `file_issued` is the latch that
-    license files close (L9): from then on the assignment is not taken back (LIC-13), after `plain` not returned (LIC-5).
+    license files close (L9): from then on the assignment is not taken back (LIC-13), after `plain` not returned.
     """
 
     __tablename__ = "device_lines"

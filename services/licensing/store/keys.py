@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -41,8 +41,7 @@ def find_key(connection: Connection, digest: str) -> Row | None:
         key.used_company_id,
         key.used_at,
     )
-    row: Row | None = connection.execute(statement.where(key.digest == digest)).one_or_none()
-    return row
+    return cast("Row | None", connection.execute(statement.where(key.digest == digest)).one_or_none())
 
 
 def use_key(

@@ -94,7 +94,8 @@ def project_and_quantities(
     connection: Connection, project_id: str, hardware_id: str
 ) -> tuple[ProjectCopy | None, dict[str, int]]:
     """Return the copy of a project and what is on a device, in one statement; None for an unknown project."""
-    project, quantities = None, {}
+    project: ProjectCopy | None = None
+    quantities: dict[str, int] = {}
     parameters = {"project_id": project_id, "hardware_id": hardware_id}
     for row in connection.execute(_PROJECT_AND_QUANTITIES, parameters):
         project = project or ProjectCopy(row.id, row.company_id, row.name, row.state)

@@ -1,4 +1,4 @@
-"""Assigning, taking back, floating licenses, corrections: the ledger moves by exactly what was said (LIC-1 to LIC-4, LIC-13)."""
+"""Assigning, taking back, floating licenses, corrections: the ledger moves by exactly what was said."""
 
 from __future__ import annotations
 
@@ -286,7 +286,7 @@ def test_floating_is_free_excludes_pbx_and_comes_off(world: World) -> None:
     refusal = refused("licensing.rule_violated", world.ask, "set_floating", world.admin(), device_id=device, version=7)
     assert refusal.extra["rule"] == "floating_excludes_pbx"
     refused("licensing.version_unknown", world.ask, "set_floating", world.admin(), device_id=device, version=8)
-    names = [type for type, _ in world.events()]
+    names = [name for name, _ in world.events()]
     assert names.count("floating_license_set") == 2
     assert names.count("floating_license_removed") == 1
     world.check()

@@ -1,4 +1,4 @@
-"""A state machine over the ledger against a plain dictionary (P1): whatever is done, repeated or cut short, it adds up."""
+"""A state machine over the ledger against a plain dictionary (P1): whatever is done or cut short, it adds up."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class LedgerMachine(RuleBasedStateMachine):
             self.folder.cleanup()
 
     def run(self, name: str, crash: str, command_id: str, **body: Any) -> tuple[Any, bool]:
-        """Run a command, perhaps into a crash, and repeat it as a client would; returns outcome and whether it crashed."""
+        """Run a command, perhaps into a crash, and repeat it as a client would; tells whether it crashed."""
         call = self.world.staff if name == "enter_order" else self.world.admin
         # The same person repeats: the scope of a staff call without a company is the person.
         caller = call(command_id)
