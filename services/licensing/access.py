@@ -67,9 +67,7 @@ class Device:
             known: the projects by id.
         """
         group = actor.company_ids if actor.owns(company_id) else (company_id,)
-        return [
-            share for share in shares if share["id"] == self.project_id or known[share["id"]].company_id in group
-        ]
+        return [share for share in shares if share["id"] == self.project_id or known[share["id"]].company_id in group]
 
 
 def get_device(call: Call, devices: DevicesClient, device_id: str, power: str) -> Device:

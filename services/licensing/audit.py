@@ -108,9 +108,7 @@ def _check_keys(connection: Connection) -> Check:
     held = _pool_contents(connection, "key")
     checked = 0
     for key in connection.execute(
-        sa.select(
-            ActivationKey.id, ActivationKey.state, ActivationKey.licenses, ActivationKey.used_project_id
-        )
+        sa.select(ActivationKey.id, ActivationKey.state, ActivationKey.licenses, ActivationKey.used_project_id)
     ):
         checked += 1
         contents = {str(license_type): int(quantity) for license_type, quantity in key.licenses}
@@ -150,8 +148,9 @@ def _check_lines(connection: Connection) -> Check:
     checked = 0
     ended = set(connection.scalars(sa.select(Transfer.id).where(Transfer.kind.not_in(["assign", "order", "redeem"]))))
     for line in connection.execute(
-        sa.select(DeviceLine.id, DeviceLine.hardware_id, DeviceLine.license_type, DeviceLine.quantity)
-        .add_columns(DeviceLine.state, DeviceLine.ended_by, DeviceLine.file_issued)
+        sa.select(DeviceLine.id, DeviceLine.hardware_id, DeviceLine.license_type, DeviceLine.quantity).add_columns(
+            DeviceLine.state, DeviceLine.ended_by, DeviceLine.file_issued
+        )
     ):
         checked += 1
         if line.state == "installed":

@@ -120,7 +120,7 @@ class FakeLicensing:
                 if self.stock[project, license_type.id]
             ]
             if shares:
-                total = sum(int(share["quantity"]) for share in shares)
+                total = sum(self.stock[project, license_type.id] for project in chosen)
                 version = license_type.version
                 items.append({"license_type": license_type.id, "name": license_type.name, "version": version,
                               "quantity": total, "projects": shares})  # fmt: skip
@@ -130,7 +130,8 @@ class FakeLicensing:
         """Put licenses on a device, or rehearse it.
 
         Raises: devices.device_not_found, projects.power_needed, licensing.license_type_unknown,
-            licensing.version_not_offered, licensing.device_rma, licensing.rule_violated, licensing.insufficient_balance.
+            licensing.version_not_offered, licensing.device_rma, licensing.rule_violated,
+            licensing.insufficient_balance.
         """
         request = REQUESTS["assign_licenses"]().load(body)
         device = access.get_device(call, self.devices, request["device_id"], ADD)
@@ -152,13 +153,23 @@ class FakeLicensing:
         if missing:
             raise insufficient(
                 [
-                    {"license_type": t, "name": name_of(self.catalogue, t), "missing": n, "projects": self._others(call, t)}
+                    {
+                        "license_type": t,
+                        "name": name_of(self.catalogue, t),
+                        "missing": n,
+                        "projects": self._others(call, t),
+                    }
                     for t, n in missing.items()
                 ]
             )
         lines = [{"id": new_id(), **line} for line in named(self.catalogue, ((t.id, n) for t, n in new.items()))]
         drawn = [
-            {"id": d.project_id, "name": self.names[d.project_id][1], "license_type": d.license_type, "quantity": d.quantity}
+            {
+                "id": d.project_id,
+                "name": self.names[d.project_id][1],
+                "license_type": d.license_type,
+                "quantity": d.quantity,
+            }
             for d in draws
         ]
         if request["dry_run"]:

@@ -84,7 +84,7 @@ def check_floating(device_type: DeviceType, installed: Licenses, floating: Licen
         if license_type.category == PBX and license_type.kind != FLOATING:
             raise RuleViolationError(
                 "floating_excludes_pbx",
-                f"{license_type.name} is on the device, and a floating license excludes PBX licenses: take it back first.",
+                f"{license_type.name} is on the device, and a floating license excludes it: take it back first.",
                 floating.id,
                 0,
             )
@@ -174,7 +174,7 @@ def _check_maximum(device_type: DeviceType, license_type: LicenseType, installed
         if (license_type.size or 0) > maximum:
             raise RuleViolationError(
                 "maximum",
-                f"{license_type.name} is larger than the {maximum} that an {device_type.id} can hold: take a smaller size.",
+                f"{license_type.name} is larger than {maximum}, the most for an {device_type.id}: take a smaller size.",
                 license_type.id,
                 maximum,
                 requested=license_type.size or 0,
@@ -228,7 +228,7 @@ def _check_registrations(license_type: LicenseType, pbx: int, total: int, instal
         f"{total} {license_type.name} are more than the PBX license of size {pbx}; {installed} are installed: "
         f"take at most {allowed} or a larger PBX license."
         if pbx
-        else f"{license_type.name} need a PBX license of version {license_type.version} at least that large: take it too.",
+        else f"{license_type.name} need a PBX license of version {license_type.version} of that size: take it too.",
         license_type.id,
         allowed,
         requested=total - installed,

@@ -36,9 +36,7 @@ _PROJECT_AND_QUANTITIES = (
         DeviceLine.quantity,
     )
     .select_from(Project)
-    .outerjoin(
-        DeviceLine, sa.and_(DeviceLine.hardware_id == bindparam("hardware_id"), DeviceLine.state == INSTALLED)
-    )
+    .outerjoin(DeviceLine, sa.and_(DeviceLine.hardware_id == bindparam("hardware_id"), DeviceLine.state == INSTALLED))
     .where(Project.id == bindparam("project_id"))
 )
 _LINES = (

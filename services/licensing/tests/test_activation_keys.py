@@ -49,7 +49,10 @@ def test_ten_thousand_keys_are_all_different() -> None:
 @given(keys)
 def test_every_single_substitution_is_caught(key: str) -> None:
     wrong = [
-        key[:place] + symbol + key[place + 1 :] for place in range(LENGTH) for symbol in ALPHABET if symbol != key[place]
+        key[:place] + symbol + key[place + 1 :]
+        for place in range(LENGTH)
+        for symbol in ALPHABET
+        if symbol != key[place]
     ]
     assert [text for text in wrong if is_key(text)] == []
 

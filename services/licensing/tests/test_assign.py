@@ -93,7 +93,11 @@ def test_a_shortage_tells_who_holds_some_and_is_met_from_the_chosen_in_their_ord
     refusal = refused("licensing.insufficient_balance", world.assign, device, {"port8": 15}, sources=[first])
     assert refusal.extra["shortages"][0]["missing"] == 2
     answer = world.assign(device, {"port8": 15}, sources=[second, first, third])
-    assert [(share["name"], share["quantity"]) for share in answer["drawn"]] == [("Home", 10), ("Second", 4), ("First", 1)]
+    assert [(share["name"], share["quantity"]) for share in answer["drawn"]] == [
+        ("Home", 10),
+        ("Second", 4),
+        ("First", 1),
+    ]
     assert [world.balance(p).get("port8", 0) for p in (world.home, first, second, third)] == [0, 2, 0, 50]
     world.check()
 
@@ -101,9 +105,7 @@ def test_a_shortage_tells_who_holds_some_and_is_met_from_the_chosen_in_their_ord
 def test_only_what_is_short_is_told(world: World) -> None:
     world.stock({"fax8": 9, "port8": 10, "mobility8": 1})
     device = world.device()
-    refusal = refused(
-        "licensing.insufficient_balance", world.assign, device, {"fax8": 9, "port8": 12, "mobility8": 1}
-    )
+    refusal = refused("licensing.insufficient_balance", world.assign, device, {"fax8": 9, "port8": 12, "mobility8": 1})
     assert [(s["license_type"], s["missing"]) for s in refusal.extra["shortages"]] == [("port8", 2)]
     assert world.balance() == {"fax8": 9, "port8": 10, "mobility8": 1}
     world.check()
@@ -293,7 +295,9 @@ def test_floating_is_free_excludes_pbx_and_comes_off(world: World) -> None:
 
 
 def test_floating_can_cost_one_from_stock(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    edit_catalogue(world, monkeypatch, sa.update(LicenseType).where(LicenseType.id == "pbx7-slave").values(from_stock=True))
+    edit_catalogue(
+        world, monkeypatch, sa.update(LicenseType).where(LicenseType.id == "pbx7-slave").values(from_stock=True)
+    )
     device = world.device()
     refused("licensing.insufficient_balance", world.ask, "set_floating", world.admin(), device_id=device, version=7)
     world.stock({"pbx7-slave": 2})

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import pytest
 
 from services.chassis.errors import ServiceError
 from services.chassis.ids import new_id
+from services.devices.api import DevicesClient
 from services.licensing.fake import FakeLicensing
 from services.licensing.tests.world import World
 
@@ -23,7 +24,7 @@ def ask(request: pytest.FixtureRequest, world: World) -> Asks:
     """Ask the real room, then its double, over the same neighbors."""
     if request.param == "room":
         return world.ask
-    double = FakeLicensing(world.devices, world.projects)
+    double = FakeLicensing(cast("DevicesClient", world.devices), world.projects)
     return lambda name, call, **body: getattr(double, name)(call, **body)
 
 

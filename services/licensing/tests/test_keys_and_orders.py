@@ -272,5 +272,7 @@ def test_a_stolen_database_yields_no_key(world: World) -> None:
     with world.database.engine.connect() as connection:
         for table in sa.inspect(connection).get_table_names():
             for row in connection.exec_driver_sql(f"SELECT * FROM {table}"):
-                stored = " ".join(bytes(v).decode("latin1") if isinstance(v, bytes | memoryview) else str(v) for v in row)
+                stored = " ".join(
+                    bytes(v).decode("latin1") if isinstance(v, bytes | memoryview) else str(v) for v in row
+                )
                 assert key not in stored.replace("-", "")

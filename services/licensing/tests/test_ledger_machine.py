@@ -106,7 +106,12 @@ class LedgerMachine(RuleBasedStateMachine):
             self.stock[target].update(self.key_contents[key])
         return "activate_key", command_id, body, outcome
 
-    @rule(target=lines, device=st.integers(0, 2), licenses=contents, sources=st.lists(st.integers(0, 2), min_size=1, max_size=3))
+    @rule(
+        target=lines,
+        device=st.integers(0, 2),
+        licenses=contents,
+        sources=st.lists(st.integers(0, 2), min_size=1, max_size=3),
+    )
     def assign(self, device: int, licenses: dict[str, int], sources: list[int]) -> Any:
         return self._assign(device, licenses, sources, "")
 

@@ -132,11 +132,11 @@ class World:
     def told(self, type: str) -> list[tuple[str | None, dict[str, Any]]]:
         """Return company and data of all events of a type so far, oldest first."""
         rows = self.database.read(
-            lambda connection: connection.execute(
-                sa.select(outbox.c.event).where(outbox.c.type == type).order_by(outbox.c.id)
+            lambda connection: (
+                connection.execute(sa.select(outbox.c.event).where(outbox.c.type == type).order_by(outbox.c.id))
+                .scalars()
+                .all()
             )
-            .scalars()
-            .all()
         )
         return [(document.get("companyid"), document["data"]) for document in map(json.loads, rows)]
 
