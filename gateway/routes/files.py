@@ -18,6 +18,7 @@ ROWS = (
         errors=(
             "licensing.no_certificate", "licensing.confirmation_needed", "licensing.version_needed",
             "licensing.never_encrypted", "licensing.nothing_to_issue", "licensing.device_rma",
+            "licensing.rule_violated",
         ),
     ),
     Row(

@@ -34,7 +34,7 @@ class FileEntrypoints:
 
         Raises: devices.device_not_found, projects.power_needed, licensing.device_rma, licensing.nothing_to_issue,
             licensing.version_needed, licensing.never_encrypted, licensing.no_certificate,
-            licensing.confirmation_needed.
+            licensing.confirmation_needed, licensing.rule_violated.
         Emits: license_file_issued.
         """
         return files.issue_license_file(self.database, self.keystore, call, request, devices=self.devices)
@@ -52,7 +52,7 @@ class FileEntrypoints:
         """Give a device its current encrypted file (LIC-7).
 
         Raises: accounts.scope_needed, devices.device_not_found, projects.power_needed, licensing.device_rma,
-            licensing.no_certificate.
+            licensing.no_certificate, licensing.rule_violated.
         Emits: license_file_issued, license_file_fetched.
         """
         return files.fetch_device_file(self.database, self.keystore, call, request, devices=self.devices)

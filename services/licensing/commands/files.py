@@ -26,6 +26,7 @@ from services.licensing.access import Device
 from services.licensing.api.files import ERRORS, FIRST_SIGNED_VERSION
 from services.licensing.commands.authority import FILE_KEY, TEXT_KEY, private
 from services.licensing.commands.certificates import load_key
+from services.licensing.commands.naming import refuse_inconsistent
 from services.licensing.domain.catalogue import Catalogue
 from services.licensing.files import envelope, payload, signing, text
 from services.licensing.store import certificates, files, ledger, lines
@@ -72,7 +73,7 @@ def issue_license_file(
     """Issue the current license file of a device, or give the same one again when nothing changed.
 
     Raises: projects.power_needed, licensing.device_rma, .nothing_to_issue, .version_needed, .never_encrypted,
-        .no_certificate, .confirmation_needed.
+        .no_certificate, .confirmation_needed, .rule_violated.
     Emits: license_file_issued.
     """
     Actor.of(call).require_scope(SCOPE_WRITE)
@@ -115,7 +116,7 @@ def fetch_device_file(
 ) -> dict[str, Any]:
     """Give a device its current encrypted file; noted as fetched the first time.
 
-    Raises: accounts.scope_needed, projects.power_needed, .device_rma, .no_certificate.
+    Raises: accounts.scope_needed, projects.power_needed, .device_rma, .no_certificate, .rule_violated.
     Emits: license_file_issued, license_file_fetched.
     """
     actor = Actor.of(call)
@@ -252,6 +253,7 @@ class _Issue:
         chosen = signed if version >= FIRST_SIGNED_VERSION else texts
         if not chosen:
             raise conflict("licensing.nothing_to_issue", ERRORS["licensing.nothing_to_issue"])
+        refuse_inconsistent(self.catalogue, {license_type: n for (_, license_type, _), n in _added_up(chosen).items()})
         return chosen, *self._form(connection, version)
 
     def _form(self, connection: Connection, version: int) -> tuple[str, Row[Any] | None]:

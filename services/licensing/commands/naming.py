@@ -7,7 +7,7 @@ from typing import Any
 
 from services.chassis.errors import ServiceError, conflict, invalid
 from services.licensing.domain.catalogue import Catalogue, LicenseType
-from services.licensing.domain.rules import RuleViolationError
+from services.licensing.domain.rules import RuleViolationError, check_consistency
 
 
 def named(catalogue: Catalogue, licenses: Iterable[tuple[str, int]]) -> list[dict[str, Any]]:
@@ -59,6 +59,17 @@ def refuse_not_offered(catalogue: Catalogue, licenses: Iterable[LicenseType]) ->
                 license_type=license_type.id,
                 offered=sorted(catalogue.offered),
             )
+
+
+def refuse_inconsistent(catalogue: Catalogue, installed: Mapping[str, int]) -> None:
+    """Refuse licenses that no longer go together, as after a base license alone was taken back (LIC-2, LIC-13).
+
+    Raises: licensing.rule_violated.
+    """
+    try:
+        check_consistency({catalogue.license_types[license_type]: n for license_type, n in installed.items()})
+    except RuleViolationError as violation:
+        raise rule_violated(violation) from None
 
 
 def rule_violated(violation: RuleViolationError) -> ServiceError:

@@ -194,6 +194,17 @@ def test_text_files_and_the_choice_of_family(room: Room, company: Company, certi
     )
 
 
+def test_licenses_that_no_longer_go_together_get_no_file(room: Room, company: Company) -> None:
+    record = room.hold(IP6000, company, "IP6000")
+    ask = {"device_id": record, "encrypted": False}
+    room.put(IP6000, company, "registrations7", 40)
+    error = refused("licensing.rule_violated", lambda: room.ask("issue_license_file", company.call(), **ask))
+    assert error.extra["rule"] == "registrations_within_pbx"
+    assert not room.events("license_file_issued")
+    room.put(IP6000, company, "pbx7-100", 1)
+    assert room.ask("issue_license_file", company.call(), **ask)["created"]
+
+
 def test_a_crash_between_record_and_signature_is_made_good(
     room: Room, company: Company, certified: Device, door: Door
 ) -> None:
