@@ -92,8 +92,8 @@ class _Assignment:
         """Check, book, note the lines, tell the companies."""
         access.refuse_rma(self.device)
         ledger.lock_device(unit, self.device.hardware_id)
-        project, installed = lines.project_and_quantities(
-            unit.connection, self.device.project_id, self.device.hardware_id
+        project, installed = projects.get_beside_pool(
+            unit.connection, self.device.project_id, ledger.device_pool(self.device.hardware_id)
         )
         if project is None:
             raise UnknownProjectError(self.device.project_id)

@@ -103,7 +103,7 @@ def _floating_line(unit: Unit, device: Device, catalogue: Catalogue) -> Installe
 
 
 def _book(unit: Unit, actor: Actor, device: Device, catalogue: Catalogue, floating: LicenseType) -> str:
-    installed = lines.installed_quantities(unit.connection, device.hardware_id)
+    installed = ledger.contents(unit.connection, ledger.device_pool(device.hardware_id))
     try:
         check_floating(device_type_of(catalogue, device.type), resolved(catalogue, installed), floating)
     except RuleViolationError as violation:

@@ -19,7 +19,7 @@ from services.licensing.domain.catalogue import FLOATING, GATEWAY, PBX, Catalogu
 from services.licensing.domain.rules import choices, size_of
 from services.licensing.queries.catalogue import refuse_unknown_version
 from services.licensing.queries.file_state import file_state
-from services.licensing.store import lines, projects
+from services.licensing.store import ledger, lines, projects
 from services.licensing.store.catalogue import get_catalogue
 from services.licensing.store.lines import InstalledLine
 from services.projects.api import MANAGE_DEVICES, SEE
@@ -95,7 +95,7 @@ def _stock_and_installed(
     company: dict[str, int] = {}
     for row in projects.stock(connection, company_ids=actor.company_ids):
         company[row.license_type] = company.get(row.license_type, 0) + row.n
-    return here, company, lines.installed_quantities(connection, device.hardware_id)
+    return here, company, ledger.contents(connection, ledger.device_pool(device.hardware_id))
 
 
 def _options(

@@ -10,8 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection, bindparam
 
-from services.licensing.models import DeviceLine, Project
-from services.licensing.store.projects import ProjectCopy
+from services.licensing.models import DeviceLine
 
 INSTALLED = "installed"
 TAKEN_BACK = "taken_back"
@@ -23,22 +22,6 @@ ENCRYPTED = "encrypted"
 PLAIN = "plain"
 
 _INSERT = sa.insert(DeviceLine)
-_QUANTITIES = sa.select(DeviceLine.license_type, DeviceLine.quantity).where(
-    DeviceLine.hardware_id == bindparam("hardware_id"), DeviceLine.state == INSTALLED
-)
-_PROJECT_AND_QUANTITIES = (
-    sa.select(
-        Project.id,
-        Project.company_id,
-        Project.name,
-        Project.state,
-        DeviceLine.license_type,
-        DeviceLine.quantity,
-    )
-    .select_from(Project)
-    .outerjoin(DeviceLine, sa.and_(DeviceLine.hardware_id == bindparam("hardware_id"), DeviceLine.state == INSTALLED))
-    .where(Project.id == bindparam("project_id"))
-)
 _LINES = (
     sa.select(
         DeviceLine.id,
@@ -78,28 +61,6 @@ class InstalledLine:
     assigned_at: datetime
     assigned_by: str
     transfer_id: str
-
-
-def installed_quantities(connection: Connection, hardware_id: str) -> dict[str, int]:
-    """Return what is on a device, by license type."""
-    quantities: dict[str, int] = {}
-    for license_type, quantity in connection.execute(_QUANTITIES, {"hardware_id": hardware_id}):
-        quantities[license_type] = quantities.get(license_type, 0) + quantity
-    return quantities
-
-
-def project_and_quantities(
-    connection: Connection, project_id: str, hardware_id: str
-) -> tuple[ProjectCopy | None, dict[str, int]]:
-    """Return the copy of a project and what is on a device, in one statement; None for an unknown project."""
-    project: ProjectCopy | None = None
-    quantities: dict[str, int] = {}
-    parameters = {"project_id": project_id, "hardware_id": hardware_id}
-    for row in connection.execute(_PROJECT_AND_QUANTITIES, parameters):
-        project = project or ProjectCopy(row.id, row.company_id, row.name, row.state)
-        if row.license_type is not None:
-            quantities[row.license_type] = quantities.get(row.license_type, 0) + row.quantity
-    return project, quantities
 
 
 def installed_lines(connection: Connection, hardware_id: str) -> list[InstalledLine]:

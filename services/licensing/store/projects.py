@@ -15,6 +15,13 @@ from services.licensing.store.ledger import ensure_pool, project_pool
 _COLUMNS = (Project.id, Project.company_id, Project.name, Project.state)
 _GET = sa.select(*_COLUMNS).where(Project.id == sa.bindparam("id"))
 
+_GET_BESIDE_POOL = (
+    sa.select(*_COLUMNS, Balance.license_type, Balance.n)
+    .select_from(Project)
+    .outerjoin(Balance, sa.and_(Balance.pool_id == sa.bindparam("pool_id"), Balance.n > 0))
+    .where(Project.id == sa.bindparam("id"))
+)
+
 
 @dataclass(frozen=True, slots=True)
 class ProjectCopy:
@@ -44,6 +51,17 @@ def get(connection: Connection, project_id: str, *, lock: bool = False) -> Proje
     statement = _GET.with_for_update(read=True) if lock else _GET
     row = connection.execute(statement, {"id": project_id}).one_or_none()
     return None if row is None else ProjectCopy(*row)
+
+
+def get_beside_pool(connection: Connection, project_id: str, pool_id: str) -> tuple[ProjectCopy | None, dict[str, int]]:
+    """Return the copy of a project and what another pool holds, such as a device's, in one statement."""
+    project: ProjectCopy | None = None
+    contents: dict[str, int] = {}
+    for row in connection.execute(_GET_BESIDE_POOL, {"id": project_id, "pool_id": pool_id}):
+        project = project or ProjectCopy(row.id, row.company_id, row.name, row.state)
+        if row.license_type is not None:
+            contents[row.license_type] = row.n
+    return project, contents
 
 
 def get_many(connection: Connection, project_ids: Collection[str]) -> dict[str, ProjectCopy]:
