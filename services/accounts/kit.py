@@ -179,5 +179,4 @@ class Kit:
 
     def public_keys(self) -> list[dict[str, Any]]:
         """Return the public keys of access tokens as JWKs, also those of processes that rotated meanwhile."""
-        self.keys.reload()
         return self.keys.public_jwks(TOKENS, "Ed25519")

@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from services.chassis.settings import Settings
 
 Algorithm = Literal["Ed25519", "ES256"]
 PrivateKey = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey
+_TICK_NS = 100_000_000
 _log = structlog.get_logger(__name__)
 
 
@@ -59,6 +61,7 @@ class KeyStore:
         self._passphrase = passphrase
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._keys: dict[str, list[Key]] = {}
+        self._changed_ns = 0
         self._sealing: dict[str, AESGCM] = {}
 
     @classmethod
@@ -91,12 +94,10 @@ class KeyStore:
         Raises:
             KeyStoreError: there is no such key (any more).
         """
-        for _ in range(2):
-            for key in self._load(purpose):
-                if key.kid == kid:
-                    _log.debug("key_used", purpose=purpose, kid=kid)
-                    return key
-            self._keys.pop(purpose, None)
+        for key in self._load(purpose):
+            if key.kid == kid:
+                _log.debug("key_used", purpose=purpose, kid=kid)
+                return key
         raise KeyStoreError(f"There is no key {kid} for {purpose} in {self._folder}.")
 
     def sign(self, purpose: str, algorithm: Algorithm, data: bytes) -> tuple[str, bytes]:
@@ -135,10 +136,6 @@ class KeyStore:
         self._keys.pop(purpose, None)
         return key.kid
 
-    def reload(self) -> None:
-        """Forget what was read, so that a rotation made by another process is seen."""
-        self._keys.clear()
-
     def seal(self, data: bytes, context: str) -> bytes:
         """Encrypt bytes at rest (AES-256-GCM, random nonce) bound to a context such as a table and row id."""
         nonce = secrets.token_bytes(12)
@@ -165,6 +162,7 @@ class KeyStore:
         return self._sealing["sealing"]
 
     def _load(self, purpose: str) -> list[Key]:
+        self._forget_changed()
         if purpose not in self._keys:
             keys = []
             for path in sorted(self._folder.glob(f"{purpose}.*.json")):
@@ -177,6 +175,14 @@ class KeyStore:
                 )
             self._keys[purpose] = keys
         return self._keys[purpose]
+
+    def _forget_changed(self) -> None:
+        """Forget what was read if another process has written a key since, so that its rotation is seen at once."""
+        changed_ns = self._folder.stat().st_mtime_ns
+        if changed_ns != self._changed_ns:
+            self._keys.clear()
+            # Two writes can fall into one tick of the file system's clock: a fresh change is looked at again.
+            self._changed_ns = changed_ns if time.time_ns() - changed_ns > _TICK_NS else 0
 
     def _create(self, purpose: str, algorithm: Algorithm) -> Key:
         private: PrivateKey = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,21 @@ def test_a_second_process_sees_the_same_key(store: KeyStore, tmp_path: Path) -> 
     assert KeyStore(tmp_path / "keys", b"pass").active("token", "Ed25519").kid == kid
     with pytest.raises(ValueError, match=r"(?i)password|decrypt"):
         KeyStore(tmp_path / "keys", b"wrong").active("token", "Ed25519")
+
+
+def test_a_rotation_by_another_process_is_seen_at_once_and_files_are_read_only_when_they_changed(
+    store: KeyStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = [store.sign("token", "Ed25519", b"x")[0] for _ in range(2)]
+    kid = KeyStore(tmp_path / "keys", b"pass").rotate("token", "Ed25519")
+    assert kid not in first
+    assert store.sign("token", "Ed25519", b"x")[0] == kid
+    assert [jwk["kid"] for jwk in store.public_jwks("token", "Ed25519")] == [kid, first[0]]
+    os.utime(tmp_path / "keys", (1, 1))
+    store.active("token", "Ed25519")
+    monkeypatch.setattr("services.chassis.keystore.serialization", None)
+    assert len(store.public_jwks("token", "Ed25519")) == 2
+    assert store.sign("token", "Ed25519", b"x")[0] == kid
 
 
 def test_key_files_are_private_and_encrypted(store: KeyStore, tmp_path: Path) -> None:

@@ -118,7 +118,6 @@ def device_crl(database: Database, keystore: KeyStore) -> dict[str, Any]:
 
 def signing_keys(keystore: KeyStore) -> dict[str, Any]:
     """Publish the keys that license files are verified with, as a JWK set; a rotated key stays in it."""
-    keystore.reload()
     return {"keys": keystore.public_jwks(FILE_KEY, "ES256")}
 
 
