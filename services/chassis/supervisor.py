@@ -5,8 +5,8 @@ It knows processes and pings, not what they do. It signals only processes that i
 
 from __future__ import annotations
 
-import ctypes
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -37,10 +37,7 @@ _PING_SECONDS: Final = 5.0
 _START_SECONDS: Final = 60.0
 _LOOK_SECONDS: Final = 0.1
 
-_PR_SET_PDEATHSIG: Final = 1
-
 _log = structlog.get_logger(__name__)
-_libc = ctypes.CDLL(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +73,8 @@ class _Running:
     def start(self) -> None:
         environment = {**os.environ, **self.process.environment, "TESSERA_INSTANCE": self.process.name}
         # A session of its own: Ctrl-C reaches the supervisor only, which then stops them in order.
-        self.handle = subprocess.Popen(
-            list(self.process.command),
-            env=environment,
-            start_new_session=True,
-            preexec_fn=_end_with_parent,  # noqa: PLW1509
-        )
+        command = [*_ending_with_parent(), *self.process.command]
+        self.handle = subprocess.Popen(command, env=environment, start_new_session=True)
         self.started_at = time.monotonic()
         self.misses, self.answered = 0, False
 
@@ -222,6 +215,10 @@ class Supervisor:
             self._on_alarm(text)
 
 
-def _end_with_parent() -> None:
-    """Have the kernel end this process when its supervisor is gone, however that ended; runs between fork and exec."""
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+def _ending_with_parent() -> list[str]:
+    """Return the start of a command that the kernel ends when its supervisor is gone, however that ended.
+
+    Done by a program that then becomes the command: code of ours between fork and exec is unsafe beside green threads.
+    """
+    setpriv = shutil.which("setpriv")  # of util-linux, which every Debian has
+    return [setpriv, "--pdeathsig", "TERM", "--"] if setpriv else []
