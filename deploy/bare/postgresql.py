@@ -15,7 +15,7 @@ from deploy.bare.processes import LOOPBACK, NodeError, Process, account_for, fre
 
 _SETTINGS = {
     "listen_addresses": LOOPBACK,
-    "max_connections": "200",
+    "max_connections": "300",
     "shared_buffers": "64MB",
     # Rule D6: a test of durability on a server that does not keep its word proves nothing.
     "fsync": "on",

@@ -78,7 +78,7 @@ class Database:
         service: owner of the database.
         uri: SQLAlchemy address, `postgresql://` or `sqlite:///`.
         keystore: seals answers that hold secrets; needed for `command(sealed=True)`.
-        pool_size: connections at most.
+        pool_size: connections at most, for writes and for reads each.
         without: protections switched off by a fault run (`idempotency`, `outbox`, …).
     """
 
@@ -88,7 +88,7 @@ class Database:
         uri: str,
         *,
         keystore: KeyStore | None = None,
-        pool_size: int = 12,
+        pool_size: int = 10,
         without: frozenset[str] = frozenset(),
     ) -> None:
         self.service = service
@@ -97,14 +97,15 @@ class Database:
         self.engine = make_engine(uri, pool_size=pool_size)
         self.dialect = self.engine.dialect.name
         is_sqlite = self.dialect == "sqlite"
-        self._reader = self.engine if is_sqlite else self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        # Reads have a pool of their own: to switch a connection between the two modes costs as much as a short read.
+        self._reader = self.engine if is_sqlite else make_engine(uri, pool_size=pool_size, autocommit=True)
         self._snapshots = self.engine if is_sqlite else self.engine.execution_options(isolation_level="REPEATABLE READ")
         self._writer = self.engine.execution_options(immediate=True)
         # SQLite has one writer; a second one in this process would freeze it (rule D7, E37).
         self._write_lock = threading.Lock() if is_sqlite else None
 
     @classmethod
-    def from_settings(cls, settings: Settings, service: str, *, pool_size: int = 12) -> Database:
+    def from_settings(cls, settings: Settings, service: str, *, pool_size: int = 10) -> Database:
         """Open the database of a service as the settings say, with the service's own keys for sealing."""
         return cls(
             service,
@@ -230,6 +231,7 @@ class Database:
 
     def close(self) -> None:
         """Close all connections."""
+        self._reader.dispose()
         self.engine.dispose()
 
     @contextmanager

@@ -23,7 +23,7 @@ _PG_OPTIONS = " ".join(
 )
 
 
-def make_engine(uri: str, *, pool_size: int = 12) -> Engine:
+def make_engine(uri: str, *, pool_size: int = 10, autocommit: bool = False) -> Engine:
     """Return an engine with the house's limits: timeouts in the server, WAL on SQLite (rules D2, D4, D7)."""
     if uri.startswith("sqlite"):
         engine = sa.create_engine(uri, connect_args={"check_same_thread": False, "timeout": 0.25}, pool_size=pool_size)
@@ -35,6 +35,8 @@ def make_engine(uri: str, *, pool_size: int = 12) -> Engine:
         uri,
         pool_size=pool_size,
         max_overflow=0,
+        # With a value of None the driver's own default stays, which begins transactions by itself.
+        **({"isolation_level": "AUTOCOMMIT"} if autocommit else {}),
         pool_timeout=5,
         connect_args={"connect_timeout": 3, "tcp_user_timeout": 5000, "options": _PG_OPTIONS},
     )

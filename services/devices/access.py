@@ -15,7 +15,7 @@ from services.chassis.db import Database
 from services.chassis.errors import ServiceError, conflict, forbidden, not_found
 from services.devices import store
 from services.devices.api import ERRORS
-from services.devices.store import AnyRow
+from services.devices.store import AnyRow, ProjectOfRecord
 from services.projects.api import CLOSED, OPEN, OWN, ProjectsClient, powers_of, roles_of
 
 
@@ -95,16 +95,24 @@ def own_powers(actor: Actor, state: str) -> tuple[str, ...]:
 
 
 def project_access(
-    database: Database, call: Call, actor: Actor, project_id: str, projects: ProjectsClient, *, gone: bool = False
+    database: Database,
+    call: Call,
+    actor: Actor,
+    project_id: str,
+    projects: ProjectsClient,
+    *,
+    gone: bool = False,
+    copy: ProjectOfRecord | None = None,
 ) -> ProjectAccess:
     """Return what the caller is to a project: from this room's copy for own ones, else by asking projects.
 
     Args:
         gone: take the copy also of a project that was deleted, for what was in it.
+        copy: this room's copy, where it has just been read.
 
     Raises: projects.not_found for strangers and unknown ids alike.
     """
-    row = database.read(lambda connection: store.find_project(connection, project_id))
+    row = copy or database.read(lambda connection: store.find_project(connection, project_id))
     # Only projects can tell one that is being deleted from one that is not there any more.
     told = row is not None and (row.state != CLOSED or gone)
     if row is not None and told and actor.owns(row.company_id) and actor.project_id in (None, project_id):
@@ -116,7 +124,12 @@ def project_access(
 
 
 def device_access(
-    database: Database, call: Call, actor: Actor, row: AnyRow | None, projects: ProjectsClient
+    database: Database,
+    call: Call,
+    actor: Actor,
+    row: AnyRow | None,
+    projects: ProjectsClient,
+    copy: ProjectOfRecord | None = None,
 ) -> ProjectAccess:
     """Return what the caller is to a device's project.
 
@@ -125,7 +138,7 @@ def device_access(
     if row is None:
         raise device_not_found()
     try:
-        return project_access(database, call, actor, row.project_id, projects, gone=True)
+        return project_access(database, call, actor, row.project_id, projects, gone=True, copy=copy)
     except ServiceError as error:
         if error.kind in ("not_found", "forbidden"):
             raise device_not_found() from error

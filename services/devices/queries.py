@@ -133,15 +133,17 @@ def find_devices(
 def _visible(
     database: Database, call: Call, actor: Actor, device_id: str, projects: ProjectsClient
 ) -> tuple[AnyRow, ProjectAccess]:
-    row = database.read(lambda connection: store.find_record(connection, device_id))
-    access = device_access(database, call, actor, row, projects)
+    row, copy = database.read(lambda connection: store.find_in_project(connection, device_id))
+    access = device_access(database, call, actor, row, projects, copy)
     if row is None or SEE not in access.powers:
         raise device_not_found()
     return row, access
 
 
 def _facts(database: Database, row: AnyRow, access: ProjectAccess) -> dict[str, Any]:
-    holders = database.read(lambda connection: store.holders(connection, [row.hardware_id]))
+    # A record that was read with its project tells how many hold the device; alone, nobody else needs a look.
+    alone = getattr(row, "holders", None) == 1
+    holders = [] if alone else database.read(lambda connection: store.holders(connection, [row.hardware_id]))
     others = any(holder.company_id not in access.group for holder in holders)
     return answers.facts(row, access=access.access, powers=access.powers, held_by_others=others)
 
