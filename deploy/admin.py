@@ -1,21 +1,31 @@
 """`tessera-admin`: what is done on the machine itself because no login can do it yet.
 
-tessera-admin create-staff EMAIL    make a staff account; its password is written to a file only you can read
+tessera-admin create-staff EMAIL            make a staff account; its password goes to a file only you can read
+tessera-admin list-keys                     list the signing keys and their states
+tessera-admin rotate-keys ROOM PURPOSE      make a new signing key; nobody is logged out
+tessera-admin revoke-key ROOM PURPOSE KID   take an old signing key out of use for good
 """
 
 from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Annotated, Final, NoReturn, TypeVar
 
 import typer
 
+from deploy import keys
 from deploy.installed import installed_settings, write_private
 from deploy.migrate import migrate
 from deploy.staff import make_staff
 from services.chassis.errors import ServiceError
-from services.chassis.settings import SettingsError
+from services.chassis.keystore import KeyStoreError
+from services.chassis.settings import Settings, SettingsError
 
+T = TypeVar("T")
+_LEAD_SECONDS: Final = 60
 _ADDRESS = re.compile(r"[^@\s]{1,64}@[^@\s]+\.[^@\s]+")
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -50,7 +60,43 @@ def create_staff(email: str) -> None:
     sys.stdout.write(f"{email} is a staff account now; its password is in {path}.\n")
 
 
-def _fail(text: str) -> None:
+@app.command("list-keys")
+def list_keys() -> None:
+    """List the signing keys that can be rotated: room, purpose, state, since when they sign, id."""
+    for line in _done(keys.listed):
+        sys.stdout.write(f"{line.room:<10} {line.purpose:<14} {line.state:<12} {line.active_from}  {line.kid}\n")
+
+
+@app.command("rotate-keys")
+def rotate_keys(
+    room: str, purpose: str, lead_seconds: Annotated[int, typer.Option(min=0, max=86_400)] = _LEAD_SECONDS
+) -> None:
+    """Make a new signing key for PURPOSE of ROOM, on an installation that runs or not; nobody is logged out.
+
+    It is published at once and signs after LEAD_SECONDS. The key before it stays good for checking.
+    """
+    kid = _done(lambda settings: keys.rotate(settings, room, purpose, timedelta(seconds=lead_seconds)))
+    sys.stdout.write(f"{kid} is published and signs in {lead_seconds} s; the key before it stays good for checking.\n")
+
+
+@app.command("revoke-key")
+def revoke_key(room: str, purpose: str, kid: str) -> None:
+    """Take an old signing key out of use for good, because it may have been stolen.
+
+    Processes that run know it until they are started again: restart all of them.
+    """
+    _done(lambda settings: keys.revoke(settings, room, purpose, kid))
+    sys.stdout.write(f"{kid} is revoked. Restart all processes: those that run still believe it.\n")
+
+
+def _done(act: Callable[[Settings], T]) -> T:
+    try:
+        return act(installed_settings())
+    except (SettingsError, KeyStoreError, keys.RotationError, OSError) as error:
+        _fail(str(error))
+
+
+def _fail(text: str) -> NoReturn:
     sys.stderr.write(f"{text}\n")
     raise typer.Exit(1)
 

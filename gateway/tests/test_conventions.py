@@ -340,7 +340,7 @@ def test_every_row_that_may_end_a_login_says_so() -> None:
 
 
 def test_an_export_holds_the_history_of_all_pages_and_no_other_names(gateway: Gateway) -> None:
-    pages = {None: {"items": [{"id": "1", "actor": {"id": USER, "name": "x"}}], "next": "c"},
+    pages: dict[Any, dict[str, Any]] = {None: {"items": [{"id": "1", "actor": {"id": USER, "name": "x"}}], "next": "c"},
              "c": {"items": [{"id": "2", "actor": None}], "next": None}}  # fmt: skip
     gateway.rooms.on("accounts", "export_me", {"account": {"id": USER}})
     gateway.rooms.on("history", "list_history", lambda call, arguments: pages[arguments["cursor"]])

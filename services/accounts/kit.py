@@ -172,11 +172,11 @@ class Kit:
         key = self.keys.active(TOKENS, "Ed25519")
         return jwt.encode(
             dict(claims),
-            self.keys.private_key(TOKENS, "Ed25519"),
+            key.private,
             algorithm="EdDSA",
             headers={"kid": key.kid, "typ": TYPE},
         )
 
     def public_keys(self) -> list[dict[str, Any]]:
-        """Return the public keys of access tokens as JWKs, also those of processes that rotated meanwhile."""
+        """Return the public keys of access tokens as JWKs, also those that were made a moment ago."""
         return self.keys.public_jwks(TOKENS, "Ed25519")

@@ -1,7 +1,9 @@
 """Private keys behind one small interface: encrypted files, a purpose each, rotation with overlap (rule S15).
 
-A service sees only the folder of its own keys; its processes share that folder. The place where a PKCS#11 module or a
-cloud KMS would be put is `KeyStore`: nobody outside reads a key file. What a purpose means does not belong here.
+A service sees only the folder of its own keys; its processes share that folder and see at once what another one
+changed in it. A new key is published first and signs some time later, so that whoever checks signatures has it
+by then; the one before it stays good for checking until it is revoked. The place where a PKCS#11 module or a cloud KMS
+would be put is `KeyStore`: nobody outside reads a key file. What a purpose means does not belong here.
 """
 
 from __future__ import annotations
@@ -13,10 +15,10 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import structlog
 from cryptography.hazmat.primitives import hashes, serialization
@@ -28,7 +30,11 @@ from services.chassis.settings import Settings
 
 Algorithm = Literal["Ed25519", "ES256"]
 PrivateKey = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey
-_TICK_NS = 100_000_000
+PUBLISHED: Final = "published"
+ACTIVE: Final = "active"
+VERIFY_ONLY: Final = "verify-only"
+REVOKED: Final = "revoked"
+_TICK_NS: Final = 100_000_000
 _log = structlog.get_logger(__name__)
 
 
@@ -38,13 +44,14 @@ class KeyStoreError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One private key: its id, purpose, algorithm and state (`active` or `verify-only`)."""
+    """One private key; it signs from `active_from` on until a younger one does, or until it is revoked."""
 
     kid: str
     purpose: str
     algorithm: Algorithm
-    state: str
-    created_at: str
+    created_at: datetime
+    active_from: datetime
+    revoked_at: datetime | None
     private: PrivateKey
 
 
@@ -76,26 +83,22 @@ class KeyStore:
 
     def active(self, purpose: str, algorithm: Algorithm) -> Key:
         """Return the key that signs for a purpose now, making the first one when there is none."""
-        for key in self._load(purpose):
-            if key.state == "active":
-                return key
-        with _locked(self._folder):
+        key = self._signing(purpose)
+        if key is None:
+            with _locked(self._folder):
+                self._keys.pop(purpose, None)
+                key = self._signing(purpose) or self._create(purpose, algorithm, datetime.now(UTC))
             self._keys.pop(purpose, None)
-            for key in self._load(purpose):
-                if key.state == "active":
-                    return key
-            key = self._create(purpose, algorithm)
-        self._keys.pop(purpose, None)
         return key
 
     def named(self, purpose: str, kid: str) -> Key:
         """Return one key of a purpose by its id, to finish what was recorded under it before a rotation.
 
         Raises:
-            KeyStoreError: there is no such key (any more).
+            KeyStoreError: there is no such key, or it was revoked.
         """
         for key in self._load(purpose):
-            if key.kid == kid:
+            if key.kid == kid and key.revoked_at is None:
                 _log.debug("key_used", purpose=purpose, kid=kid)
                 return key
         raise KeyStoreError(f"There is no key {kid} for {purpose} in {self._folder}.")
@@ -122,19 +125,49 @@ class KeyStore:
         return key.private
 
     def public_jwks(self, purpose: str, algorithm: Algorithm) -> list[dict[str, Any]]:
-        """Return the public keys of a purpose as JWKs (RFC 7517), active one first."""
+        """Return the public keys of a purpose as JWKs (RFC 7517), active one first; revoked ones are left out."""
         self.active(purpose, algorithm)
-        return [_jwk(key) for key in sorted(self._load(purpose), key=lambda key: key.state != "active")]
+        keys = [(key, state) for key, state in self.states(purpose) if state != REVOKED]
+        return [_jwk(key, state) for key, state in sorted(keys, key=lambda pair: pair[1] != ACTIVE)]
 
-    def rotate(self, purpose: str, algorithm: Algorithm) -> str:
-        """Make a new active key for a purpose; the old one stays good for verification. Returns the new key id."""
+    def states(self, purpose: str) -> list[tuple[Key, str]]:
+        """Return the keys of a purpose, oldest first, each with its state now."""
+        signing, now = self._signing(purpose), datetime.now(UTC)
+        signing_kid = signing.kid if signing else None
+        found = []
+        for key in self._load(purpose):
+            state = PUBLISHED if key.active_from > now else VERIFY_ONLY
+            found.append((key, REVOKED if key.revoked_at else ACTIVE if key.kid == signing_kid else state))
+        return found
+
+    def rotate(self, purpose: str, algorithm: Algorithm, *, lead: timedelta = timedelta(0)) -> str:
+        """Make a new key for a purpose; the one before it stays good for checking. Returns the new key id.
+
+        Args:
+            purpose: what it signs.
+            algorithm: of the new key.
+            lead: how long it is published before it signs.
+        """
+        self.active(purpose, algorithm)
+        with _locked(self._folder):
+            key = self._create(purpose, algorithm, datetime.now(UTC) + lead)
+        return key.kid
+
+    def revoke(self, purpose: str, kid: str) -> None:
+        """Take a key out of use for good: nothing is signed with it, and it is published no more.
+
+        Raises:
+            KeyStoreError: there is no such key, or it is the one that signs now.
+        """
         with _locked(self._folder):
             self._keys.pop(purpose, None)
-            for key in self._load(purpose):
-                self._write(key, state="verify-only")
-            key = self._create(purpose, algorithm)
-        self._keys.pop(purpose, None)
-        return key.kid
+            key, signing = self.named(purpose, kid), self._signing(purpose)
+            if signing is not None and signing.kid == kid:
+                raise KeyStoreError(
+                    f"{kid} signs for {purpose} now: rotate first, and revoke it once another one signs."
+                )
+            self._write(replace(key, revoked_at=datetime.now(UTC)))
+        _log.warning("key_revoked", purpose=purpose, kid=kid)
 
     def seal(self, data: bytes, context: str) -> bytes:
         """Encrypt bytes at rest (AES-256-GCM, random nonce) bound to a context such as a table and row id."""
@@ -152,7 +185,7 @@ class KeyStore:
                 if not path.exists():
                     wrapped = ec.generate_private_key(ec.SECP256R1())
                     _write_private(path, _encrypted(wrapped, self._passphrase))
-            key = serialization.load_pem_private_key(path.read_bytes(), self._passphrase)
+            key = _opened(path, path.read_bytes(), self._passphrase)
             if not isinstance(key, ec.EllipticCurvePrivateKey):
                 raise KeyStoreError(f"{path} does not hold a sealing key.")
             # The file format protects private keys; the symmetric key is derived from one.
@@ -161,19 +194,25 @@ class KeyStore:
             self._sealing["sealing"] = AESGCM(digest.finalize())
         return self._sealing["sealing"]
 
+    def _signing(self, purpose: str) -> Key | None:
+        now = datetime.now(UTC)
+        usable = [key for key in self._load(purpose) if key.revoked_at is None and key.active_from <= now]
+        return max(usable, key=lambda key: key.active_from, default=None)
+
     def _load(self, purpose: str) -> list[Key]:
         self._forget_changed()
         if purpose not in self._keys:
             keys = []
             for path in sorted(self._folder.glob(f"{purpose}.*.json")):
                 record = json.loads(path.read_text())
-                private = serialization.load_pem_private_key(record["private"].encode(), self._passphrase)
+                private = _opened(path, record["private"].encode(), self._passphrase)
                 if not isinstance(private, ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey):
                     raise KeyStoreError(f"{path} holds a key of an unexpected kind.")
-                keys.append(
-                    Key(record["kid"], purpose, record["algorithm"], record["state"], record["created_at"], private)
-                )
-            self._keys[purpose] = keys
+                created, revoked = datetime.fromisoformat(record["created_at"]), record.get("revoked_at")
+                active_from = datetime.fromisoformat(record.get("active_from", record["created_at"]))
+                revoked_at = datetime.fromisoformat(revoked) if revoked else None
+                keys.append(Key(record["kid"], purpose, record["algorithm"], created, active_from, revoked_at, private))
+            self._keys[purpose] = sorted(keys, key=lambda key: key.active_from)
         return self._keys[purpose]
 
     def _forget_changed(self) -> None:
@@ -184,23 +223,24 @@ class KeyStore:
             # Two writes can fall into one tick of the file system's clock: a fresh change is looked at again.
             self._changed_ns = changed_ns if time.time_ns() - changed_ns > _TICK_NS else 0
 
-    def _create(self, purpose: str, algorithm: Algorithm) -> Key:
+    def _create(self, purpose: str, algorithm: Algorithm, active_from: datetime) -> Key:
         private: PrivateKey = (
             ed25519.Ed25519PrivateKey.generate() if algorithm == "Ed25519" else ec.generate_private_key(ec.SECP256R1())
         )
         now = datetime.now(UTC)
         kid = f"{purpose}-{now:%Y%m%d}-{secrets.token_hex(4)}"
-        key = Key(kid, purpose, algorithm, "active", now.isoformat(), private)
-        self._write(key, state="active")
-        _log.info("key_created", purpose=purpose, kid=kid, algorithm=algorithm)
+        key = Key(kid, purpose, algorithm, now, active_from, None, private)
+        self._write(key)
+        _log.info("key_created", purpose=purpose, kid=kid, algorithm=algorithm, active_from=active_from.isoformat())
         return key
 
-    def _write(self, key: Key, *, state: str) -> None:
+    def _write(self, key: Key) -> None:
         record = {
             "kid": key.kid,
             "algorithm": key.algorithm,
-            "state": state,
-            "created_at": key.created_at,
+            "created_at": key.created_at.isoformat(),
+            "active_from": key.active_from.isoformat(),
+            "revoked_at": key.revoked_at.isoformat() if key.revoked_at else None,
             "private": _encrypted(key.private, self._passphrase).decode(),
         }
         _write_private(self._folder / f"{key.purpose}.{key.kid}.json", json.dumps(record, indent=1).encode())
@@ -214,7 +254,14 @@ def _encrypted(private: PrivateKey, passphrase: bytes) -> bytes:
     )
 
 
-def _jwk(key: Key) -> dict[str, Any]:
+def _opened(path: Path, content: bytes, passphrase: bytes) -> Any:
+    try:
+        return serialization.load_pem_private_key(content, passphrase)
+    except ValueError as error:
+        raise KeyStoreError(f"{path} cannot be opened: the passphrase is another one, or it is damaged.") from error
+
+
+def _jwk(key: Key, state: str) -> dict[str, Any]:
     from jwt.algorithms import ECAlgorithm, OKPAlgorithm
 
     public = key.private.public_key()
@@ -224,7 +271,7 @@ def _jwk(key: Key) -> dict[str, Any]:
     else:
         jwk = dict(ECAlgorithm.to_jwk(public, as_dict=True))
         algorithm = "ES256"
-    return {**jwk, "kid": key.kid, "use": "sig", "alg": algorithm, "state": key.state}
+    return {**jwk, "kid": key.kid, "use": "sig", "alg": algorithm, "state": state}
 
 
 @contextmanager

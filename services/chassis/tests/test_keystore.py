@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from services.chassis.errors import ServiceError
-from services.chassis.keystore import KeyStore
+from services.chassis.keystore import KeyStore, KeyStoreError
 from services.chassis.tokens import TokenVerifier
 
 
@@ -49,7 +50,7 @@ def verifier(store: KeyStore) -> TokenVerifier:
 def test_a_second_process_sees_the_same_key(store: KeyStore, tmp_path: Path) -> None:
     kid, _ = store.sign("token", "Ed25519", b"x")
     assert KeyStore(tmp_path / "keys", b"pass").active("token", "Ed25519").kid == kid
-    with pytest.raises(ValueError, match=r"(?i)password|decrypt"):
+    with pytest.raises(KeyStoreError, match="the passphrase is another one"):
         KeyStore(tmp_path / "keys", b"wrong").active("token", "Ed25519")
 
 
@@ -90,6 +91,57 @@ def test_tokens_signed_before_a_rotation_stay_good(store: KeyStore, verifier: To
     new = _token(store, _claims())
     assert verifier.verify(old)["sub"] == verifier.verify(new)["sub"] == "u"
     assert [jwk["state"] for jwk in store.public_jwks("token", "Ed25519")] == ["active", "verify-only"]
+
+
+def test_a_rotation_is_seen_by_other_processes_and_no_token_is_ever_refused(store: KeyStore, tmp_path: Path) -> None:
+    """Two processes sign, two check, a third one rotates: each checks each other's tokens at any moment."""
+    signers = [store, KeyStore(tmp_path / "keys", b"pass")]
+    verifiers = [TokenVerifier(lambda signer=signer: jwks(signer)) for signer in signers]  # type: ignore[misc]
+    first = _token(store, _claims())
+    old = store.active("token", "Ed25519").kid
+    new = KeyStore(tmp_path / "keys", b"pass").rotate("token", "Ed25519", lead=timedelta(seconds=2))
+    seen: list[set[str]] = [set(), set()]
+    deadline = time.monotonic() + 10
+    while not all(
+        seen[number] and signer.active("token", "Ed25519").kid == new for number, signer in enumerate(signers)
+    ):
+        assert time.monotonic() < deadline
+        for number, signer in enumerate(signers):
+            token = _token(signer, _claims(jti=str(time.monotonic_ns())))
+            seen[number].add(jwt.get_unverified_header(token)["kid"])
+            for verifier in verifiers:
+                assert verifier.verify(token)["sub"] == verifier.verify(first)["sub"] == "u"
+                # Somebody tries keys that nobody has, so that the keys were fetched just now.
+                with pytest.raises(ServiceError):
+                    verifier.verify(_token(store, _claims(), kid="x"))
+        time.sleep(0.02)
+    for verifier in verifiers:
+        assert verifier.verify(_token(store, _claims(jti="last")))["sub"] == "u"
+    assert all(old in kids for kids in seen)
+    assert [(jwk["kid"], jwk["state"]) for jwk in jwks(signers[1])] == [(new, "active"), (old, "verify-only")]
+
+
+def jwks(store: KeyStore) -> list[dict[str, Any]]:
+    return store.public_jwks("token", "Ed25519")
+
+
+def test_a_published_key_does_not_sign_yet(store: KeyStore) -> None:
+    old = store.active("token", "Ed25519").kid
+    new = store.rotate("token", "Ed25519", lead=timedelta(hours=1))
+    assert store.active("token", "Ed25519").kid == old
+    assert [(key.kid, state) for key, state in store.states("token")] == [(old, "active"), (new, "published")]
+
+
+def test_a_revoked_key_is_gone_and_the_signing_one_cannot_be_revoked(store: KeyStore, tmp_path: Path) -> None:
+    old = store.active("token", "Ed25519").kid
+    with pytest.raises(KeyStoreError, match="rotate first"):
+        store.revoke("token", old)
+    new = store.rotate("token", "Ed25519")
+    KeyStore(tmp_path / "keys", b"pass").revoke("token", old)
+    assert [jwk["kid"] for jwk in jwks(store)] == [new]
+    for act in (lambda: store.named("token", old), lambda: store.revoke("token", "nonsense")):
+        with pytest.raises(KeyStoreError, match="There is no key"):
+            act()
 
 
 def test_a_good_token_ends_with_its_time(

@@ -1,0 +1,56 @@
+"""`tessera-admin`: keys are listed, rotated and revoked by commands that tell what is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from deploy.admin import app
+from services.chassis.keystore import KeyStore
+from services.chassis.settings import Settings
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setenv("TESSERA_DATA_DIR", str(tmp_path))
+    return Settings.from_environment()
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, arguments)
+
+
+def states(room: str) -> list[str]:
+    return [line.split()[2] for line in run("list-keys").stdout.splitlines() if line.split()[0] == room]
+
+
+def test_a_key_is_rotated_published_first_and_the_old_one_revoked(settings: Settings) -> None:
+    old = KeyStore.from_settings(settings, "accounts").active("tokens", "Ed25519").kid
+    assert states("accounts") == ["active"]
+    done = run("rotate-keys", "accounts", "tokens")
+    assert done.exit_code == 0
+    assert "signs in 60 s" in done.stdout
+    assert states("accounts") == ["active", "published"]
+    refused = run("revoke-key", "accounts", "tokens", old)
+    assert refused.exit_code == 1
+    assert "rotate first" in refused.stderr
+    run("rotate-keys", "accounts", "tokens", "--lead-seconds", "0")
+    assert run("revoke-key", "accounts", "tokens", old).exit_code == 0
+    assert states("accounts") == ["revoked", "active", "published"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("rotate-keys", "accounts", "fingerprints"), "there are: accounts tokens, licensing license-files"),
+        (("rotate-keys", "projects", "tokens"), "There is no key projects tokens"),
+        (("revoke-key", "accounts", "tokens", "nonsense"), "There is no key nonsense"),
+        (("rotate-keys", "accounts", "tokens", "--lead-seconds", "-1"), "--lead-seconds"),
+    ],
+)
+def test_what_cannot_be_done_is_told(settings: Settings, arguments: tuple[str, ...], text: str) -> None:
+    result = run(*arguments)
+    assert result.exit_code != 0
+    assert text in result.output
