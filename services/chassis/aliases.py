@@ -13,6 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from services.chassis.audit import Check, Flaws
 from services.chassis.tables import UtcDateTime, service_metadata
 from services.chassis.unit import Unit
 
@@ -78,6 +79,23 @@ def join(unit: Unit, old_ids: Iterable[str], new_id: str) -> None:
     rows = [{"old_id": old_id, "new_id": new_id, "at": unit.now} for old_id in gone if old_id not in known]
     if rows:
         unit.execute(sa.insert(aliases), rows)
+
+
+def check_unused(connection: Connection, columns: Iterable[Any]) -> Check:
+    """Check that no row is stored under an old id.
+
+    Args:
+        connection: of a snapshot.
+        columns: of the tables whose rows follow a merge.
+    """
+    flaws = Flaws()
+    old = sa.select(aliases.c.old_id)
+    for column in columns:
+        for row in connection.execute(sa.select(column, sa.func.count()).where(column.in_(old)).group_by(column)):
+            flaws.add(f"{row[1]} rows of {column.table.name} are stored under {row[0]}, which became another id")
+    for row in connection.execute(sa.select(aliases).where(aliases.c.new_id.in_(old))):
+        flaws.add(f"{row.old_id} became {row.new_id}, which became another id itself")
+    return Check("old ids hold no rows", len(connection.execute(old).all()), flaws.told())
 
 
 def _lock(connection: Connection, function: str, identifiers: Iterable[str]) -> None:

@@ -58,6 +58,9 @@ __all__ = [
     "CreateProjectRequest",
     "ListProjectsRequest",
     "ListRightsRequest",
+    "MergeRehearsed",
+    "MovingProjects",
+    "MovingRights",
     "Power",
     "Project",
     "ProjectList",
@@ -217,6 +220,37 @@ class RightList(AnswerSchema):
     next = fields.String(required=True, allow_none=True)
 
 
+class RenamedProject(AnswerSchema):
+    """A project that gets another name by an import, because the importing company has one of its name."""
+
+    id = fields.String(required=True)
+    name = fields.String(required=True)
+    new_name = fields.String(required=True)
+
+
+class MovingProjects(AnswerSchema):
+    """The projects that an import would move; at most 200 of those that are renamed are named."""
+
+    count = fields.Integer(required=True)
+    renamed_count = fields.Integer(required=True)
+    renamed = fields.List(fields.Nested(RenamedProject), required=True)
+
+
+class MovingRights(AnswerSchema):
+    """The rights that an import concerns: given in the projects that move, received in those of others, ended."""
+
+    granted = fields.Integer(required=True)
+    received = fields.Integer(required=True)
+    dissolved = fields.Integer(required=True, metadata={"description": "of them, rights between the two companies"})
+
+
+class MergeRehearsed(AnswerSchema):
+    """What an import would do to projects and rights."""
+
+    projects = fields.Nested(MovingProjects, required=True)
+    rights = fields.Nested(MovingRights, required=True)
+
+
 class ProjectData(Schema):
     """Event data: a project as it is now; subject is its id, companyid its owner."""
 
@@ -231,6 +265,7 @@ class ProjectChanged(ProjectData):
 
     what = fields.List(fields.String(), required=True)
     old_name = fields.String()
+    old_company_id = fields.String(metadata={"description": "the company that was imported into this one"})
 
 
 class RightData(Schema):
@@ -242,12 +277,28 @@ class RightData(Schema):
     guest_company_id = fields.String(required=True)
 
 
+class RightPassed(RightData):
+    """Event data: the right of a company that was imported by another one is that one's now; told to both."""
+
+    old_guest_company_id = fields.String(required=True)
+
+
+class CompanyMergeApplied(Schema):
+    """Event data: the import of a company, told by accounts, was applied here; subject is the import's id."""
+
+    merge_id = fields.String(required=True)
+    room = fields.String(required=True)
+    counts = fields.Dict(keys=fields.String(), values=fields.Integer(), required=True)
+
+
 EVENTS: Final[dict[str, type[Schema]]] = {
     "project_created": ProjectData,
     "project_changed": ProjectChanged,
     "project_deleted": ProjectData,
     "project_right_granted": RightData,
     "project_right_removed": RightData,
+    "project_right_passed": RightPassed,
+    "company_merge_applied": CompanyMergeApplied,
 }
 """Event type -> schema of its data."""
 

@@ -6,13 +6,15 @@ from typing import Any
 from sqlalchemy import Connection
 
 from services.accounts.api import SCOPE_READ, SCOPE_WRITE, AccountsClient, Actor
+from services.chassis import aliases
 from services.chassis.context import Call
 from services.chassis.db import Database, Unit
-from services.chassis.errors import conflict, forbidden, invalid, not_found, stale, unavailable
+from services.chassis.errors import ServiceError, conflict, forbidden, invalid, not_found, stale, unavailable
 from services.chassis.ids import new_id
 from services.chassis.outbox import Event
 from services.projects import store
 from services.projects.domain import ARCHIVED, CLOSED, DEFAULT_NAME, MANAGE, OPEN, OWN, SEE
+from services.projects.merges import living_company
 from services.projects.names import company_names
 from services.projects.queries import load, load_with_power, not_there, project_answer, right_answer
 
@@ -24,9 +26,9 @@ def ensure_default(database: Database, call: Call, accounts: AccountsClient) -> 
     Emits: project_created.
     """
     actor = Actor.of(call)
-    company_id = actor.require_company()
 
     def work(unit: Unit) -> Any:
+        company_id = living_company(unit, actor)
         project_id = new_id()
         given = not store.claim_first(unit, company_id, project_id)
         row = store.oldest(unit.connection, company_id) if given else None
@@ -55,6 +57,7 @@ def create_project(
     names = company_names(database, call, accounts, [company_id])
 
     def work(unit: Unit) -> dict[str, Any]:
+        living_company(unit, actor)
         row = _create(unit, actor, company_id, new_id(), request["name"], request["description"])
         return project_answer(actor, row, OWN, names)
 
@@ -102,6 +105,7 @@ def select_project(database: Database, call: Call, request: Mapping[str, Any]) -
     project_id = request["project_id"]
 
     def work(unit: Unit) -> dict[str, Any]:
+        living_company(unit, actor)
         if project_id is not None:
             load_with_power(unit.connection, actor, project_id, SEE)
         store.select(unit, actor.user_id, company_id, project_id)
@@ -121,11 +125,15 @@ def add_right(database: Database, call: Call, request: Mapping[str, Any], accoun
     actor.require_scope(SCOPE_WRITE)
     # Whoever may not manage the project learns nothing about addresses.
     database.read(lambda connection: load_with_power(connection, actor, request["project_id"], MANAGE))
-    guest_id, guest_name = _guest(accounts.find_companies_by_email(call, email=request["email"]), request, actor)
+    found_id, guest_name = _guest(accounts.find_companies_by_email(call, email=request["email"]), request, actor)
 
     def work(unit: Unit) -> dict[str, Any]:
+        # It may have been imported by another company since, even by the caller's own.
+        guest_id = aliases.share(unit.connection, found_id)
         store.hold(unit, request["project_id"])
         row = load_with_power(unit.connection, actor, request["project_id"], MANAGE)
+        if guest_id == row.company_id:
+            raise _own_company()
         _refuse_archived(row)
         if store.add_right(unit, row.id, guest_id, actor.user_id):
             _tell_right(unit, "project_right_granted", row, guest_id)
@@ -320,6 +328,10 @@ def _tell_right(unit: Unit, type: str, row: Any, guest_id: str) -> None:
         unit.emit(type, subject=row.id, company_id=company_id, project_id=row.id, data=data)
 
 
+def _own_company() -> ServiceError:
+    return invalid("projects.own_company", "This address belongs to your own company, which has every right.")
+
+
 def _guest(found: Mapping[str, Any], request: Mapping[str, Any], actor: Actor) -> tuple[str, str]:
     """Return id and name of the one company that is meant."""
     everyone = found["companies"]
@@ -327,7 +339,7 @@ def _guest(found: Mapping[str, Any], request: Mapping[str, Any], actor: Actor) -
     meant = [company for company in everyone if wanted in (None, company["id"])]
     others = [company for company in meant if not actor.owns(company["id"])]
     if not others and meant:
-        raise invalid("projects.own_company", "This address belongs to your own company, which has every right.")
+        raise _own_company()
     if not others:
         text = "No user with a company has this e-mail address."
         raise invalid(

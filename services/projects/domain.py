@@ -1,7 +1,7 @@
 """Rules of projects: names, states, and the one table of powers. Standard library only; no rows and no calls here."""
 
 import unicodedata
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -173,3 +173,38 @@ def normalized_name(name: str) -> str:
     An accent written as a character of its own is the same as one that is part of its letter.
     """
     return unicodedata.normalize("NFC", name.strip().casefold())
+
+
+def renames(ours: Collection[str], theirs: Sequence[tuple[str, str]], company: str) -> dict[str, str]:
+    """Return new names for the projects of a company that is imported whose names the importing one has too (ACC-6).
+
+    Args:
+        ours: names of the importing company's projects.
+        theirs: ids and names of the other company's projects; earlier ones keep a name that stands there twice.
+        company: the other company's name, which tells the renamed ones: `DEFAULT (Other Ltd)`.
+    """
+    taken = {normalized_name(name) for name in ours}
+    kept = {normalized_name(name) for _, name in theirs}
+    found: dict[str, str] = {}
+    for identifier, name in theirs:
+        if normalized_name(name) not in taken:
+            taken.add(normalized_name(name))
+            continue
+        number = 1
+        while normalized_name(new := _told_apart(name, company, number)) in taken | kept:
+            number += 1
+        taken.add(normalized_name(new))
+        found[identifier] = new
+    return found
+
+
+def _told_apart(name: str, company: str, number: int) -> str:
+    mark = "" if number == 1 else f" {number}"
+    room = NAME_MAXIMUM - len(name) - len(" ()") - len(mark)
+    company = _cut(company, max(room, 16))
+    name = _cut(name, NAME_MAXIMUM - len(company) - len(" ()") - len(mark))
+    return f"{name} ({company}{mark})"
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 1].rstrip()}…"

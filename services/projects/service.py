@@ -14,7 +14,7 @@ from services.chassis.outbox import Event
 from services.chassis.providers import DatabaseProvider, EventsLeaf
 from services.chassis.relay import Relay
 from services.chassis.rpc import Client
-from services.projects import api, commands, names, queries
+from services.projects import api, commands, merges, names, queries
 
 
 class ProjectsService:
@@ -145,6 +145,14 @@ class ProjectsService:
         """
         commands.delete_closed_project(self.database, call, request)
 
+    @rpc(EmptyRequest)
+    def rehearse_merge(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Tell the gateway what the import of another company would do to projects and rights (ACC-6).
+
+        Raises: accounts.scope_needed.
+        """
+        return merges.rehearse_merge(self.database, call)
+
     @subscribe("licensing")
     def on_licensing_events(self, unit: Unit, events: list[Event]) -> None:
         """End the deletions that licensing has settled."""
@@ -152,5 +160,9 @@ class ProjectsService:
 
     @subscribe("accounts")
     def on_accounts_events(self, unit: Unit, events: list[Event]) -> None:
-        """Learn the names of companies."""
+        """Learn the names of companies, and give the projects of an imported one to the importing one (ACC-6).
+
+        Emits: project_changed, project_right_removed, project_right_passed, company_merge_applied.
+        """
         names.apply_accounts_events(unit, events)
+        merges.apply_accounts_events(unit, events)

@@ -176,6 +176,60 @@ def set_company_name(unit: Unit, company_id: str, name: str, sequence: int) -> N
         unit.execute(sa.update(Company).where(older).values(name=name, sequence=sequence))
 
 
+def of_companies(connection: Connection, company_ids: Sequence[str], *, lock: bool = False) -> Sequence[Row[Any]]:
+    """Return all projects of companies as they are stored, by id; `lock` holds their rows."""
+    statement = sa.select(*_projects.c).where(_projects.c.company_id.in_(company_ids)).order_by(_projects.c.id)
+    return connection.execute(statement.with_for_update() if lock else statement).all()
+
+
+def rights_around(connection: Connection, company_ids: Sequence[str]) -> Sequence[Row[Any]]:
+    """Return every right in projects of these companies, or of these companies in others' projects.
+
+    Rows of project_id, company_id (the guest), owner_id and name of the project.
+    """
+    statement = (
+        sa.select(_rights.c.project_id, _rights.c.company_id, _projects.c.company_id.label("owner_id"))
+        .add_columns(_projects.c.name)
+        .join(_projects, _projects.c.id == _rights.c.project_id)
+        .where(sa.or_(_rights.c.company_id.in_(company_ids), _projects.c.company_id.in_(company_ids)))
+        .order_by(_rights.c.project_id, _rights.c.company_id)
+    )
+    return connection.execute(statement).all()
+
+
+def drop_right(unit: Unit, project_id: str, company_id: str) -> None:
+    """Delete a right alone; whoever chose the project goes on seeing it."""
+    unit.execute(sa.delete(ProjectRight).where(_rights.c.project_id == project_id, _rights.c.company_id == company_id))
+
+
+def pass_right(unit: Unit, project_id: str, old_id: str, new_id: str) -> bool:
+    """Give a company's right to another one; returns False when that has it already, and the old one is gone then."""
+    mine = sa.and_(_rights.c.project_id == project_id, _rights.c.company_id == old_id)
+    if right(unit.connection, project_id, new_id) is not None:
+        unit.execute(sa.delete(ProjectRight).where(mine))
+        return False
+    unit.execute(sa.update(ProjectRight).where(mine).values(company_id=new_id))
+    return True
+
+
+def pass_selections(unit: Unit, old_id: str, new_id: str) -> None:
+    """Keep what users of one company chose as their choice in another; who chose there already keeps that."""
+    there = sa.select(Selection.user_id).where(Selection.company_id == new_id)
+    unit.execute(sa.delete(Selection).where(Selection.company_id == old_id, Selection.user_id.in_(there)))
+    unit.execute(sa.update(Selection).where(Selection.company_id == old_id).values(company_id=new_id))
+
+
+def pass_project(unit: Unit, project_id: str, company_id: str, name: str) -> None:
+    """Give a project to another company, under a name that is free there; its version counts up."""
+    unit.execute(
+        sa.update(Project)
+        .where(_projects.c.id == project_id)
+        .values(
+            company_id=company_id, name=name, name_normalized=normalized_name(name), version=_projects.c.version + 1
+        )
+    )
+
+
 def _relation(connection: Connection, actor: Actor, row: Any) -> str | None:
     if actor.owns(row.company_id):
         return OWN

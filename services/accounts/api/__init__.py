@@ -48,7 +48,7 @@ from services.accounts.api.answers import (
 )
 from services.accounts.api.client import AccountsClient
 from services.accounts.api.errors import ERRORS
-from services.accounts.api.events import EVENTS, CompanyMergeApplied
+from services.accounts.api.events import EVENTS
 from services.accounts.api.merges import (
     COMPANY_MERGE_APPLIED,
     COMPANY_MERGED,
@@ -132,7 +132,6 @@ __all__ = [
     "Company",
     "CompanyIdRequest",
     "CompanyMerge",
-    "CompanyMergeApplied",
     "CompanyRef",
     "CompanyUser",
     "CompanyUserList",

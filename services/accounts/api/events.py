@@ -98,14 +98,6 @@ class CompanyMergeFinished(_Data):
     moved = fields.Dict(required=True, metadata={"description": "room -> kind -> how many"})
 
 
-class CompanyMergeApplied(_Data):
-    """A room has applied a merge; emitted by the room and passed on by history. Subject: the merge."""
-
-    merge_id = fields.String(required=True)
-    room = fields.String(required=True)
-    counts = fields.Dict(keys=fields.String(), values=fields.Integer(), required=True)
-
-
 class ApiTokenData(UserData):
     """An API token; subject is the user's id."""
 
