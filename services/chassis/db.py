@@ -176,6 +176,7 @@ class Database:
         *,
         scope: str | None = None,
         sealed: bool = False,
+        on_refusal: Callable[[Unit, ServiceError], None] | None = None,
     ) -> dict[str, Any] | None:
         """Run a write once per command id; a repetition gets the first answer or the first refusal (rules L5, R3).
 
@@ -186,6 +187,7 @@ class Database:
             work: the effect; returns the answer.
             scope: in place of the caller's.
             sealed: store the answer encrypted, because it holds a secret.
+            on_refusal: the effect of a final refusal (an event, a count), in the transaction that stores it: once too.
 
         Raises:
             idempotency.key_reused: the command id was used for another request.
@@ -214,17 +216,23 @@ class Database:
         except _RefusedError as error:
             outcome = refusal = error.refusal
             if refusal.is_final:
-                outcome = self.write(lambda unit: self._note_refusal(unit, claim, refusal), call=call)
+                outcome = self.write(lambda unit: self._note_refusal(unit, claim, refusal, on_refusal), call=call)
         if isinstance(outcome, ServiceError):
             raise outcome
         return outcome
 
     def _note_refusal(
-        self, unit: Unit, claim: idempotency.Claim, refusal: ServiceError
+        self,
+        unit: Unit,
+        claim: idempotency.Claim,
+        refusal: ServiceError,
+        effect: Callable[[Unit, ServiceError], None] | None,
     ) -> dict[str, Any] | ServiceError | None:
         # The rollback freed the claim. A parallel repetition may have taken it since: then its outcome is the one.
         if unit.claim(claim):
             claim.store_refusal(unit.connection, refusal)
+            if effect is not None:
+                effect(unit, refusal)
             return refusal
         _replayed.set(True)
         return claim.stored(unit.connection)

@@ -61,10 +61,12 @@ def activate_key(
     catalogue = get_catalogue(database)
     redemption = _Redemption(actor, project, catalogue, request)
     try:
-        return run(database, call, "activate_key", request, redemption)
+        return run(database, call, "activate_key", request, redemption, on_refusal=redemption.count_wrong_key)
     except ServiceError as refusal:
-        if refusal.code in _COUNTED:
-            _count_attempt(database, call, actor)
+        if request["dry_run"]:
+            # A rehearsal leaves nothing behind, but whoever guesses with rehearsals is slowed down as well.
+            wrong = refusal
+            database.write(lambda unit: redemption.count_wrong_key(unit, wrong), call=call)
         raise
 
 
@@ -137,6 +139,12 @@ class _Redemption:
         contents = named(self.catalogue, ((str(t), int(n)) for t, n in key.licenses))
         self._tell(unit, key, contents)
         return {"id": None if self.is_rehearsal else key.id, "licenses": contents}
+
+    def count_wrong_key(self, unit: Unit, refusal: ServiceError) -> None:
+        """Count a key that nobody ever gave out, for the person and the company (S3)."""
+        if refusal.code in _COUNTED:
+            user_id, company_id = self.actor.user_id, self.actor.company_id
+            keys.note_attempt(unit.connection, user_id=user_id, company_id=company_id, now=unit.now)
 
     def _refuse_closed_project(self, unit: Unit) -> None:
         current = project_store.get(unit.connection, self.project.id, lock=True) or self.project
@@ -229,12 +237,3 @@ def _refuse_guessing(unit: Unit, actor: Actor) -> None:
             f"Too many wrong keys were entered in the last hour; try again in {-(-seconds // 60)} minutes.",
             retry_after=seconds,
         )
-
-
-def _count_attempt(database: Database, call: Call, actor: Actor) -> None:
-    # In a transaction of its own, because the refusal has ended the one it was found in; once per command id.
-    database.write(
-        lambda unit: keys.note_attempt(
-            unit.connection, call.command_id, user_id=actor.user_id, company_id=actor.company_id, now=unit.now
-        )
-    )

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row
 
 from services.accounts.api import SCOPE_DEVICE, SCOPE_WRITE, Actor
 from services.chassis.context import Call
-from services.chassis.db import Database, Unit, last_was_replay
+from services.chassis.db import Database, Unit
 from services.chassis.errors import ServiceError, conflict, invalid, not_found
 from services.chassis.ids import new_id
 from services.devices.api import DevicesClient, canonical_hardware_id
@@ -84,13 +84,7 @@ def _take(
     if dry_run:
         return {**rehearse(database, call, work), "receipt": None}
     request = {"signed": work.digest, "hardware_id": given.device}
-    try:
-        answer = database.command(call, "return_licenses", request, work)
-    except ServiceError as error:
-        refusal = error
-        if refusal.is_final and not last_was_replay():
-            database.write(lambda unit: work.note_refusal(unit, refusal), call=call)
-        raise
+    answer = database.command(call, "return_licenses", request, work, on_refusal=work.note_refusal)
     assert answer is not None
     return answer
 

@@ -7,8 +7,10 @@ from typing import Any
 
 from services.chassis.context import Call
 from services.chassis.db import Database, Unit
+from services.chassis.errors import ServiceError
 
 Work = Callable[[Unit], dict[str, Any]]
+OnRefusal = Callable[[Unit, ServiceError], None]
 
 
 class _Rehearsed(Exception):
@@ -18,7 +20,14 @@ class _Rehearsed(Exception):
 
 
 def run(
-    database: Database, call: Call, name: str, request: Mapping[str, Any], work: Work, *, sealed: bool = False
+    database: Database,
+    call: Call,
+    name: str,
+    request: Mapping[str, Any],
+    work: Work,
+    *,
+    sealed: bool = False,
+    on_refusal: OnRefusal | None = None,
 ) -> dict[str, Any]:
     """Run a command, or only rehearse it when the request says `dry_run`.
 
@@ -26,7 +35,7 @@ def run(
     """
     if request.get("dry_run"):
         return rehearse(database, call, work)
-    answer = database.command(call, name, request, work, sealed=sealed)
+    answer = database.command(call, name, request, work, sealed=sealed, on_refusal=on_refusal)
     return answer or {}
 
 

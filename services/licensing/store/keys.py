@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from services.chassis.db import insert_or_ignore
+from services.chassis.ids import new_id
 from services.licensing.models import ActivationKey, KeyAttempt, Order, Project
 
 OPEN = "open"
@@ -131,15 +132,13 @@ def attempts_since(
     return list(connection.scalars(statement))
 
 
-def note_attempt(
-    connection: Connection, attempt_id: str, *, user_id: str, company_id: str | None, now: datetime
-) -> None:
-    """Note a wrong key once per command id, and forget what is older than a day."""
-    values = {"id": attempt_id, "user_id": user_id, "company_id": company_id, "at": now}
-    if insert_or_ignore(connection, KeyAttempt, values):
-        connection.execute(
-            sa.delete(KeyAttempt).where(KeyAttempt.user_id == user_id, KeyAttempt.at < now - timedelta(days=1))
-        )
+def note_attempt(connection: Connection, *, user_id: str, company_id: str | None, now: datetime) -> None:
+    """Note a wrong key, and forget what the same person entered more than a day ago."""
+    values = {"id": new_id(), "user_id": user_id, "company_id": company_id, "at": now}
+    connection.execute(sa.insert(KeyAttempt).values(**values))
+    connection.execute(
+        sa.delete(KeyAttempt).where(KeyAttempt.user_id == user_id, KeyAttempt.at < now - timedelta(days=1))
+    )
 
 
 def enter_order(connection: Connection, values: Mapping[str, Any]) -> bool:

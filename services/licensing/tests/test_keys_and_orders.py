@@ -219,6 +219,20 @@ def test_wrong_keys_are_throttled_per_company(world: World) -> None:
     refused("licensing.too_many_keys_tried", activate, world, "nonsense", world.admin(user="another"))
 
 
+def test_a_wrong_key_counts_once_and_for_everybody_who_enters_one(world: World) -> None:
+    def attempts() -> int:
+        count = sa.select(sa.func.count()).select_from(KeyAttempt)
+        return world.database.read(lambda connection: connection.execute(count).scalar_one())
+
+    stranger = World(world.database)
+    for entering in (world, stranger):
+        for _ in range(3):
+            refused("licensing.key_mistyped", activate, entering, "nonsense", entering.admin("same"))
+    assert attempts() == 2
+    refused("licensing.key_mistyped", activate, world, "nonsense", dry_run=True)
+    assert attempts() == 3
+
+
 def test_a_guest_may_add_a_key_a_stranger_gets_the_answer_of_an_unknown_project(world: World) -> None:
     guest = World(world.database)
     guest.projects = world.projects

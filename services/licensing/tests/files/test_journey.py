@@ -106,6 +106,27 @@ def test_another_return_of_the_same_file_is_refused(
     assert room.balance(company, "port8") == 20
 
 
+def test_a_refused_return_is_in_the_history_once_whatever_is_killed(
+    room: Room, company: Company, certified: Device, door: Door
+) -> None:
+    room.put(IP800, company, "port8", 20)
+    certified.fetch(door)
+    signed = certified.state.read("installed.signed")
+    assert signed is not None
+    certified.deliver_return(door)
+    certified.state.write("installed.signed", signed)
+    xml, call = certified.make_return().decode(), company.call()
+    set_fail_points("db.after_commit=raise")
+    try:
+        with pytest.raises(InjectedFault):
+            room.ask("return_licenses", call, xml=xml)
+    finally:
+        set_fail_points("")
+    for _ in range(2):
+        refused("licensing.already_returned", lambda: room.ask("return_licenses", call, xml=xml))
+    assert [event["data"]["code"] for event in room.events("return_refused")] == ["licensing.already_returned"]
+
+
 def test_a_plain_download_ends_the_right_to_return(room: Room, company: Company, certified: Device, door: Door) -> None:
     record = room.devices.find_device(company.call(), hardware_id=IP800)["device_id"]
     room.put(IP800, company, "port8", 20)
