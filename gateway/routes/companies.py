@@ -12,6 +12,7 @@ ROWS = (
         "POST", "/v1/companies", "accounts", "create_company", Right.LOGIN,
         "Create a company; its project DEFAULT is there when the answer arrives, the next session or refresh is in it.",
         request=api.CreateCompanyRequest, answer=api.CompanyRef, status=201, compose=compose.create_company,
+        scope=api.SCOPE_ACCOUNT,
     ),
     Row(
         "GET", "/v1/company", "accounts", "get_company", Right.COMPANY,
@@ -48,7 +49,7 @@ ROWS = (
     Row(
         "POST", "/v1/invitations/acceptances", "accounts", "accept_invitation", Right.LOGIN,
         "Accept an invitation with the token of the mailed link.",
-        request=api.AcceptInvitationRequest, status=204,
+        request=api.AcceptInvitationRequest, status=204, scope=api.SCOPE_ACCOUNT,
         errors=("accounts.link_invalid", "accounts.invitation_of_another"),
     ),
 )  # fmt: skip

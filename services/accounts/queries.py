@@ -92,9 +92,11 @@ def get_company(database: Database, call: Call) -> dict[str, Any]:
 def list_company_users(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
     """Return the users of the caller's company, open invitations at the end.
 
-    Raises: accounts.company_needed.
+    Raises: accounts.company_needed, accounts.token_bound.
     """
-    company_id = Actor.of(call).require_company()
+    actor = Actor.of(call)
+    company_id = actor.require_company()
+    actor.require_unbound()
     return database.read(lambda connection: _users(connection, company_id, request))
 
 

@@ -81,11 +81,12 @@ def device_not_found() -> ServiceError:
 
 
 def require_reader(actor: Actor) -> None:
-    """Refuse a token that neither reads nor stands for a device's own page.
+    """Refuse a token that does nothing with devices; what else a caller needs is checked where the facts are used.
 
     Raises: accounts.scope_needed.
     """
-    if "device" not in actor.scopes:
+    # Who may write only must still be told apart from strangers.
+    if not actor.scopes & {"device", "write"}:
         actor.require_scope("read")
 
 

@@ -200,15 +200,15 @@ def read_heads(payload: bytes) -> tuple[str, datetime, Iterator[Head]]:
         raise ValueError(f"not a heads document: {error}") from None
 
 
-def as_guest_sees(data: Mapping[str, Any], project_id: str | None) -> dict[str, Any]:
-    """Return the data of a line of the owner's as a guest of the project sees them: without the owner's other projects.
+def within_project(data: Mapping[str, Any], project_id: str | None) -> dict[str, Any]:
+    """Return the data of a line as they are seen by who knows one project only: a guest, or a token bound to it.
 
     By convention the lists of `SHARES` hold projects by their `id`, and members that begin with `from_project` or
     `to_project` name the other end of a move.
 
     Args:
         data: of the line.
-        project_id: of the line, the one project that the guest knows.
+        project_id: of the line, the one project that is known.
     """
     seen = {}
     for name, value in data.items():

@@ -23,7 +23,7 @@ from services.chassis.errors import forbidden, invalid, not_found
 from services.devices.api import MalformedIdError, canonical_hardware_id
 from services.history import store
 from services.history.api import ERRORS
-from services.history.domain import as_guest_sees, canonical_json, canonical_time, period_start
+from services.history.domain import within_project, canonical_json, canonical_time, period_start
 from services.history.store import Place, PlacedLine
 
 
@@ -121,6 +121,9 @@ class _Reader:
         lines = store.of_device(device_id, _hardware_id(device_id))
         if not self.actor.staff:
             lines = and_(lines, or_(store.of_companies(self.actor.company_ids), self._as_guest()))
+        if self.actor.project_id is not None:
+            # For a token that is bound to a project, a device of another one is not there.
+            lines = and_(lines, store.of_project(self.actor.project_id))
         if not store.exists(self.connection, lines):
             raise not_found("history.device_not_found", ERRORS["history.device_not_found"])
         return lines
@@ -147,8 +150,9 @@ def _hardware_id(text: str) -> str | None:
 def _item(actor: Actor, entry: PlacedLine) -> dict[str, Any]:
     line = entry.line
     data = json.loads(line.data)
-    if line.company_id is not None and not actor.owns(line.company_id) and not actor.staff:
-        data = as_guest_sees(data, line.project_id)
+    foreign = line.company_id is not None and not actor.owns(line.company_id) and not actor.staff
+    if foreign or actor.project_id is not None:
+        data = within_project(data, line.project_id)
     return {
         "id": line.event_id,
         "at": canonical_time(line.at),

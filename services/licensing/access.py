@@ -140,13 +140,15 @@ def own_projects(
 ) -> dict[str, ProjectCopy]:
     """Return projects of the caller's own company; anything else answers like an id that does not exist (S8d).
 
+    For a token that is bound to one project there is no other.
+
     Raises: projects.not_found, licensing.source_not_usable.
     """
     actor = Actor.of(call)
     found = {}
     for project_id in dict.fromkeys(project_ids):
         project = know_project(call, database, projects, project_id)
-        if not actor.owns(project.company_id):
+        if not actor.owns(project.company_id) or actor.project_id not in (None, project_id):
             raise _no_such_project()
         if project.state != OPEN:
             raise conflict(

@@ -87,20 +87,30 @@ class Actor:
     def require_admin(self) -> str:
         """Return the id of the company that the actor administrates.
 
-        Raises: accounts.company_needed, accounts.admin_needed.
+        Raises: accounts.company_needed, accounts.admin_needed, accounts.token_bound.
         """
         company_id = self.require_company()
         if self.role != ADMIN:
             raise forbidden("accounts.admin_needed", "Only an administrator of the company may do this.")
+        self.require_unbound()
         return company_id
+
+    def require_unbound(self) -> None:
+        """Refuse a token that is bound to one project, for what concerns the company or the vendor as a whole.
+
+        Raises: accounts.token_bound.
+        """
+        if self.project_id is not None:
+            raise forbidden("accounts.token_bound", "The token is bound to one project, and this goes beyond it.")
 
     def require_staff(self) -> None:
         """Refuse anyone but staff of the vendor.
 
-        Raises: accounts.staff_needed.
+        Raises: accounts.staff_needed, accounts.token_bound.
         """
         if not self.staff:
             raise forbidden("accounts.staff_needed", "Only staff of the vendor may do this.")
+        self.require_unbound()
 
     def require_right(self, name: str) -> None:
         """Refuse an actor without the account right (ACC-9).

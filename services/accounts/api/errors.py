@@ -26,6 +26,7 @@ ERRORS: Final[dict[str, str]] = {
     "accounts.staff_needed": "Only staff of the vendor may do this.",
     "accounts.right_needed": "The account lacks the account right named in `right`; ask the vendor for it.",
     "accounts.scope_needed": "The token lacks the scope named in `scope`; use a token that has it.",
+    "accounts.token_bound": "The token is bound to one project, and this goes beyond it; use a token that is not.",
     "accounts.staff_self": "Staff may not change their own staff mark or lock; ask another staff member.",
     "accounts.stale": "The object was changed since it was read; read it again and repeat the change.",
     "accounts.token_not_found": "There is no such API token of yours; list the tokens to see their ids.",

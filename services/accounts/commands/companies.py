@@ -48,7 +48,7 @@ def update_company(database: Database, call: Call, request: Mapping[str, Any]) -
     """Change name or vendor account id of the caller's company, or by staff of the one that the request names.
 
     Raises: accounts.company_needed, accounts.admin_needed, accounts.staff_needed, accounts.scope_needed,
-        accounts.company_not_found, accounts.stale.
+        accounts.token_bound, accounts.company_not_found, accounts.stale.
     Emits: company_changed.
     """
     actor = Actor.of(call)

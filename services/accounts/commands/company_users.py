@@ -29,12 +29,14 @@ def add_company_user(database: Database, call: Call, request: Mapping[str, Any],
 
     An account without a company is a member at once; one that has a company, and an unknown address, decide themselves.
 
-    Raises: accounts.company_needed, accounts.scope_needed, accounts.already_member, accounts.too_many_attempts.
+    Raises: accounts.company_needed, accounts.scope_needed, accounts.token_bound, accounts.already_member,
+        accounts.too_many_attempts.
     Emits: company_user_added or company_user_invited.
     """
     actor = Actor.of(call)
     actor.require_scope(SCOPE_WRITE)
     company_id = actor.require_company()
+    actor.require_unbound()
     normalized = normalized_email(request["email"])
 
     def work(unit: Unit) -> dict[str, Any]:

@@ -209,7 +209,10 @@ class _Assignment:
                 "projects": [
                     {"id": row.project_id, "name": row.name, "available": row.n}
                     for row in others
-                    if row.license_type == license_type and row.project_id != self.device.project_id
+                    if row.license_type == license_type
+                    and row.project_id != self.device.project_id
+                    # A token that is bound to one project learns of no other.
+                    and self.actor.project_id in (None, row.project_id)
                 ],
             }
             for license_type, quantity in missing.items()

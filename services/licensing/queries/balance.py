@@ -19,7 +19,7 @@ def get_balance(
 ) -> dict[str, Any]:
     """Return what one project holds, or all own projects together with their shares; foreign ones never count there.
 
-    Raises: projects.not_found.
+    Raises: projects.not_found, accounts.company_needed without a project.
     """
     actor = Actor.of(call)
     actor.require_scope(SCOPE_READ)
@@ -29,6 +29,7 @@ def get_balance(
         chosen = [project_id]
         rows = database.read(lambda connection: store.stock(connection, project_ids=chosen))
     else:
+        actor.require_company()
         rows = database.read(lambda connection: store.stock(connection, company_ids=actor.company_ids))
     shares: dict[str, list[dict[str, Any]]] = {}
     for row in rows:

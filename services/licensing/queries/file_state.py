@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
+from services.licensing.access import Device
 from services.licensing.api.files import FIRST_SIGNED_VERSION
 from services.licensing.domain.catalogue import Catalogue
 from services.licensing.store import files
@@ -17,20 +18,22 @@ _FAMILIES: Final = (("text",), ("plain", "encrypted"))
 
 
 def file_state(
-    connection: Connection, hardware_id: str, installed: Sequence[InstalledLine], catalogue: Catalogue
+    connection: Connection, device: Device, installed: Sequence[InstalledLine], catalogue: Catalogue
 ) -> Mapping[str, Any]:
     """Return state, serial and time of fetching of a device's newest file; one outdated family makes it outdated.
 
+    The state is the device's, whoever asked for the file; the serial is told to who can get the file by it (I14).
+
     Args:
         connection: of the running transaction.
-        hardware_id: of the device.
+        device: the device as the caller holds it.
         installed: its lines.
         catalogue: tells the version of a line.
     """
     newest, current = [], True
     for forms in _FAMILIES:
         wanted = {line.id for line in installed if _family(catalogue, line) == forms}
-        file = files.newest(connection, hardware_id, forms)
+        file = files.newest(connection, device.hardware_id, forms)
         if file is not None:
             newest.append(file)
             present = {row.line_id for row in files.lines_of(connection, file.serial)}
@@ -42,7 +45,7 @@ def file_state(
     latest = max(newest, key=lambda file: file.counter)
     return {
         "state": "current" if current else "outdated",
-        "serial": latest.serial,
+        "serial": latest.serial if latest.device_id == device.device_id else None,
         "fetched_at": latest.fetched_at.isoformat() if latest.fetched_at is not None else None,
     }
 

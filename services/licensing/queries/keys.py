@@ -28,7 +28,7 @@ def list_activations(
 ) -> dict[str, Any]:
     """List the keys added to a project or to all own projects, newest first.
 
-    Raises: projects.not_found, request.invalid for a cursor of elsewhere.
+    Raises: projects.not_found, request.invalid for a cursor of elsewhere, accounts.company_needed without a project.
     """
     actor = Actor.of(call)
     actor.require_scope(SCOPE_READ)
@@ -36,6 +36,8 @@ def list_activations(
     project_id = request["project"] or actor.project_id
     if project_id is not None:
         access.see_project(call, database, projects, project_id)
+    else:
+        actor.require_company()
     rows = database.read(
         lambda connection: keys.used_keys(
             connection, limit=limit + 1, before=before, project_id=project_id, company_ids=actor.company_ids

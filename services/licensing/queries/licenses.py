@@ -65,7 +65,7 @@ def list_device_licenses(
             "items": [item for line, item in shown if not _is_floating(catalogue, line)],
             "next": None,
             "floating": floating[0] if floating else None,
-            "file": dict(file_state(connection, device.hardware_id, installed, catalogue)),
+            "file": dict(file_state(connection, device, installed, catalogue)),
         }
 
     return database.read(work)
@@ -94,6 +94,9 @@ def _stock_and_installed(
         here[row.license_type] = row.n
     company: dict[str, int] = {}
     for row in projects.stock(connection, company_ids=actor.company_ids):
+        if actor.project_id not in (None, row.project_id):
+            # A token that is bound to one project learns of no other.
+            continue
         company[row.license_type] = company.get(row.license_type, 0) + row.n
     return here, company, ledger.contents(connection, ledger.device_pool(device.hardware_id))
 

@@ -138,7 +138,7 @@ CASES: Final[tuple[Case, ...]] = (
     Case("DELETE /v1/me/otp", Of.OWN, status=409, code="accounts.otp_not_enabled"),
     # --- companies
     Case("POST /v1/companies", Of.OWN, body={}, status=422, code="request.invalid"),
-    Case("GET /v1/company", Of.OWN_COMPANY),
+    Case("GET /v1/company", Of.OWN, company_needed=True),
     Case("PATCH /v1/company", Of.OWN_COMPANY, body={"vendor_customer_number": "4711"}),
     Case("GET /v1/company/users", Of.OWN_COMPANY),
     Case("POST /v1/company/users", Of.OWN_COMPANY, body={"email": "$unknown address"}),
@@ -156,7 +156,10 @@ CASES: Final[tuple[Case, ...]] = (
         "PUT /v1/me/selected-project", "see", "project", body={"project_id": "$project"}, company_needed=True
     ),
     _in_project("GET /v1/projects/{project_id}/rights", "manage", "project"),
-    _in_project("POST /v1/projects/{project_id}/rights", "manage", "project", body={"email": "$guest's address"}),
+    _in_project(
+        "POST /v1/projects/{project_id}/rights", "manage", "project",
+        body={"email": "$guest's address", "company_id": "$guest's company"},
+    ),
     _in_project("DELETE /v1/projects/{project_id}/rights/{company_id}", "manage", "project", fresh="right",
         path={"company_id": "$neighbor's company"}),
     # --- balance and keys
@@ -172,6 +175,10 @@ CASES: Final[tuple[Case, ...]] = (
     _in_project(
         "POST /v1/devices", "add", "project", body={"project_id": "$project", "hardware_ids": ["$spare hardware"]},
         fresh="hardware",
+    ),
+    # All of them are there already, so that none is added: the answer says so for each.
+    _in_project(
+        "POST /v1/devices", "add", "project", body={"project_id": "$project", "order_number": "$order"},
     ),
     Case("GET /v1/devices", Of.OWN, company_needed=True),
     _in_project("GET /v1/devices", "see", "project", query={"project": "$project"}),
@@ -193,6 +200,12 @@ CASES: Final[tuple[Case, ...]] = (
     _in_project(
         "POST /v1/devices/{device_id}/licenses", "add", "device",
         body={"licenses": [{"license_type": "port8", "quantity": 1}]},
+    ),
+    # One draws from one's own projects only, and by a token of one project from no other.
+    _in_project(
+        "POST /v1/devices/{device_id}/licenses", "draw", "device",
+        body={"licenses": [{"license_type": "port8", "quantity": 1}], "sources": ["$project2"]},
+        instead={"guest": (404, "projects.not_found"), "token of the project": (404, "projects.not_found")},
     ),
     _in_project(
         "DELETE /v1/devices/{device_id}/licenses/{line_id}", "manage_devices", "device", fresh="line",
@@ -236,7 +249,7 @@ CASES: Final[tuple[Case, ...]] = (
     _in_project("GET /v1/history", "see", "project", query={"project": "$project", "limit": 200}),
     _in_project("GET /v1/history", "see", "project2", query={"project": "$project2"}, project="project2"),
     _in_project("GET /v1/history", "see", "device", query={"context": "device", "id": "$device"}),
-    _in_project("GET /v1/history", "see", "device hardware", query={"context": "device", "id": "$device hardware"}),
+    _in_project("GET /v1/history", "see", "slave hardware", query={"context": "device", "id": "$slave hardware"}),
     Case("GET /v1/history", Of.COMPANY, None, "company", query={"context": "company", "id": "$company"}),
     # What the owner's administrator did for the guest's company stands in the guest's own history, and only that is read.
     Case(

@@ -97,7 +97,7 @@ class World:
         self._seed_others({name: [next(macs)] for name in ("guest", "stranger")})
         # The guest pays a license on the owner's device: each of them learns of it, not where the other's money is.
         body = {"licenses": [{"license_type": "reporting8", "quantity": 1}], "sources": [self.own["guest"]["project"]]}
-        answer = self.guest.post(f"/v1/devices/{self.things['slave']}/licenses", body).expect(201)
+        answer = self.guest.post(f"/v1/devices/{self.things['moved']}/licenses", body).expect(201)
         self.things["line of the guest"] = answer["licenses"][0]["id"]
         self._seed_tokens()
         self._share()
@@ -133,6 +133,7 @@ class World:
             "company": owner.tokens["company"]["id"],
             "user": self.member.tokens["user"]["id"],
             "admin": owner.tokens["user"]["id"],
+            "guest's company": self.guest.tokens["company"]["id"],
             "guest's address": self.email("guest"),
             "neighbor's company": self.neighbor.tokens["company"]["id"],
             "spare hardware": self.spare.pop(),
@@ -165,7 +166,7 @@ class World:
         owner.post(f"/v1/devices/{things['device']}/license-files", {"encrypted": False}).expect(201)
         self._assign("device", "port8", 3)
         # Paid by the second project, so that a line of the first one tells of it.
-        self._assign("slave", "mobility8", 2, sources=[things["project2"]])
+        self._assign("moved", "mobility8", 2, sources=[things["project2"]])
         for name in ("certified", "returned", "shared"):
             self._assign(name, "port8", 4)
             device = devices.certify(owner, things[name], things[f"{name} hardware"], self.folder / name)
