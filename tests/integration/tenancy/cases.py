@@ -129,6 +129,7 @@ CASES: Final[tuple[Case, ...]] = (
         "POST /v1/me/erasure", Of.OWN, body={"password": "not the password"}, status=422,
         code="accounts.password_wrong",
     ),
+    Case("GET /v1/me/export", Of.OWN),
     Case("GET /v1/me/tokens", Of.OWN),
     # Whatever project a token names, it reaches what its owner reaches.
     Case("POST /v1/me/tokens", Of.OWN, body={"name": "t", "scopes": ["read"], "project_id": "$project"}),
@@ -264,6 +265,19 @@ CASES: Final[tuple[Case, ...]] = (
     Case("GET /v1/staff/orders", Of.STAFF),
     Case("GET /v1/staff/orders/{number}", Of.STAFF, thing="order"),
     Case("GET /v1/staff/companies", Of.STAFF),
+    Case("GET /v1/staff/companies/{company_id}", Of.STAFF, thing="company"),
+    Case(
+        "PATCH /v1/staff/companies/{company_id}", Of.STAFF, thing="company", body={"vendor_customer_number": "4711"}
+    ),
+    Case("GET /v1/staff/companies/{company_id}/users", Of.STAFF, thing="company"),
+    Case(
+        "PATCH /v1/staff/companies/{company_id}/users/{user_id}", Of.STAFF, thing="company", path={"user_id": "$user"},
+        body={"role": "member"},
+    ),
+    Case(
+        "DELETE /v1/staff/companies/{company_id}/users/{user_id}", Of.STAFF, thing="company", path={"user_id": "$user"},
+        fresh="invitation",
+    ),
     Case("GET /v1/staff/users", Of.STAFF),
     Case("PATCH /v1/staff/users/{user_id}", Of.STAFF, thing="user", body={"account_rights": []}),
     Case("PATCH /v1/staff/devices/{hardware_id}", Of.STAFF, thing="device hardware", body={"rma": False}),
