@@ -6,8 +6,8 @@ import hashlib
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, bindparam
@@ -18,6 +18,10 @@ from services.chassis.context import Call
 from services.chassis.errors import ServiceError, conflict, invalid
 from services.chassis.keystore import KeyStore
 from services.chassis.tables import idempotency
+
+KEPT: Final = timedelta(days=30)
+"""How long a repetition gets the first answer; part of the published contract."""
+SWEPT: Final = 1000
 
 _TAKE_POSTGRESQL = (
     postgresql.insert(idempotency)
@@ -66,6 +70,19 @@ def scrub(connection: Connection, *, scope: str, holding: Collection[str], but: 
 def canonical(value: Any) -> str:
     """Return JSON with sorted keys and no blanks, the same for equal values."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
+
+
+def sweep(connection: Connection, now: datetime) -> int:
+    """Delete claims that were kept long enough, at most a thousand at a time; returns how many (rule L5).
+
+    What must never happen twice does not hang on them: transfers have ids of their own for ever.
+    """
+    old = sa.select(idempotency.c.scope, idempotency.c.key).where(idempotency.c.created_at < now - KEPT)
+    return connection.execute(
+        sa.delete(idempotency).where(
+            sa.tuple_(idempotency.c.scope, idempotency.c.key).in_(old.order_by(idempotency.c.created_at).limit(SWEPT))
+        )
+    ).rowcount
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from eventlet.event import Event
 from nameko.extensions import DependencyProvider
 from prometheus_client import Gauge
 
-from services.chassis import outbox, wire
+from services.chassis import idempotency, outbox, wire
 from services.chassis.db import Database, Unit
 from services.chassis.faults import fail_point
 from services.chassis.ids import new_id
@@ -31,6 +31,7 @@ from services.chassis.tables import outbox_head
 
 BATCH: Final = 50
 WATERMARK_SECONDS: Final = 10.0
+SWEEP_SECONDS: Final = 600.0
 _POLL_SECONDS: Final = 0.2
 _GATHER_SECONDS: Final = 0.05
 _LOCK_POLL_SECONDS: Final = 1.0
@@ -217,9 +218,13 @@ class Relay(DependencyProvider):
             self._relay_until_stopped(lambda: _has_unsent(connection))
 
     def _relay_until_stopped(self, has_unsent: Callable[[], bool]) -> None:
-        next_watermark = 0.0
+        next_watermark, next_sweep = 0.0, time.monotonic() + SWEEP_SECONDS
         while not self._stopped:
             self._woken = Event()
+            # Here, because of all processes of a service one at a time relays.
+            if time.monotonic() >= next_sweep:
+                swept = self.holder.database.write(lambda unit: idempotency.sweep(unit.connection, unit.now))
+                next_sweep = time.monotonic() + (SWEEP_SECONDS if swept < idempotency.SWEPT else 1.0)
             if time.monotonic() >= next_watermark:
                 self._relay.lag()
                 self._relay.watermark()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import suppress
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from services.chassis import db, outbox, tables
+from services.chassis import db, idempotency, outbox, tables
 from services.chassis.db import Database, Unit
 from services.chassis.errors import ServiceError, conflict, unavailable
 from services.chassis.keystore import KeyStore
@@ -53,13 +54,14 @@ def test_a_repeated_command_answers_the_same_and_does_nothing(database: Database
 
 
 def test_with_every_connection_in_use_the_outcome_is_unavailable_and_not_an_internal_error(database: Database) -> None:
-    pool: Any = database.engine.pool
-    pool._timeout = 0.05
     held = []
     try:
-        with suppress(sa.exc.TimeoutError):
-            while True:
-                held.append(database.engine.connect())
+        for engine in {database.engine, database._reader}:
+            pool: Any = engine.pool
+            pool._timeout = 0.05
+            with suppress(sa.exc.TimeoutError):
+                while True:
+                    held.append(engine.connect())
         for begin in (database.read, database.write):
             with pytest.raises(ServiceError) as refusal:
                 begin(lambda _: 1)
@@ -68,6 +70,23 @@ def test_with_every_connection_in_use_the_outcome_is_unavailable_and_not_an_inte
         for connection in held:
             connection.close()
     assert database.write(lambda unit: 1) == 1
+
+
+def test_claims_are_kept_for_thirty_days_and_then_swept(database: Database) -> None:
+    call, old = make_call(company="c"), make_call(company="c")
+    for made in (call, old):
+        database.command(made, "make", {"a": 1}, _insert)
+    table = tables.idempotency
+
+    def age(unit: Unit, days: float) -> None:
+        mine = sa.update(table).where(table.c.key == old.command_id)
+        unit.execute(mine.values(created_at=unit.now - timedelta(days=days)))
+
+    for days, swept in ((29.9, 0), (30.1, 1), (0, 0)):
+        database.write(partial(age, days=days))
+        assert database.write(lambda unit: idempotency.sweep(unit.connection, unit.now)) == swept
+    assert database.command(call, "make", {"a": 1}, _insert) == {"number": 1}
+    assert _count(database, table) == 1
 
 
 def test_a_command_id_is_refused_for_another_request(database: Database) -> None:
