@@ -60,6 +60,7 @@ class SignedHeads:
     def __init__(self, path: Path, keys: KeyStore) -> None:
         self._path = path
         self._keys = keys
+        self._last_at: datetime | None = None
 
     @classmethod
     def from_settings(cls, settings: Settings) -> SignedHeads:
@@ -74,8 +75,12 @@ class SignedHeads:
         Raises:
             HeadsError: the documents that are there are not good; nothing is signed on top of them.
         """
+        # The documents grow for years, and reading them means checking every signature: only when it is time.
+        if self._last_at is not None and now - self._last_at < interval:
+            return False
         with self._locked():
             signed = self.read()
+            self._last_at = signed.last_at
             if signed.last_at is not None and now - signed.last_at < interval:
                 return False
             moved = signed.moved(heads)

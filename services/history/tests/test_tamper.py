@@ -207,6 +207,17 @@ def test_a_tampered_heads_file_is_refused_and_never_continued(
         chained.sign(9)
 
 
+def test_documents_are_read_only_when_a_new_one_may_be_due(
+    chained: Chained, keep: Callable[..., int], sources: Sources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, reads = chained.signed_heads.read, []
+    monkeypatch.setattr(chained.signed_heads, "read", lambda: reads.append(1) or read())
+    assert chained.sign(1)
+    keep(sources.event(company=chained.company))
+    assert [chained.sign(hours) for hours in (1, 1, 1, 2)] == [False, False, False, True]
+    assert len(reads) == 3
+
+
 def test_a_document_that_was_cut_off_while_it_was_written_is_written_again(
     chained: Chained, keep: Callable[..., int], sources: Sources
 ) -> None:
