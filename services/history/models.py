@@ -15,6 +15,11 @@ from services.chassis.db import UtcDateTime, service_metadata
 # SQLite numbers rows by itself only in a column declared INTEGER.
 Position = BigInteger().with_variant(Integer(), "sqlite")
 
+# The few lines that say whose a project is and who may work in it, found without reading all others of a company.
+# As text, because a database takes such an index only for the very same condition.
+CREATIONS = text("source = 'projects' AND action = 'project_created'")
+RIGHTS = text("source = 'projects' AND action IN ('project_right_granted', 'project_right_removed')")
+
 
 class Base(DeclarativeBase):
     """The mapped classes of history."""
@@ -37,6 +42,8 @@ class Line(Base):
         Index("ix_lines_project_at", "project_id", "at", "position"),
         Index("ix_lines_subject", "subject", "at", "position"),
         Index("ix_lines_at", "at", "position"),
+        Index("ix_lines_creations", "project_id", postgresql_where=CREATIONS, sqlite_where=CREATIONS),
+        Index("ix_lines_rights", "company_id", "position", postgresql_where=RIGHTS, sqlite_where=RIGHTS),
         # Events of a source without an outbox (a fault run only) have no sequence.
         Index(
             "uq_lines_source_sequence",

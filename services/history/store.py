@@ -10,13 +10,12 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, false, func, insert
 
 from services.chassis.db import insert_or_ignore
 from services.history.domain import START, ChainedLine, Head, Line
+from services.history.models import CREATIONS, RIGHTS
 from services.history.models import Chain as ChainRow
 from services.history.models import Line as LineRow
 
 CHUNK = 2_000
 RIGHT_GRANTED = "project_right_granted"
-RIGHT_REMOVED = "project_right_removed"
-PROJECT_CREATED = "project_created"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +142,7 @@ def project_owner(connection: Connection, project_id: str) -> str | None:
     """Name the company that created a project, None while no line tells of the project."""
     return connection.scalar(
         select(LineRow.company_id)
-        .where(LineRow.project_id == project_id, LineRow.source == "projects", LineRow.action == PROJECT_CREATED)
+        .where(LineRow.project_id == project_id, CREATIONS)
         .order_by(LineRow.position)
         .limit(1)
     )
@@ -157,11 +156,7 @@ def guest_projects(connection: Connection, company_ids: Sequence[str]) -> dict[s
     open_now: set[str] = set()
     rows = connection.execute(
         select(LineRow.project_id, LineRow.action)
-        .where(
-            LineRow.company_id.in_(company_ids),
-            LineRow.source == "projects",
-            LineRow.action.in_([RIGHT_GRANTED, RIGHT_REMOVED]),
-        )
+        .where(LineRow.company_id.in_(company_ids), RIGHTS)
         .order_by(LineRow.position)
     )
     for project_id, action in rows:
