@@ -23,7 +23,7 @@ from services.chassis.errors import forbidden, invalid, not_found
 from services.devices.api import MalformedIdError, canonical_hardware_id
 from services.history import store
 from services.history.api import ERRORS
-from services.history.domain import within_project, canonical_json, canonical_time, period_start
+from services.history.domain import canonical_json, canonical_time, period_start, within_project
 from services.history.store import Place, PlacedLine
 
 

@@ -15,7 +15,7 @@ from services.chassis.keystore import KeyStore
 from services.history import store
 from services.history.audit import verify_chain
 from services.history.domain import Flaw, Head, append
-from services.history.heads import HeadsError, SignedHeads
+from services.history.heads import HeadsError, Signed, SignedHeads
 from services.history.models import Chain, Line
 from services.history.tests.conftest import START, Sources
 
@@ -211,7 +211,12 @@ def test_documents_are_read_only_when_a_new_one_may_be_due(
     chained: Chained, keep: Callable[..., int], sources: Sources, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read, reads = chained.signed_heads.read, []
-    monkeypatch.setattr(chained.signed_heads, "read", lambda: reads.append(1) or read())
+
+    def counted() -> Signed:
+        reads.append(1)
+        return read()
+
+    monkeypatch.setattr(chained.signed_heads, "read", counted)
     assert chained.sign(1)
     keep(sources.event(company=chained.company))
     assert [chained.sign(hours) for hours in (1, 1, 1, 2)] == [False, False, False, True]
