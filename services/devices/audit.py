@@ -14,6 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from services.chassis.aliases import check_unused
 from services.chassis.audit import Check, Flaws, Report, outbox_report
 from services.chassis.db import Database
 from services.chassis.outbox import MAX_PAGE, Event, read_events
@@ -42,6 +43,7 @@ def report(connection: Connection) -> Report:
         _records(devices, projects, production),
         _once_per_company(devices),
         _told(connection, devices),
+        check_unused(connection, (Project.company_id, Device.company_id)),
     ]
     return outbox_report(connection, "devices", checks)
 
@@ -94,7 +96,8 @@ def _told(connection: Connection, devices: Sequence[AnyRow]) -> Check:
     added: Counter[str] = Counter()
     deleted: Counter[str] = Counter()
     for event in _events(connection):
-        counter = {"device_added": added, "device_deleted": deleted}.get(event.type)
+        # A record that an import joined with another one is gone like a deleted one.
+        counter = {"device_added": added, "device_deleted": deleted, "device_merged": deleted}.get(event.type)
         if counter is not None:
             counter[event.subject] += 1
     for row in devices:

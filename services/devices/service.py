@@ -7,6 +7,7 @@ from typing import Any
 from services.chassis.context import Call
 from services.chassis.db import Unit
 from services.chassis.entrypoints import rpc
+from services.chassis.fields import EmptyRequest
 from services.chassis.health import Health
 from services.chassis.inbox import subscribe
 from services.chassis.outbox import Event
@@ -164,6 +165,22 @@ class DevicesService:
             projects.stale, devices.power_needed, devices.project_closed.
         """
         return commands.archive_project(self.database, call, request, projects=self.projects)
+
+    @rpc(EmptyRequest)
+    def rehearse_merge(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Tell the gateway what the import of another company would do to devices (ACC-6).
+
+        Raises: accounts.scope_needed.
+        """
+        return commands.rehearse_merge(self.database, call)
+
+    @subscribe("accounts")
+    def on_accounts_events(self, unit: Unit, events: list[Event]) -> None:
+        """Give the records of a company that was imported to the importing one (ACC-6).
+
+        Emits: device_merged, company_merge_applied.
+        """
+        commands.apply_accounts_events(unit, events)
 
     @subscribe("projects")
     def on_projects_events(self, unit: Unit, events: list[Event]) -> None:

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 import sqlalchemy.orm
 from sqlalchemy import Connection, Row, Select
 
+from services.chassis import aliases
 from services.chassis.db import UtcDateTime, insert_or_ignore
 from services.devices.models import Device, Lookup, Production, ProductionOrder, Project, Throttle
 
@@ -80,7 +81,7 @@ def keep_project(connection: Connection, values: Mapping[str, Any]) -> None:
         connection: of the transaction.
         values: id, company_id, name, state, version.
     """
-    insert_or_ignore(connection, Project, values)
+    insert_or_ignore(connection, Project, _of_today(connection, values))
 
 
 def put_project(connection: Connection, values: Mapping[str, Any]) -> None:
@@ -88,11 +89,17 @@ def put_project(connection: Connection, values: Mapping[str, Any]) -> None:
 
     Waits for whoever is adding devices to it at this moment.
     """
+    values = _of_today(connection, values)
     if not insert_or_ignore(connection, Project, values):
         statement = sa.update(Project).where(Project.id == values["id"])
         if "version" in values:
             statement = statement.where(Project.version <= values["version"])
         connection.execute(statement.values(**values))
+
+
+def _of_today(connection: Connection, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a project under the company that stands for its owner today, which stays so until the transaction ends."""
+    return {**values, "company_id": aliases.share(connection, values["company_id"])}
 
 
 def lock_projects(connection: Connection, project_ids: Collection[str]) -> dict[str, AnyRow]:
@@ -197,9 +204,20 @@ def set_warranty(connection: Connection, hardware_id: str, extension_months: int
 
 
 def find_record(connection: Connection, device_id: str, *, lock: bool = False, buried: bool = False) -> AnyRow | None:
-    """Return a record by its id, of any company, with `buried` also a tombstone: the caller has to check the access."""
-    statement = _records(buried=buried).where(Device.id == device_id)
-    return connection.execute(statement.with_for_update(of=Device) if lock else statement).one_or_none()
+    """Return a record by its id, of any company, with `buried` also a tombstone: the caller has to check the access.
+
+    The id of a record that an import joined with another one finds that one.
+    """
+    statement = _records(buried=buried)
+    statement = statement.with_for_update(of=Device) if lock else statement
+    row = None
+    if not buried:
+        row = connection.execute(statement.where(Device.id == device_id)).one_or_none()
+    if row is None:
+        present = aliases.current(connection, device_id)
+        if buried or present != device_id:
+            row = connection.execute(statement.where(Device.id == present)).one_or_none()
+    return row
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +256,8 @@ def find_in_project(connection: Connection, device_id: str) -> tuple[AnyRow | No
     One statement, prepared once: licensing asks for it before each spend.
     """
     row = connection.execute(_IN_PROJECT, {"device_id": device_id}).one_or_none()
+    if row is None and (present := aliases.current(connection, device_id)) != device_id:
+        row = connection.execute(_IN_PROJECT, {"device_id": present}).one_or_none()
     if row is None or row.project_company_id is None:
         return row, None
     return row, ProjectOfRecord(

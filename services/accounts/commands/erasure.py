@@ -11,7 +11,7 @@ from services.accounts.store import companies, mails, people, sessions, throttle
 from services.chassis import idempotency
 from services.chassis.context import Call
 from services.chassis.db import Database, Unit
-from services.chassis.errors import conflict, not_found
+from services.chassis.errors import conflict, not_found, unavailable
 
 
 def erase_me(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> None:
@@ -30,7 +30,8 @@ def erase_me(database: Database, call: Call, request: Mapping[str, Any], kit: Ki
         require_password(fits)
         members = sorted(companies.memberships(unit.connection, actor.user_id), key=lambda member: member.company_id)
         for member in members:
-            companies.hold(unit, member.company_id)
+            if not companies.hold(unit, member.company_id):
+                raise unavailable(detail="A company of yours was imported by another one just now: repeat the request.")
         user = people.locked_by_id(unit, actor.user_id)
         if user is None:
             raise not_found("accounts.user_not_found", "Your account was erased.")

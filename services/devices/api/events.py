@@ -52,6 +52,23 @@ class DeviceDeleted(DeviceInProject):
     comment = fields.String(required=True)
 
 
+class DeviceMerged(DeviceInProject):
+    """Event data: an import joined two records of one device; subject is the one that is gone, with its comments."""
+
+    merged_device_id = fields.String(required=True)
+    merged_project_id = fields.String(required=True)
+    comment = fields.String(required=True)
+    license_comment = fields.String(required=True)
+
+
+class CompanyMergeApplied(Schema):
+    """Event data: the import of a company, told by accounts, was applied here; subject is the import's id."""
+
+    merge_id = fields.String(required=True)
+    room = fields.String(required=True)
+    counts = fields.Dict(keys=fields.String(), values=fields.Integer(), required=True)
+
+
 class ProductionRegistered(DeviceData):
     """Event data: staff registered a built device under an order; told to no company."""
 
@@ -66,6 +83,8 @@ EVENTS: Final[dict[str, type[Schema]]] = {
     "device_moved": DeviceMoved,
     "device_changed": DeviceChanged,
     "device_deleted": DeviceDeleted,
+    "device_merged": DeviceMerged,
+    "company_merge_applied": CompanyMergeApplied,
     # To every company that has the device, and once to none.
     "device_marked_rma": DeviceData,
     "device_unmarked_rma": DeviceData,

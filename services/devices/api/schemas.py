@@ -291,3 +291,17 @@ class FindDevicesAnswer(AnswerSchema):
 # Answers without a schema of their own, named so that a route can refer to them.
 DeleteDeviceAnswer = EmptyAnswer
 ReopenedProject = EmptyAnswer
+
+
+class MovingDevices(AnswerSchema):
+    """The devices that an import would move; at most 200 of those that both companies have are named."""
+
+    count = fields.Integer(required=True)
+    held_by_both_count = fields.Integer(required=True)
+    held_by_both = fields.List(fields.String(), required=True)
+
+
+class MergeRehearsed(AnswerSchema):
+    """What an import would do to devices."""
+
+    devices = fields.Nested(MovingDevices, required=True)

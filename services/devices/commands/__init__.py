@@ -3,6 +3,7 @@
 from services.devices.commands.adding import add_devices
 from services.devices.commands.licenses import apply_licensing_events
 from services.devices.commands.lookups import check_warranty, list_order_devices
+from services.devices.commands.merges import apply_accounts_events, rehearse_merge
 from services.devices.commands.production import register_production, update_production_staff
 from services.devices.commands.projects import (
     apply_deletion_events,
@@ -15,6 +16,7 @@ from services.devices.commands.records import delete_device, move_devices, updat
 
 __all__ = [
     "add_devices",
+    "apply_accounts_events",
     "apply_deletion_events",
     "apply_licensing_events",
     "apply_project_events",
@@ -25,6 +27,7 @@ __all__ = [
     "list_order_devices",
     "move_devices",
     "register_production",
+    "rehearse_merge",
     "reopen_project",
     "update_device",
     "update_production_staff",

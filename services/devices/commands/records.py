@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from services.accounts.api import Actor
+from services.chassis import aliases
 from services.chassis.context import Call
 from services.chassis.db import Database, Unit
 from services.chassis.errors import forbidden, stale
@@ -49,7 +50,7 @@ def update_device(
             if name in request and request[name] != getattr(row, name)
         }
         if changes:
-            store.update_record(unit.connection, device_id, {name: change["new"] for name, change in changes.items()})
+            store.update_record(unit.connection, row.id, {name: change["new"] for name, change in changes.items()})
             _emit(unit, "device_changed", row, {"project_name": access.name, "changes": changes})
             row = _locked(unit, device_id, access)
         return answers.device(row, foreign=access.access != OWN, today=unit.now.date())
@@ -75,7 +76,7 @@ def delete_device(
 
     def work(unit: Unit) -> dict[str, Any]:
         row = _locked(unit, device_id, access)
-        store.bury_record(unit.connection, device_id, unit.now)
+        store.bury_record(unit.connection, row.id, unit.now)
         _emit(unit, "device_deleted", row, {"project_name": access.name, "comment": row.comment})
         return {}
 
@@ -113,16 +114,18 @@ def move_devices(
 def _move(unit: Unit, actor: Actor, target: ProjectAccess, device_ids: list[str], *, rehearse: bool) -> dict[str, Any]:
     if not rehearse:
         store.keep_project(unit.connection, target.copy)
-    rows = store.find_own_records(unit.connection, [target.company_id], device_ids)
+    # Ids of records that an import joined with others stand for those.
+    present = aliases.currents(unit.connection, device_ids)
+    rows = store.find_own_records(unit.connection, [target.company_id], present.values())
     projects = store.lock_projects(unit.connection, {target.project_id, *(row.project_id for row in rows.values())})
     if target.project_id in projects:
         refuse_closed(projects[target.project_id].state)
     items: list[dict[str, Any]] = []
     seen: set[str] = set()
     for device_id in device_ids:
-        row = rows.get(device_id)
-        code = _move_refusal(actor, target, row, projects, repeated=device_id in seen)
-        seen.add(device_id)
+        row = rows.get(present[device_id])
+        code = _move_refusal(actor, target, row, projects, repeated=present[device_id] in seen)
+        seen.add(present[device_id])
         if code is None and row is not None and not rehearse:
             store.update_record(unit.connection, row.id, {"project_id": target.project_id})
             _emit_move(unit, row, projects[row.project_id].name, target)

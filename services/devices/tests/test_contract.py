@@ -20,6 +20,7 @@ from services.devices import api, commands
 from services.devices.fake import FakeDevices
 from services.devices.service import DevicesService
 from services.devices.tests.conftest import Room, register_seed, staff
+from services.devices.tests.test_merges import apply, merge_of
 
 
 class World(Protocol):
@@ -190,7 +191,7 @@ def test_every_code_and_event_of_the_room_is_published() -> None:
     # Published for the import of old accounts, which is not built yet.
     assert set(api.ERRORS) - used == {"devices.already_imported", "devices.several_users"}
     assert not set(api.ERRORS) & set(chassis_errors.ERRORS)
-    emitted = {text for text in literals() if re.fullmatch(r"(device|warranty|production)_[a-z_]+", text)}
+    emitted = {text for text in literals() if re.fullmatch(r"(device|warranty|production|company)_[a-z_]+", text)}
     assert set(api.EVENTS) <= emitted
 
 
@@ -216,6 +217,14 @@ def test_events_have_the_published_shape(room: Room) -> None:
     room.check_warranty(room.company().call(), hardware_id="082020")
     room.update_production_staff(staff(), hardware_id="082020", rma=True)
     room.update_production_staff(staff(), hardware_id="082020", rma=False)
+    room.add_devices(call(), project_id=first.project, hardware_ids=["082021"])
+    room.add_devices(
+        second.call(),
+        project_id=second.project,
+        hardware_ids=["082021"],
+        accept_warnings=[{"hardware_id": "082021", "code": "devices.in_other_company"}],
+    )
+    apply(room, merge_of(first, second))
     room.delete_device(call(), device_id=device_id)
     built = [{"hardware_id": "082099", "type": "IP110", "shipped_on": None}]
     room.register_production(staff(), order_number="9", devices=built)
@@ -224,4 +233,5 @@ def test_events_have_the_published_shape(room: Room) -> None:
     for event in told:
         # Schemas refuse unknown fields by themselves.
         api.EVENTS[event["type"]]().load(event["data"])
-        assert event["hardwareid"] == event["data"]["hardware_id"]
+        if event["type"] != "company_merge_applied":
+            assert event["hardwareid"] == event["data"]["hardware_id"]

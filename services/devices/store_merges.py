@@ -1,0 +1,50 @@
+"""The SQL of devices for imports of companies, beside `store`: records by company, whoever asks (ACC-6)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from services.devices.models import Device, Production, Project
+from services.devices.store import AnyRow
+
+_RECORD = (
+    Device.id,
+    Device.company_id,
+    Device.project_id,
+    Device.hardware_id,
+    Device.comment,
+    Device.license_comment,
+    Production.type,
+)
+
+
+def hold_projects_of(connection: Connection, company_ids: Collection[str]) -> None:
+    """Hold all projects of companies, so that nobody adds, moves or counts devices there."""
+    statement = sa.select(Project.id).where(Project.company_id.in_(company_ids)).order_by(Project.id)
+    connection.execute(statement.with_for_update()).all()
+
+
+def records_held_twice(connection: Connection, company_ids: Collection[str]) -> Sequence[AnyRow]:
+    """Return the living records of companies that have a device several times among them, by device."""
+    of_them = (Device.company_id.in_(company_ids), Device.deleted_at.is_(None))
+    twice = sa.select(Device.hardware_id).where(*of_them).group_by(Device.hardware_id).having(sa.func.count() > 1)
+    return connection.execute(
+        sa.select(*_RECORD)
+        .join(Production, Production.hardware_id == Device.hardware_id)
+        .where(*of_them, Device.hardware_id.in_(twice))
+        .order_by(Device.hardware_id, Device.id)
+    ).all()
+
+
+def count_records_of(connection: Connection, company_ids: Collection[str]) -> int:
+    """Return how many living records companies have."""
+    statement = sa.select(sa.func.count()).where(Device.company_id.in_(company_ids), Device.deleted_at.is_(None))
+    return int(connection.execute(statement).scalar_one())
+
+
+def pass_projects(connection: Connection, old_ids: Collection[str], company_id: str) -> None:
+    """Give projects to another company, and with them their records, tombstones too (the foreign key cascades)."""
+    connection.execute(sa.update(Project).where(Project.company_id.in_(old_ids)).values(company_id=company_id))
