@@ -5,6 +5,7 @@ Import this module before anything that opens sockets or database connections.
 
 from __future__ import annotations
 
+import importlib
 import os
 import socket
 import sys
@@ -20,12 +21,19 @@ with warnings.catch_warnings():
     import eventlet
     from eventlet.green import socket as green_socket
 
-# structlog loads rich where it finds it, for colored consoles. Our logs are JSON, and rich costs each process 4 MB.
-if "rich" not in sys.modules:
-    sys.modules["rich"] = None  # type: ignore[assignment]
-    import structlog  # noqa: F401
 
-    del sys.modules["rich"]
+def _import_without(module: str, absent: str) -> None:
+    """Import a module as if an optional package of it were not installed."""
+    if absent not in sys.modules:
+        sys.modules[absent] = None  # type: ignore[assignment]
+        importlib.import_module(module)
+        del sys.modules[absent]
+
+
+# Logs are JSON, so structlog needs no rich for colors (4 MB); messages are JSON, so kombu needs no YAML (2 MB), which
+# must never be read from a message anyway (rule R12).
+_import_without("structlog", "rich")
+_import_without("kombu.serialization", "yaml")
 
 _blocking_getaddrinfo = socket.getaddrinfo
 
