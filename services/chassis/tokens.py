@@ -13,7 +13,7 @@ from typing import Any
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from services.chassis.errors import unauthenticated, unavailable
+from services.chassis.errors import ServiceError, unauthenticated, unavailable
 
 ISSUER = "accounts"
 AUDIENCE = "tessera"
@@ -21,6 +21,7 @@ TYPE = "at+jwt"
 LEEWAY_SECONDS = 5
 _CACHE_SIZE = 4096
 _REFETCH_SECONDS = 2.0
+_FRESH_SECONDS = 10.0
 
 KeySource = Callable[[], list[dict[str, Any]]]
 
@@ -29,14 +30,14 @@ class TokenVerifier:
     """Verifies access tokens with keys that a source gives; remembers tokens that were good.
 
     Args:
-        source: returns the issuer's public keys as JWKs; asked at first use and for unknown key ids.
+        source: returns the issuer's public keys as JWKs; asked at first use, for unknown key ids, every ten seconds.
     """
 
     def __init__(self, source: KeySource) -> None:
         self._source = source
         self._keys: dict[str, ed25519.Ed25519PublicKey] = {}
         self._fetched_at = 0.0
-        self._good: OrderedDict[str, Mapping[str, Any]] = OrderedDict()
+        self._good: OrderedDict[str, tuple[str, Mapping[str, Any]]] = OrderedDict()
 
     def verify(self, token: str) -> Mapping[str, Any]:
         """Return the claims of a good token.
@@ -50,25 +51,32 @@ class TokenVerifier:
         """
         if not token:
             raise unauthenticated("token.missing", "A login is needed; send an access token.")
-        claims = self._good.get(token)
-        if claims is None:
-            claims = self._decode(token)
-            self._good[token] = claims
+        known = self._good.get(token)
+        if known is None:
+            known = self._decode(token)
+            self._good[token] = known
             if len(self._good) > _CACHE_SIZE:
                 self._good.popitem(last=False)
-        elif claims["exp"] + LEEWAY_SECONDS < time.time():
+            return known[1]
+        kid, claims = known
+        if claims["exp"] + LEEWAY_SECONDS < time.time():
             self._good.pop(token, None)
             raise unauthenticated("token.expired", "The access token has expired; refresh the session.")
+        self._refresh()
+        if kid not in self._keys:
+            self._good.pop(token, None)
+            raise unauthenticated("token.invalid", "The access token is not valid; log in again.")
         return claims
 
-    def _decode(self, token: str) -> Mapping[str, Any]:
+    def _decode(self, token: str) -> tuple[str, Mapping[str, Any]]:
         try:
             header = jwt.get_unverified_header(token)
             if header.get("typ") != TYPE or header.get("alg") != "EdDSA":
                 raise jwt.InvalidTokenError("type or algorithm")
+            kid = str(header.get("kid", ""))
             claims: dict[str, Any] = jwt.decode(
                 token,
-                self._key(str(header.get("kid", ""))),
+                self._key(kid),
                 algorithms=["EdDSA"],
                 audience=AUDIENCE,
                 issuer=ISSUER,
@@ -79,20 +87,37 @@ class TokenVerifier:
             raise unauthenticated("token.expired", "The access token has expired; refresh the session.") from None
         except jwt.PyJWTError:
             raise unauthenticated("token.invalid", "The access token is not valid; log in again.") from None
-        return claims
+        return kid, claims
 
     def _key(self, kid: str) -> ed25519.Ed25519PublicKey:
-        if kid not in self._keys and time.monotonic() - self._fetched_at > _REFETCH_SECONDS:
-            keys = self._source()
-            self._fetched_at = time.monotonic()
-            self._keys = {
-                str(jwk["kid"]): key
-                for jwk in keys
-                if isinstance(key := jwt.PyJWK.from_dict(dict(jwk), algorithm="EdDSA").key, ed25519.Ed25519PublicKey)
-            }
+        if kid in self._keys:
+            self._refresh()
+        elif time.monotonic() - self._fetched_at > _REFETCH_SECONDS:
+            self._fetch()
         if kid not in self._keys:
             raise jwt.InvalidTokenError("unknown key id")
         return self._keys[kid]
+
+    def _refresh(self) -> None:
+        """Ask for the keys again now and then, so that a revoked one is believed no longer."""
+        if time.monotonic() - self._fetched_at < _FRESH_SECONDS:
+            return
+        # At once, so that one request alone waits for the answer; the others go on with the keys that there are.
+        self._fetched_at = time.monotonic()
+        try:
+            self._fetch()
+        except ServiceError as error:
+            if error.kind != "unavailable":
+                raise
+
+    def _fetch(self) -> None:
+        keys = self._source()
+        self._fetched_at = time.monotonic()
+        self._keys = {
+            str(jwk["kid"]): key
+            for jwk in keys
+            if isinstance(key := jwt.PyJWK.from_dict(dict(jwk), algorithm="EdDSA").key, ed25519.Ed25519PublicKey)
+        }
 
 
 _of_this_process: list[TokenVerifier] = []

@@ -13,7 +13,7 @@ import pytest
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from services.chassis.errors import ServiceError
+from services.chassis.errors import ServiceError, unavailable
 from services.chassis.keystore import KeyStore, KeyStoreError
 from services.chassis.tokens import TokenVerifier
 
@@ -154,6 +154,34 @@ def test_a_good_token_ends_with_its_time(
     with pytest.raises(ServiceError) as refusal:
         verifier.verify(token)
     assert refusal.value.code == "token.expired"
+
+
+def test_a_revoked_key_is_believed_no_longer_though_its_tokens_are_remembered(
+    store: KeyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def keys() -> list[dict[str, Any]]:
+        if away:
+            raise unavailable()
+        return jwks(store)
+
+    away, verifier = False, TokenVerifier(keys)
+    remembered, kept = _token(store, _claims()), _token(store, _claims(jti="kept"))
+    old = store.active("token", "Ed25519").kid
+    verifier.verify(remembered)
+    store.rotate("token", "Ed25519")
+    new = _token(store, _claims(jti="new"))
+    store.revoke("token", old)
+    assert verifier.verify(remembered)["sub"] == "u"
+    start, away = time.monotonic(), True
+    monkeypatch.setattr("services.chassis.tokens.time.monotonic", lambda: start + 11)
+    assert verifier.verify(remembered)["sub"] == "u"
+    away = False
+    monkeypatch.setattr("services.chassis.tokens.time.monotonic", lambda: start + 22)
+    for token in (remembered, kept, remembered):
+        with pytest.raises(ServiceError) as refusal:
+            verifier.verify(token)
+        assert refusal.value.code == "token.invalid"
+    assert verifier.verify(new)["jti"] == "new"
 
 
 def test_forged_tokens_are_refused(store: KeyStore, verifier: TokenVerifier) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from services.chassis import wire
 from services.chassis.context import Call
 from services.chassis.db import Database
 from services.chassis.errors import ServiceError
@@ -58,6 +59,16 @@ def world(amqp_uri: str, tmp_path: Path) -> Iterator[World]:
 
 def soon(seconds: float = 5.0) -> Call:
     return Call(deadline=time.time() + seconds)
+
+
+def test_the_fifth_hop_is_refused_but_a_leaf_may_be_asked_from_anywhere(world: World) -> None:
+    token = wire.hops.set(wire.MAX_HOPS)
+    try:
+        with pytest.raises(RuntimeError, match="hop 5"):
+            world.source.say(soon(), word="too far")
+        assert world.source.read_events(soon(), after=0, limit=1)["items"] == []
+    finally:
+        wire.hops.reset(token)
 
 
 def test_a_call_through_two_services_answers_and_its_events_arrive_in_order(world: World) -> None:
