@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import Connection
 
 from services.chassis.db import Database, Unit
+from services.chassis.idempotency import database_time
 from services.chassis.keystore import Key, KeyStore
 from services.chassis.settings import Settings
 from services.licensing.certificates import profile
@@ -21,6 +22,8 @@ from services.licensing.store import certificates as store
 ROOT_KEY, ISSUING_KEY, FILE_KEY, TEXT_KEY = "device-root", "device-issuing", "license-files", "license-text"
 CRL_EVERY = timedelta(days=1)
 CRL_NEXT_UPDATE = timedelta(days=7)
+CRL_OVERLAP = timedelta(minutes=1)
+"""Longer than any transaction lasts."""
 _log = structlog.get_logger(__name__)
 
 
@@ -94,15 +97,19 @@ def device_crl(database: Database, keystore: KeyStore) -> dict[str, Any]:
     """Publish the revocation list; a new one is signed once a day and after every revocation."""
     key, issuer = issuing_authority(database, keystore)
 
+    def present(connection: Connection, now: datetime) -> bytes | None:
+        newest = store.newest_list(connection)
+        if newest is None or now - newest.issued_at >= CRL_EVERY:
+            return None
+        # A revocation is stamped when its transaction begins: a list of about that time may have been made without it.
+        last = store.last_revocation(connection)
+        return bytes(newest.content) if last is None or last + CRL_OVERLAP <= newest.issued_at else None
+
     def work(unit: Unit) -> bytes:
+        content = present(unit.connection, unit.now)
+        if content is not None:
+            return content
         newest = store.newest_list(unit.connection)
-        last = store.last_revocation(unit.connection)
-        if (
-            newest is not None
-            and unit.now - newest.issued_at < CRL_EVERY
-            and (last is None or last <= newest.issued_at)
-        ):
-            return bytes(newest.content)
         number = 1 if newest is None else newest.number + 1
         revoked = store.revoked(unit.connection, key.kid)
         content = profile.make_crl(revoked, number, issuer, private(key), unit.now, unit.now + CRL_NEXT_UPDATE)
@@ -112,7 +119,8 @@ def device_crl(database: Database, keystore: KeyStore) -> dict[str, Any]:
         assert newest is not None
         return bytes(newest.content)
 
-    content = database.write(work)
+    # Anybody may ask without a login: only a list that is due takes a write transaction.
+    content = database.read(lambda connection: present(connection, database_time(connection))) or database.write(work)
     return {"content_type": "application/pkix-crl", "content_base64": base64.b64encode(content).decode()}
 
 

@@ -110,7 +110,7 @@ def revoke(connection: Connection, serial: str, now: datetime, reason: str) -> b
 
 
 def revoked(connection: Connection, authority: str) -> list[tuple[int, datetime]]:
-    """Return serial numbers and times of an authority's revoked certificates that have not expired long ago."""
+    """Return serial numbers and times of an authority's revoked certificates."""
     rows = connection.execute(
         sa.select(DeviceCertificate.serial, DeviceCertificate.revoked_at)
         .where(DeviceCertificate.authority == authority, DeviceCertificate.state == REVOKED)

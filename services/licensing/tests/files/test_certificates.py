@@ -22,6 +22,7 @@ from services.chassis.faults import InjectedFault, set_fail_points
 from services.chassis.testing import make_call
 from services.licensing.certificates.requests import read_request
 from services.licensing.files.errors import FormatError
+from services.licensing.store import certificates
 from services.licensing.tests.files.conftest import IP800, IP6000, Company, Door, Room, crl
 from services.licensing.tests.files.test_journey import refused
 
@@ -220,6 +221,27 @@ def test_a_crash_before_or_after_signing_leaves_one_certificate(room: Room, comp
     room.ask("request_certificate", company.call(), device_id=record, pem=pem)
     assert len(room.ask("list_certificates", company.call(), device_id=record)["items"]) == 1
     assert len(room.events("certificate_issued")) == 1
+
+
+def test_a_revocation_committed_after_a_list_of_the_same_time_is_in_the_next_one(
+    room: Room, company: Company, certified: Device
+) -> None:
+    certificate = certified.state.certificate()
+    assert certificate is not None
+    serial = f"{certificate.serial_number:x}"
+    listed = x509.load_der_x509_crl(crl(room.ask("device_crl", company.call())))
+    began = listed.last_update_utc - timedelta(seconds=2)
+    room.database.write(lambda unit: certificates.revoke(unit.connection, serial, began, "stolen"))
+    listed = x509.load_der_x509_crl(crl(room.ask("device_crl", company.call())))
+    assert listed.get_revoked_certificate_by_serial_number(certificate.serial_number) is not None
+
+
+def test_a_list_that_is_not_due_takes_no_write_transaction(
+    room: Room, company: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = crl(room.ask("device_crl", company.call()))
+    monkeypatch.setattr(room.database, "write", None)
+    assert crl(room.ask("device_crl", company.call())) == first
 
 
 def test_a_revoked_certificate_signs_nothing(room: Room, company: Company, certified: Device, door: Door) -> None:
