@@ -11,6 +11,7 @@ from collections.abc import Iterable
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from services.chassis.aliases import check_unused
 from services.chassis.audit import Check, Flaws, Report, outbox_report
 from services.chassis.db import Database
 from services.chassis.keystore import KeyStore
@@ -30,7 +31,8 @@ def audit(settings: Settings) -> Report:
 
 
 def _report(connection: Connection, keystore: KeyStore) -> Report:
-    checks = [*check_ledger(connection), *check_files(connection, keystore)]
+    owners = check_unused(connection, (Project.company_id, ActivationKey.company_id, ActivationKey.used_company_id))
+    checks = [*check_ledger(connection), *check_files(connection, keystore), owners]
     return outbox_report(connection, "licensing", checks)
 
 

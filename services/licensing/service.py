@@ -7,6 +7,7 @@ from typing import Any
 from services.chassis.context import Call
 from services.chassis.db import Unit
 from services.chassis.entrypoints import rpc
+from services.chassis.fields import EmptyRequest
 from services.chassis.health import Health
 from services.chassis.inbox import subscribe
 from services.chassis.outbox import Event
@@ -20,6 +21,7 @@ from services.licensing.commands.device_lines import take_back
 from services.licensing.commands.events import on_projects_events
 from services.licensing.commands.floating import remove_floating, set_floating
 from services.licensing.commands.keys import activate_key
+from services.licensing.commands.merges import on_accounts_events, rehearse_merge
 from services.licensing.commands.orders import enter_order
 from services.licensing.queries.balance import get_balance
 from services.licensing.queries.catalogue import list_device_types, list_license_types
@@ -173,6 +175,22 @@ class LicensingService(FileEntrypoints):
         Emits: floating_license_removed.
         """
         return remove_floating(self.database, call, request, devices=self.devices, projects=self.projects)
+
+    @rpc(EmptyRequest)
+    def rehearse_merge(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Tell the gateway what the import of another company would do to balance and keys (ACC-6).
+
+        Raises: accounts.scope_needed.
+        """
+        return rehearse_merge(self.database, call)
+
+    @subscribe("accounts")
+    def on_accounts_events(self, unit: Unit, events: list[Event]) -> None:
+        """Give balances and keys of a company that was imported to the importing one (ACC-6).
+
+        Emits: company_merge_applied.
+        """
+        on_accounts_events(unit, events)
 
     @subscribe("projects")
     def on_projects_events(self, unit: Unit, events: list[Event]) -> None:

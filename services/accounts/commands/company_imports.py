@@ -4,6 +4,8 @@ The switch is one transaction. Before it both companies look unchanged; after it
 both, and the rooms bring their rows up to date behind that (docs/decisions/0007).
 """
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -45,17 +47,22 @@ def import_company(database: Database, call: Call, request: Mapping[str, Any], k
     # Hashing is slow and must not happen while the database is held.
     fits = kit.hasher.verify(login.user.password_hash if login.user else None, request["password"])
     task = _Import(actor, kit, request, login, fits)
-    try:
-        if request["dry_run"]:
-            answer = database.write(task.rehearse, call=call)
-        else:
-            answer = database.command(call, "import_company", _fingerprint(kit, request), task.switch) or {}
-            fail_point("accounts.import.after_commit")
-    except ServiceError as error:
-        database.write(partial(task.after_refusal, error=error), call=call)
-        raise
+    if request["dry_run"]:
+        answer = _rehearsed(database, call, task)
+    else:
+        fingerprint = _fingerprint(kit, request)
+        answer = database.command(call, "import_company", fingerprint, task.switch, on_refusal=task.after_refusal) or {}
+        fail_point("accounts.import.after_commit")
     database.write(lambda unit: logins.forgive(unit, login), call=call)
     return answer
+
+
+def _rehearsed(database: Database, call: Call, task: _Import) -> dict[str, Any]:
+    try:
+        return database.write(task.rehearse, call=call)
+    except ServiceError as error:
+        database.write(partial(task.after_refusal, refusal=error), call=call)
+        raise
 
 
 def note_applied(unit: Unit, events: Sequence[Event]) -> None:
@@ -157,9 +164,9 @@ class _Import:
         row = imports.by_id(unit.connection, merge.merge_id)
         return job_answer(unit.connection, row)
 
-    def after_refusal(self, unit: Unit, error: ServiceError) -> None:
+    def after_refusal(self, unit: Unit, refusal: ServiceError) -> None:
         """Tell the history of the other company about a wrong login; a right one does not count as an attempt."""
-        if error.code != "accounts.import_login_failed":
+        if refusal.code != "accounts.import_login_failed":
             if self.fits:
                 logins.forgive(unit, self.login)
             return

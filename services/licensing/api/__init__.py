@@ -1,7 +1,7 @@
 """The published contract of licensing: all that other rooms may import.
 
 `catalogue` has the types, `keys` orders, activation keys and balances, `licenses` what is on a device,
-`files` license files, returns and certificates.
+`files` license files, returns and certificates, `merges` imports of companies.
 How licensing decides and books does not belong here.
 """
 
@@ -12,7 +12,7 @@ from typing import Final
 from marshmallow import Schema
 
 from services.chassis.fields import RequestSchema
-from services.licensing.api import catalogue, files, keys, licenses
+from services.licensing.api import catalogue, files, keys, licenses, merges
 from services.licensing.api.catalogue import (
     DeviceType,
     DeviceTypeList,
@@ -53,6 +53,7 @@ from services.licensing.api.licenses import (
     SetFloatingRequest,
     TakenBack,
 )
+from services.licensing.api.merges import MergeRehearsed, MovingBalance, MovingKeys
 
 __all__ = [
     "ERRORS",
@@ -86,6 +87,9 @@ __all__ = [
     "ListDeviceTypesRequest",
     "ListLicenseTypesRequest",
     "ListOrdersRequest",
+    "MergeRehearsed",
+    "MovingBalance",
+    "MovingKeys",
     "Order",
     "OrderList",
     "OrderRequest",
@@ -117,5 +121,5 @@ REQUESTS: Final[dict[str, type[RequestSchema]]] = {
 }
 """RPC -> schema of its request."""
 
-EVENTS: Final[dict[str, type[Schema]]] = {**keys.EVENTS, **licenses.EVENTS, **files.EVENTS}
+EVENTS: Final[dict[str, type[Schema]]] = {**keys.EVENTS, **licenses.EVENTS, **files.EVENTS, **merges.EVENTS}
 """Event type -> schema of its data."""

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import Connection, Row
 
 from services.accounts.api import SCOPE_DEVICE, SCOPE_WRITE, Actor
+from services.chassis import aliases
 from services.chassis.context import Call
 from services.chassis.db import Database, Unit
 from services.chassis.errors import ServiceError, conflict, invalid, not_found
@@ -238,7 +239,7 @@ def revoke_certificate(database: Database, call: Call, request: Mapping[str, Any
                 "certificate_revoked",
                 subject=row.hardware_id,
                 data={"serial": serial, "reason": request["reason"]},
-                company_id=row.company_id,
+                company_id=aliases.current(unit.connection, row.company_id),
                 device_id=row.device_id,
                 hardware_id=row.hardware_id,
             )

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from services.accounts.api import SCOPE_WRITE, Actor
+from services.chassis import aliases
 from services.chassis.context import Call
 from services.chassis.db import Database, Unit
 from services.chassis.errors import conflict, not_found
@@ -86,7 +87,8 @@ def give_back(unit: Unit, device: Device, line: InstalledLine, *, kind: str, sta
         Entry(target if target == ledger.ISSUED else ledger.project_pool(target), line.license_type, quantity)
         for target, quantity in credited.items()
     ]
-    ledger.post(unit, transfer_id, kind, entries, company_id=line.company_id)
+    company_id = aliases.current(unit.connection, line.company_id)
+    ledger.post(unit, transfer_id, kind, entries, company_id=company_id)
     lines.end(unit.connection, [line.id], state=state, now=unit.now, transfer_id=transfer_id)
     return list(credited.items())
 

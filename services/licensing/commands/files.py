@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from sqlalchemy import Connection, Row
 
 from services.accounts.api import SCOPE_DEVICE, SCOPE_WRITE, Actor
+from services.chassis import aliases
 from services.chassis.context import Call
 from services.chassis.db import Database, Unit
 from services.chassis.errors import ServiceError, conflict, not_found
@@ -270,12 +271,14 @@ class _Issue:
             raise conflict("licensing.no_certificate", ERRORS["licensing.no_certificate"])
         return files.ENCRYPTED, certificate
 
-    def _digest(self, chosen: Sequence[FileLine], form: str, certificate: Row[Any] | None) -> str:
+    def _digest(
+        self, chosen: Sequence[FileLine], form: str, certificate: Row[Any] | None, company_id: str | None = None
+    ) -> str:
         """Digest what a file depends on; the signing key is not in it, so a rotation alone makes no new files."""
         facts = {
             "form": form,
             "device": self.device.hardware_id,
-            "company": self.device.company_id,
+            "company": company_id or self.device.company_id,
             "certificate": certificate.serial if certificate is not None else None,
             "lines": sorted([line.id, line.license_type, line.name, line.quantity] for line in chosen),
         }
@@ -289,8 +292,12 @@ class _Issue:
         if newest is None or newest.state != files.ACTIVE or newest.form != form:
             return None
         # The record of the device may be a new one since (deleted and added again); a file belongs to one record.
-        same_record = newest.device_id == self.device.device_id
-        return newest.serial if same_record and newest.lines_digest == self._digest(chosen, form, certificate) else None
+        if newest.device_id != self.device.device_id:
+            return None
+        # An import changes whose the record is, and nothing on the device: its file stays good.
+        same_company = newest.company_id in aliases.group(connection, self.device.company_id)
+        company_id = newest.company_id if same_company else self.device.company_id
+        return newest.serial if newest.lines_digest == self._digest(chosen, form, certificate, company_id) else None
 
     def _record(
         self,

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import Connection, Row
 
 from services.accounts.api import SCOPE_DEVICE, SCOPE_WRITE, Actor
+from services.chassis import aliases
 from services.chassis.context import Call
 from services.chassis.db import Database, Unit
 from services.chassis.errors import ServiceError, conflict, invalid, not_found
@@ -129,7 +130,7 @@ class _Return:
         ledger.lock_device(unit, hardware_id)
         certificates.lock_hardware(connection, hardware_id)
         known = files.return_by_digest(connection, self.digest)
-        if known is not None and known.company_id == self.device.company_id:
+        if known is not None and _same_company(connection, known.company_id, self.device.company_id):
             # The same bytes under a new command id: the answer that they got (api.md).
             return dict(known.answer)
         file = self._check_file(connection)
@@ -249,9 +250,10 @@ class _Return:
         concerned = self.device.concerned(self.actor)
         for company_id in concerned:
             self._emit(unit, "licenses_returned", company_id, data, anonymous=False)
-        if file.company_id not in (*concerned, *self.actor.company_ids):
+        holder = aliases.current(unit.connection, file.company_id)
+        if holder not in (*concerned, *self.actor.company_ids):
             # Another company holds the device too: it sees that its licenses went, not who took them (rule S9).
-            self._emit(unit, "licenses_returned", file.company_id, {**data, "returned": [], "kept": []}, anonymous=True)
+            self._emit(unit, "licenses_returned", holder, {**data, "returned": [], "kept": []}, anonymous=True)
 
     def note_refusal(self, unit: Unit, refusal: ServiceError) -> None:
         """Write a refused return into the history; a file that the device gave up in vain is made anew next time."""
@@ -272,6 +274,11 @@ class _Return:
             hardware_id=self.device.hardware_id,
             anonymous=anonymous,
         )
+
+
+def _same_company(connection: Connection, one: str, other: str) -> bool:
+    """Tell whether two ids stand for one company, because one of them imported the other."""
+    return aliases.current(connection, one) == aliases.current(connection, other)
 
 
 def _refusal(code: str) -> ServiceError:

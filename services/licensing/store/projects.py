@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from services.chassis import aliases
 from services.chassis.db import insert_or_ignore
 from services.licensing.models import Balance, Project
 from services.licensing.store.ledger import ensure_pool, project_pool
@@ -39,9 +40,11 @@ class ProjectCopy:
 
 def save(connection: Connection, project: ProjectCopy) -> None:
     """Insert or update a copy; a new project gets its pool."""
+    # What comes late still names the company that another one imported since.
+    company_id = aliases.share(connection, project.company_id)
     pool_id = project_pool(project.id)
     ensure_pool(connection, pool_id)
-    values = {"company_id": project.company_id, "name": project.name, "state": project.state}
+    values = {"company_id": company_id, "name": project.name, "state": project.state}
     if not insert_or_ignore(connection, Project, {"id": project.id, "pool_id": pool_id, **values}):
         connection.execute(sa.update(Project).where(Project.id == project.id).values(**values))
 

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from clients.device import Device, DeviceError
+from services.accounts.api import CompanyMerge
 from services.chassis.errors import ServiceError
 from services.chassis.faults import InjectedFault, set_fail_points
+from services.chassis.ids import new_id
+from services.chassis.outbox import Event
 from services.licensing.api import files as api
+from services.licensing.commands.merges import on_accounts_events
 from services.licensing.tests.files.conftest import IP800, IP6000, Company, Door, Room
 
 
@@ -285,3 +291,26 @@ def test_a_new_key_makes_a_new_file(room: Room, company: Company, certified: Dev
     assert second.file.counter == first.counter + 1
     certified.deliver_return(door)
     assert room.balance(company, "port8") == 20
+
+
+def test_an_import_of_the_company_leaves_files_and_returns_good(
+    room: Room, company: Company, certified: Device, door: Door
+) -> None:
+    room.put(IP800, company, "port8", 20)
+    certified.fetch(door)
+    serial = room.events("license_file_issued")[0]["data"]["serial"]
+    absorber = room.company()
+    merge = CompanyMerge(new_id(), absorber.id, company.id, (company.id,), "Other")
+    told = Event(new_id(), "accounts", "company_merged", datetime.now(UTC), company.id, 1, merge.data())
+    room.database.write(lambda unit: on_accounts_events(unit, [told]))
+    for key, record in list(room.devices.records.items()):
+        room.devices.records[key] = replace(record, company_id=absorber.id)
+    room.devices.projects[company.project_id] = absorber.id
+    ask = {"device_id": next(iter(room.devices.records)), "encrypted": True}
+    again = room.ask("issue_license_file", absorber.call(absorbed=(company.id,)), **ask)
+    assert (again["serial"], again["created"]) == (serial, False)
+    xml = certified.make_return().decode()
+    first = room.ask("return_licenses", absorber.call(absorbed=(company.id,)), xml=xml)
+    assert room.ask("return_licenses", absorber.call(absorbed=(company.id,)), xml=xml) == first
+    assert room.balance(company, "port8") == 20
+    assert {event["companyid"] for event in room.events("licenses_returned")} == {absorber.id}
