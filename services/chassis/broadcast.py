@@ -105,7 +105,7 @@ class Broadcast:
         documents: list[Document] = []
         for message in filter(None, messages):
             try:
-                documents.append(read_document(message, self._source))
+                documents.append(read_document(message, self._source, unnumbered=True))
             except wire.BadMessage as error:
                 _log.error("bad event", source=self._source, reason=str(error))
         unnumbered = [d for d in documents if d["sequence"] == 0 and d["type"] != WATERMARK]

@@ -33,6 +33,7 @@ _COLLECT_SECONDS: Final = 0.03
 _RETRY_POLL_SECONDS: Final = 1.0
 _MAX_BACKOFF_SECONDS: Final = 10.0
 _FETCH_SECONDS: Final = 5.0
+_LONGEST_ID: Final = 36
 
 _log = structlog.get_logger(__name__)
 
@@ -48,20 +49,30 @@ def fetch_events(bus: Bus, source: str, after: int, limit: int = MAX_PAGE) -> tu
     return list(answer["items"]), int(answer["last_sequence"])
 
 
-def read_document(message: Any, source: str) -> Document:
+def read_document(message: Any, source: str, *, unnumbered: bool = False) -> Document:
     """Return the event document of a message.
+
+    Args:
+        message: kombu message.
+        source: whose event it has to be.
+        unnumbered: take events with the sequence 0 too, from a source that runs without an outbox in a fault run.
 
     Raises:
         BadMessage: it is not an event of this source.
     """
     document = wire.open_body(message)
-    if document.get("source") != source or not isinstance(document.get("sequence"), int):
+    sequence = document.get("sequence")
+    if document.get("source") != source or not isinstance(sequence, int) or isinstance(sequence, bool):
         raise wire.BadMessage("not an event of this source, or without a sequence")
     if document.get("type") != WATERMARK:
+        if sequence < (0 if unnumbered else 1):
+            raise wire.BadMessage(f"an event cannot have the sequence {sequence}")
         try:
-            Event.from_document(document)
+            event = Event.from_document(document)
         except (KeyError, TypeError, ValueError) as error:
             raise wire.BadMessage(f"not an event document: {type(error).__name__} {error}"[:150]) from None
+        if len(event.id) > _LONGEST_ID or event.time.tzinfo is None:
+            raise wire.BadMessage("not an event document: id too long, or time without a zone")
     return document
 
 
@@ -82,6 +93,7 @@ class Subscribe(Entrypoint):
         self._waiting = LightQueue()
         self._applier = Applier(self.holder.database, self.source, self._call_method)
         self._plain = "inbox" in self.holder.settings.without
+        self._unnumbered = "outbox" in self.holder.settings.without
         queue = wire.events_queue(self.source, self.container.service_name)
         self._subscription = Subscription(queue, self._waiting.put, prefetch=2 * BATCH)
         self.listener.listener.add(self._subscription)
@@ -134,7 +146,7 @@ class Subscribe(Entrypoint):
         documents = []
         for message in list(batch):
             try:
-                documents.append(read_document(message, self.source))
+                documents.append(read_document(message, self.source, unnumbered=self._unnumbered))
             except wire.BadMessage as error:
                 batch.remove(message)
                 bury(message, str(error), self.bus.bus.publisher)

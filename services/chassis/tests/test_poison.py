@@ -13,7 +13,15 @@ from kombu import Connection
 from services.chassis import wire
 from services.chassis.context import Call
 from services.chassis.rpc import ServiceClient, standalone
-from services.chassis.tests.messaging_world import SourceService, make_settings, prepare, running
+from services.chassis.tests.messaging_world import (
+    SinkService,
+    SourceService,
+    make_settings,
+    opened,
+    prepare,
+    running,
+    words,
+)
 from services.chassis.topology import declare_topology
 from tests.rig import wait_until
 
@@ -42,6 +50,27 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("token no text", {"headers": {"nameko.token": 5}}, "token"),
     ("deadline no number", {"headers": {"nameko.deadline": "soon"}}, "deadline"),
     ("hops no number", {"headers": {"nameko.hops": "many"}}, "hops"),
+]
+EVENT: dict[str, Any] = {
+    "specversion": "1.0",
+    "id": "01a20bc6-8384-76c7-a6e1-a9d2667a72a6",
+    "source": "source",
+    "type": "word_said",
+    "time": "2026-11-24T04:00:00Z",
+    "sequence": 1,
+    "data": {"word": "forged"},
+}
+BAD_EVENTS: list[tuple[str, dict[str, Any], str]] = [
+    ("of another source", {"source": "sink"}, "not an event of this source"),
+    ("without a sequence", {"sequence": None}, "without a sequence"),
+    ("sequence a flag", {"sequence": True}, "without a sequence"),
+    ("sequence 0", {"sequence": 0}, "cannot have the sequence 0"),
+    ("sequence below 0", {"sequence": -3}, "cannot have the sequence -3"),
+    ("without data", {"data": None}, "not an event document"),
+    ("data a list", {"data": [1]}, "not an event document"),
+    ("time no time", {"time": "soon"}, "not an event document"),
+    ("time without a zone", {"time": "2026-11-24T04:00:00"}, "time without a zone"),
+    ("id too long", {"id": "x" * 37}, "id too long"),
 ]
 
 
@@ -73,11 +102,7 @@ def dead_letter(vhost: str) -> Any:
         return None if message is None else channel.message_to_python(message)
 
 
-@pytest.mark.parametrize(("changes", "reason"), [(c, r) for _, c, r in BAD], ids=[name for name, _, _ in BAD])
-def test_a_bad_message_goes_to_the_dead_letters_and_its_neighbors_are_served(
-    vhost: str, source: ServiceClient, changes: dict[str, Any], reason: str
-) -> None:
-    send(vhost, changes)
+def first_dead_letter(vhost: str) -> Any:
     letters: list[Any] = []
 
     def arrived() -> bool:
@@ -87,10 +112,38 @@ def test_a_bad_message_goes_to_the_dead_letters_and_its_neighbors_are_served(
         return bool(letters)
 
     wait_until(arrived, 5)
-    assert reason in letters[0].headers["tessera.reason"]
-    assert letters[0].headers["tessera.routing_key"] == "source.say"
+    return letters[0]
+
+
+@pytest.mark.parametrize(("changes", "reason"), [(c, r) for _, c, r in BAD], ids=[name for name, _, _ in BAD])
+def test_a_bad_message_goes_to_the_dead_letters_and_its_neighbors_are_served(
+    vhost: str, source: ServiceClient, changes: dict[str, Any], reason: str
+) -> None:
+    send(vhost, changes)
+    letter = first_dead_letter(vhost)
+    assert reason in letter.headers["tessera.reason"]
+    assert letter.headers["tessera.routing_key"] == "source.say"
     assert source.say(Call(deadline=time.time() + 5), word="fine") == {"said": "fine"}
     assert dead_letter(vhost) is None
+
+
+@pytest.mark.parametrize(("changes", "reason"), [(c, r) for _, c, r in BAD_EVENTS], ids=[n for n, _, _ in BAD_EVENTS])
+def test_a_bad_event_goes_to_the_dead_letters_and_its_neighbors_are_applied(
+    vhost: str, tmp_path: Path, changes: dict[str, Any], reason: str
+) -> None:
+    settings = make_settings(tmp_path, vhost)
+    prepare(settings, "source", "sink")
+    declare_topology(settings, [SourceService, SinkService])
+    with running(settings, SourceService, SinkService), standalone(vhost) as to, opened(settings, "sink") as database:
+        document = {name: value for name, value in {**EVENT, **changes}.items() if value is not None}
+        with Connection(vhost) as connection:
+            channel = connection.channel()
+            message = channel.prepare_message(wire.encode(document), content_type=wire.JSON)
+            channel.basic_publish(message, exchange="source.events", routing_key="word_said")
+        letter = first_dead_letter(vhost)
+        assert reason in letter.headers["tessera.reason"]
+        to("source").say(Call(deadline=time.time() + 5), word="fine")
+        wait_until(lambda: words(database) == ["fine"], 5)
 
 
 def test_a_request_that_waited_past_its_deadline_is_not_executed(vhost: str, tmp_path: Path) -> None:
