@@ -221,6 +221,13 @@ class Database:
             raise outcome
         return outcome
 
+    def answered(self, call: Call, name: str, request: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return what a command answered when it ran with this id for this request; None if it did not, or refused."""
+        claim = idempotency.Claim.of(call, name, request, scope=None, keystore=None)
+        answer = None if "idempotency" in self.without else self.read(claim.answered)
+        _replayed.set(answer is not None)
+        return answer
+
     def _note_refusal(
         self,
         unit: Unit,

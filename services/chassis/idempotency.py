@@ -148,6 +148,14 @@ class Claim:
         answer: dict[str, Any] | None = json.loads(content)
         return answer
 
+    def answered(self, connection: Connection) -> dict[str, Any] | None:
+        """Return the answer that is stored for this very request, None where there is none."""
+        row = connection.execute(_STORED, {"its_scope": self.scope, "its_key": self.key}).one_or_none()
+        if row is None or row.fingerprint != self.fingerprint or row.answer is None:
+            return None
+        answer: dict[str, Any] | None = json.loads(bytes(row.answer))
+        return answer
+
     def store_answer(self, connection: Connection, answer: dict[str, Any] | None) -> None:
         """Keep the answer for repetitions, sealed when it holds a secret."""
         # In the order it was made in, so that the repetition gets the same bytes.

@@ -15,7 +15,7 @@ from services.devices.api import DevicesClient
 from services.licensing import access
 from services.licensing.access import Device
 from services.licensing.commands.naming import merged_lines, name_of, refuse_not_offered, rule_violated
-from services.licensing.commands.running import run
+from services.licensing.commands.running import repeatable, run
 from services.licensing.domain.catalogue import Catalogue, DeviceType, LicenseType
 from services.licensing.domain.drawing import Draw, plan_draws
 from services.licensing.domain.rules import RuleViolationError, check_assignment
@@ -26,6 +26,7 @@ from services.licensing.store.projects import ProjectCopy
 from services.projects.api import ADD, DRAW, ProjectsClient
 
 
+@repeatable
 def assign_licenses(
     database: Database, call: Call, request: Mapping[str, Any], *, devices: DevicesClient, projects: ProjectsClient
 ) -> dict[str, Any]:

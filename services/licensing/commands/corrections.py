@@ -12,13 +12,14 @@ from services.chassis.ids import new_id
 from services.licensing import access
 from services.licensing.commands.assign import insufficient
 from services.licensing.commands.naming import name_of, named, unknown_type
-from services.licensing.commands.running import run
+from services.licensing.commands.running import repeatable, run
 from services.licensing.store import ledger
 from services.licensing.store.catalogue import get_catalogue
 from services.licensing.store.ledger import Entry
 from services.projects.api import CORRECT, ProjectsClient
 
 
+@repeatable
 def correct_balance(
     database: Database, call: Call, request: Mapping[str, Any], *, projects: ProjectsClient
 ) -> dict[str, Any]:

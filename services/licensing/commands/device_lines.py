@@ -16,7 +16,7 @@ from services.devices.api import DevicesClient
 from services.licensing import access
 from services.licensing.access import Device
 from services.licensing.commands.naming import name_of
-from services.licensing.commands.running import run
+from services.licensing.commands.running import repeatable, run
 from services.licensing.domain.catalogue import FLOATING, Catalogue
 from services.licensing.store import ledger, lines, projects
 from services.licensing.store.catalogue import get_catalogue
@@ -25,6 +25,7 @@ from services.licensing.store.lines import InstalledLine
 from services.projects.api import MANAGE_DEVICES
 
 
+@repeatable
 def take_back(database: Database, call: Call, request: Mapping[str, Any], *, devices: DevicesClient) -> dict[str, Any]:
     """Take an assignment back in full, to the projects that paid it, while no real file was issued for it (LIC-13).
 

@@ -17,7 +17,7 @@ from services.licensing.access import Device
 from services.licensing.commands.assign import device_type_of, insufficient, resolved
 from services.licensing.commands.device_lines import give_back, refuse_filed
 from services.licensing.commands.naming import name_of, refuse_not_offered, rule_violated
-from services.licensing.commands.running import run
+from services.licensing.commands.running import repeatable, run
 from services.licensing.domain.catalogue import FLOATING, Catalogue, LicenseType
 from services.licensing.domain.rules import RuleViolationError, check_floating
 from services.licensing.store import ledger, lines
@@ -27,6 +27,7 @@ from services.licensing.store.lines import InstalledLine
 from services.projects.api import ADD, ProjectsClient
 
 
+@repeatable
 def set_floating(
     database: Database, call: Call, request: Mapping[str, Any], *, devices: DevicesClient, projects: ProjectsClient
 ) -> dict[str, Any]:
@@ -66,6 +67,7 @@ def set_floating(
     return run(database, call, "set_floating", request, work)
 
 
+@repeatable
 def remove_floating(
     database: Database, call: Call, request: Mapping[str, Any], *, devices: DevicesClient, projects: ProjectsClient
 ) -> dict[str, Any]:

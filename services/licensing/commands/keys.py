@@ -13,7 +13,7 @@ from services.chassis.errors import ServiceError, conflict, invalid, limited, no
 from services.chassis.ids import new_id
 from services.licensing import access
 from services.licensing.commands.naming import named
-from services.licensing.commands.running import run
+from services.licensing.commands.running import repeatable, run
 from services.licensing.domain.activation_keys import (
     GROUP,
     MistypedKeyError,
@@ -45,6 +45,7 @@ _REFUSALS: Final = {
 _COUNTED: Final = ("licensing.key_mistyped", "licensing.key_unknown")
 
 
+@repeatable
 def activate_key(
     database: Database, call: Call, request: Mapping[str, Any], *, projects: ProjectsClient
 ) -> dict[str, Any]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import wraps
 from typing import Any
 
 from services.chassis.context import Call
 from services.chassis.db import Database, Unit
 from services.chassis.errors import ServiceError
 
+Command = Callable[..., dict[str, Any]]
 Work = Callable[[Unit], dict[str, Any]]
 OnRefusal = Callable[[Unit, ServiceError], None]
 
@@ -37,6 +39,28 @@ def run(
         return rehearse(database, call, work)
     answer = database.command(call, name, request, work, sealed=sealed, on_refusal=on_refusal)
     return answer or {}
+
+
+def repeatable(command: Command) -> Command:
+    """Let a repetition get its first answer though what other rooms tell has changed since (rule R3).
+
+    A command asks other rooms before it claims its id. A device that was deleted, or a project that was archived, after
+    the work was done would turn the answer that got lost into a refusal. Who has lost a right is refused all the same.
+    """
+
+    @wraps(command)
+    def repeated(database: Database, call: Call, request: Mapping[str, Any], **neighbors: Any) -> dict[str, Any]:
+        try:
+            return command(database, call, request, **neighbors)
+        except ServiceError as refusal:
+            if refusal.kind not in ("not_found", "conflict") or request.get("dry_run"):
+                raise
+            answer = database.answered(call, command.__name__, request)
+            if answer is None:
+                raise
+            return answer
+
+    return repeated
 
 
 def rehearse(database: Database, call: Call, work: Work) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from services.chassis.db import last_was_replay
 from services.chassis.ids import new_id
 from services.licensing.commands import device_lines
 from services.licensing.models import Balance, CatalogueState, CatalogueVersion, LicenseType
@@ -173,6 +174,22 @@ def test_owner_and_guest_are_told_of_no_other_projects_of_each_other(world: Worl
     company, data = world.told("licenses_assigned")[-1]
     assert company == world.company
     assert [share["id"] for share in data["drawn"]] == [world.home, reserve]
+
+
+def test_a_repetition_gets_its_first_answer_though_the_device_is_gone_by_then(world: World) -> None:
+    world.stock({"port8": 10})
+    reserve = world.project("Reserve")
+    world.stock({"port8": 10}, reserve)
+    device = world.device()
+    first = world.assign(device, {"port8": 15}, world.admin("a"), sources=[reserve])
+    del world.devices.records[device]
+    assert world.assign(device, {"port8": 15}, world.admin("a"), sources=[reserve]) == first
+    assert last_was_replay()
+    refused("devices.device_not_found", world.assign, device, {"port8": 15}, world.admin("new"), sources=[reserve])
+    refused("devices.device_not_found", world.assign, device, {"port8": 14}, world.admin("a"), sources=[reserve])
+    stranger = world.admin("a", company=new_id())
+    refused("devices.device_not_found", world.assign, device, {"port8": 15}, stranger, sources=[reserve])
+    world.check()
 
 
 def test_taking_back_restores_exactly_what_was_paid_and_once(world: World) -> None:
