@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from marshmallow import fields, validate
+from marshmallow import Schema, fields, validate
 
 from services.chassis.context import Call
 from services.chassis.fields import AnswerSchema, Cursor, Id, Limit, RequestSchema, Text
@@ -67,6 +67,30 @@ class HistoryLine(AnswerSchema):
     subject = fields.String()
     data = fields.Dict()
     request_id = fields.String(allow_none=True)
+
+
+class MovingLines(AnswerSchema):
+    """The lines that an import would bring."""
+
+    lines = fields.Integer(required=True)
+
+
+class MergeRehearsed(AnswerSchema):
+    """What an import would do to histories; lines are never rewritten, they are read together from then on."""
+
+    history = fields.Nested(MovingLines, required=True)
+
+
+class CompanyMergeApplied(Schema):
+    """Event data: a room applied the import of a company; history says it for itself and passes on what others say."""
+
+    merge_id = fields.String(required=True)
+    room = fields.String(required=True)
+    counts = fields.Dict(keys=fields.String(), values=fields.Integer(), required=True)
+
+
+EVENTS: dict[str, type[Schema]] = {"company_merge_applied": CompanyMergeApplied}
+"""Event type -> schema of its data."""
 
 
 class ListHistoryAnswer(AnswerSchema):

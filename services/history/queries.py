@@ -17,6 +17,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, or_
 
 from services.accounts.api import Actor
+from services.chassis import aliases
 from services.chassis.context import Call
 from services.chassis.db import Database
 from services.chassis.errors import forbidden, invalid, not_found
@@ -92,11 +93,11 @@ class _Reader:
 
     def _company(self, company_id: str | None, project_id: str | None) -> ColumnElement[bool]:
         if self.actor.staff and (company_id or not self.actor.company_ids):
-            return store.of_companies([company_id]) if company_id else store.everything()
+            return store.of_companies(self._with_imported(company_id)) if company_id else store.everything()
         if company_id is not None:
             if not self.actor.owns(company_id):
                 raise not_found("history.company_not_found", ERRORS["history.company_not_found"])
-            return store.of_companies([company_id])
+            return store.of_companies(self._with_imported(company_id))
         self.actor.require_company()
         own = store.of_companies(self.actor.company_ids)
         return own if project_id is None else or_(own, self._as_guest())
@@ -118,7 +119,9 @@ class _Reader:
     def _device(self, device_id: str | None) -> ColumnElement[bool]:
         if device_id is None:
             raise invalid("history.id_needed", ERRORS["history.id_needed"])
-        lines = store.of_device(device_id, _hardware_id(device_id))
+        # An import joins two records of a device: either id shows what happened under both.
+        ids = aliases.group(self.connection, aliases.current(self.connection, device_id))
+        lines = store.of_device(ids, _hardware_id(device_id))
         if not self.actor.staff:
             lines = and_(lines, or_(store.of_companies(self.actor.company_ids), self._as_guest()))
         if self.actor.project_id is not None:
@@ -128,13 +131,17 @@ class _Reader:
             raise not_found("history.device_not_found", ERRORS["history.device_not_found"])
         return lines
 
+    def _with_imported(self, company_id: str, *, today: bool = False) -> list[str]:
+        """Return a company and those that it imported; `today` begins with the one that stands for it now (ACC-6)."""
+        return aliases.group(self.connection, aliases.current(self.connection, company_id) if today else company_id)
+
     def _guest_projects(self) -> dict[str, str]:
         return store.guest_projects(self.connection, self.actor.company_ids)
 
     def _as_guest(self) -> ColumnElement[bool]:
         """Let lines through that the owner of a foreign project has in it (mission, table of powers)."""
         parts = [
-            and_(store.of_project(project_id), store.of_companies([owner]))
+            and_(store.of_project(project_id), store.of_companies(self._with_imported(owner, today=True)))
             for project_id, owner in self._guest_projects().items()
         ]
         return or_(store.nothing(), *parts)

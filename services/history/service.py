@@ -12,11 +12,13 @@ from nameko.timer import timer
 from services.chassis.context import Call
 from services.chassis.db import Unit
 from services.chassis.entrypoints import rpc
+from services.chassis.fields import EmptyRequest
 from services.chassis.health import Health
 from services.chassis.inbox import subscribe
 from services.chassis.outbox import Event
-from services.chassis.providers import SETTINGS_KEY, DatabaseProvider
-from services.history import commands, queries, store
+from services.chassis.providers import SETTINGS_KEY, DatabaseProvider, EventsLeaf
+from services.chassis.relay import Relay
+from services.history import commands, merges, queries, store
 from services.history.api import ListHistoryRequest
 from services.history.heads import HeadsError, SignedHeads
 
@@ -37,11 +39,13 @@ class SignedHeadsProvider(DependencyProvider):
 
 
 class HistoryService:
-    """Listens to all rooms and answers the gateway; it calls nobody and emits nothing."""
+    """Listens to all rooms and answers the gateway; it calls nobody, and emits only what accounts needs of imports."""
 
     name = "history"
     database = DatabaseProvider()
     signed_heads = SignedHeadsProvider()
+    relay = Relay()
+    events = EventsLeaf()
     health = Health()
 
     @rpc(ListHistoryRequest)
@@ -54,25 +58,49 @@ class HistoryService:
         """
         return queries.list_history(self.database, call, request, now=datetime.now(UTC))
 
+    @rpc(EmptyRequest)
+    def rehearse_merge(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Tell the gateway how many lines the import of another company would bring (ACC-6).
+
+        Raises: accounts.scope_needed.
+        """
+        return merges.rehearse_merge(self.database, call)
+
     @subscribe("accounts")
     def on_accounts_events(self, unit: Unit, events: list[Event]) -> None:
-        """Append a line per event of accounts (HIS-2)."""
+        """Append a line per event of accounts, and read the lines of an imported company with the importing one's.
+
+        Emits: company_merge_applied.
+        """
         commands.append_events(unit, events)
+        merges.apply_merges(unit, events)
 
     @subscribe("projects")
     def on_projects_events(self, unit: Unit, events: list[Event]) -> None:
-        """Append a line per event of projects (HIS-2)."""
+        """Append a line per event of projects, and pass on what it says of an import (HIS-2).
+
+        Emits: company_merge_applied.
+        """
         commands.append_events(unit, events)
+        merges.apply_merges(unit, events)
 
     @subscribe("devices")
     def on_devices_events(self, unit: Unit, events: list[Event]) -> None:
-        """Append a line per event of devices (HIS-2)."""
+        """Append a line per event of devices, and pass on what it says of an import (HIS-2).
+
+        Emits: company_merge_applied.
+        """
         commands.append_events(unit, events)
+        merges.apply_merges(unit, events)
 
     @subscribe("licensing")
     def on_licensing_events(self, unit: Unit, events: list[Event]) -> None:
-        """Append a line per event of licensing (HIS-2)."""
+        """Append a line per event of licensing, and pass on what it says of an import (HIS-2).
+
+        Emits: company_merge_applied.
+        """
         commands.append_events(unit, events)
+        merges.apply_merges(unit, events)
 
     @timer(interval=_SECONDS_BETWEEN_LOOKS, eager=True)
     def sign_heads(self) -> None:

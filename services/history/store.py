@@ -166,6 +166,12 @@ def guest_projects(connection: Connection, company_ids: Sequence[str]) -> dict[s
     return {project_id: owner for project_id, owner in owners.items() if owner is not None and owner not in company_ids}
 
 
+def count_of_companies(connection: Connection, company_ids: Sequence[str]) -> int:
+    """Count the lines of companies."""
+    statement = select(func.count()).select_from(LineRow).where(LineRow.company_id.in_(company_ids))
+    return connection.execute(statement).scalar_one()
+
+
 # Conditions: the vocabulary in which `queries` says what a reader may see.
 
 
@@ -199,9 +205,9 @@ def of_user(user_id: str) -> ColumnElement[bool]:
     return or_(LineRow.actor_id == user_id, and_(LineRow.source == "accounts", LineRow.subject == user_id))
 
 
-def of_device(device_id: str, hardware_id: str | None) -> ColumnElement[bool]:
-    """Let lines of a company's device record through, or of the thing itself when a hardware id is given."""
-    return LineRow.hardware_id == hardware_id if hardware_id else LineRow.device_id == device_id
+def of_device(device_ids: Sequence[str], hardware_id: str | None) -> ColumnElement[bool]:
+    """Let lines of a company's device record through, under all its ids, or of the thing itself by its hardware id."""
+    return LineRow.hardware_id == hardware_id if hardware_id else LineRow.device_id.in_(device_ids)
 
 
 def of_action(action: str) -> ColumnElement[bool]:

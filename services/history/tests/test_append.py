@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from services.chassis import tables
+from services.chassis import aliases, tables
 from services.chassis.db import Database, Unit
 from services.chassis.ids import new_id
 from services.history import store
@@ -35,7 +35,7 @@ def flaws(database: Database) -> list[str]:
 
 
 def test_migrations_make_the_tables_that_the_models_describe(database: Database) -> None:
-    metadata = [Base.metadata, tables.metadata]
+    metadata = [Base.metadata, tables.metadata, aliases.metadata]
     with database.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"target_metadata": metadata})
         assert compare_metadata(context, metadata) == []  # type: ignore[arg-type]
