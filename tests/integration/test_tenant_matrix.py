@@ -19,7 +19,7 @@ from tests.integration.installation import Installation
 from tests.integration.tenancy.callers import Caller, make_callers
 from tests.integration.tenancy.canaries import Watch
 from tests.integration.tenancy.cases import CASES, Case, Of
-from tests.integration.tenancy.declared import OF_ROUTE, Right, naming_fields
+from tests.integration.tenancy.declared import OF_ROUTE, naming_fields
 from tests.integration.tenancy.expected import UNKNOWN, code_of, expect
 from tests.integration.tenancy.makers import FRESH, nothing_like
 from tests.integration.tenancy.world import World
@@ -103,7 +103,7 @@ def ask(case: Case, caller: Caller, world: World, instead: Mapping[str, str]) ->
             return {name: fill(inner) for name, inner in template.items()}
         return [fill(inner) for inner in template] if isinstance(template, list) else template
 
-    first = {name: f"${case.thing}" for name in row.path_names[:1]}
+    first = dict.fromkeys(row.path_names[:1], f"${case.thing}")
     values = fill({**first, **case.path})
     return caller.send(
         row.method,
@@ -130,7 +130,9 @@ def check_form(answer: Answer) -> None:
 def comparable(answer: Answer, named: Mapping[str, str]) -> tuple[Any, ...]:
     """Return an answer without what differs from request to request, and without the thing that was named."""
     headers = sorted(
-        (name, value) for name, value in answer.headers.items() if name not in ("Date", "X-Request-Id", "Content-Length")
+        (name, value)
+        for name, value in answer.headers.items()
+        if name not in ("Date", "X-Request-Id", "Content-Length")
     )
     body = answer.content.decode("utf-8", "replace")
     if answer.is_json and isinstance(answer.body, dict):

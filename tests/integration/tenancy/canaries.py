@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from tests.integration.tenancy.callers import Role
 
 ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-# What a person must not see, by groups of canaries. Who works together in a project knows each other's names and what is
-# in that project, never the addresses and nothing else of the other company (mission, table of powers).
+# What a person must not see, by groups of canaries. Who works together in a project knows each other's names and
+# what is in that project, never the addresses and nothing else of the other company (mission, table of powers).
 _OWNER: Final = ("owner's names", "owner's project", "owner's second project", "owner's own")
 _GUEST: Final = ("guest's names", "guest's own")
 _OTHERS: Final = ("neighbor's names", "neighbor's own")

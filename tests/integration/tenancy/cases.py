@@ -214,7 +214,7 @@ CASES: Final[tuple[Case, ...]] = (
     ),
     _in_project("PUT /v1/devices/{device_id}/floating-license", "add", "slave", body={"version": 7}),
     _in_project("DELETE /v1/devices/{device_id}/floating-license", "add", "slave", fresh="floating license"),
-    # --- files, returns, certificates
+    # Files, returns and certificates of a device.
     _in_project(
         "POST /v1/devices/{device_id}/license-files", "files", "device", body={"encrypted": False, "version": 7},
         status=200,
@@ -252,7 +252,7 @@ CASES: Final[tuple[Case, ...]] = (
     _in_project("GET /v1/history", "see", "device", query={"context": "device", "id": "$device"}),
     _in_project("GET /v1/history", "see", "slave hardware", query={"context": "device", "id": "$slave hardware"}),
     Case("GET /v1/history", Of.COMPANY, None, "company", query={"context": "company", "id": "$company"}),
-    # What the owner's administrator did for the guest's company stands in the guest's own history, and only that is read.
+    # What the owner's administrator did for the guest's company stands in the guest's own history; only that is read.
     Case(
         "GET /v1/history", Of.COMPANY, "manage_company", "admin", query={"context": "user", "id": "$admin"},
         instead={"guest": (200, None)},

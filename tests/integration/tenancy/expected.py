@@ -1,4 +1,4 @@
-"""What a caller must get for a case: derived from the row's right and scope and from the table of powers, nothing else."""
+"""What a caller must get for a case: derived from the row's right and scope and from the table of powers alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.integration.tenancy.declared import OF_POWER, Right
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """A status, and the code of a refusal; a code that begins with a dot is the end of it, for rooms differ in words."""
+    """A status, and the code of a refusal; a code that begins with a dot is its end, for rooms differ in words."""
 
     status: int
     code: str | None = None

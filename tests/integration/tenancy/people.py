@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import serialization
 from tests.integration.http_client import Person, mailed_token
 from tests.integration.installation import Installation
 
-PASSWORD: Final = "correct horse battery staple"  # noqa: S105 - of people who exist for one test run
+PASSWORD: Final = "correct horse battery staple"
 
 
 def register(installation: Installation, forename: str, surname: str) -> Person:

@@ -71,8 +71,8 @@ class World:
             return found(installation, forename, surname, company)
 
         with ThreadPoolExecutor(len(names)) as pool:
-            people = dict(zip(names, pool.map(make, names), strict=True))
-        world = cls(installation, folder, installation.staff(), **people)
+            owner, member, locked, guest, stranger, neighbor, loner = pool.map(make, names)
+        world = cls(installation, folder, installation.staff(), owner, member, locked, guest, stranger, neighbor, loner)
         for name, (forename, surname, company) in names.items():
             of = {"member": "owner", "locked": "owner"}.get(name, name)
             named = world.canaries.setdefault(f"{of}'s names", {})
