@@ -1,23 +1,33 @@
-"""Accounts' own audit: what an import left behind, and that every import came to its end (ACC-6)."""
+"""Accounts' own audit: people and their secrets; what imports left behind, and that every one came to its end."""
 
 from __future__ import annotations
+
+from functools import partial
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from services.accounts.audit_people import check_people
 from services.accounts.models import ApiToken, Company, CompanyImport, Invitation, Membership, Session
 from services.chassis.audit import Check, Flaws, Report, outbox_report
 from services.chassis.db import Database
+from services.chassis.keystore import KeyStore
 from services.chassis.settings import Settings
 
 
 def audit(settings: Settings) -> Report:
     """Audit accounts' database against itself."""
     database = Database.from_settings(settings, "accounts", pool_size=1)
+    keys = KeyStore.from_settings(settings, "accounts")
     try:
-        return database.read(lambda c: outbox_report(c, "accounts", check_imports(c)), snapshot=True)
+        return database.read(partial(report, keys=keys), snapshot=True)
     finally:
         database.close()
+
+
+def report(connection: Connection, keys: KeyStore) -> Report:
+    """Report all checks over one snapshot."""
+    return outbox_report(connection, "accounts", [*check_people(connection, keys), *check_imports(connection)])
 
 
 def check_imports(connection: Connection) -> list[Check]:

@@ -90,13 +90,13 @@ def queue(
         deliver: False writes a row that is never sent, so that an unknown address costs what a known one does (S2).
     """
     identifier = new_id()
-    content = json.dumps({"to": to, "values": dict(values)}).encode()
+    sealed = keys.seal(json.dumps({"to": to, "values": dict(values)}).encode(), f"mails:{identifier}")
     unit.execute(
         sa.insert(Mail).values(
             id=identifier,
             template=template,
             language=language,
-            sealed=keys.seal(content, f"mails:{identifier}"),
+            sealed=sealed if deliver else None,
             attempts=0,
             created_at=unit.now,
             next_at=unit.now if deliver else None,
