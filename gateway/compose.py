@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from gateway.messages import Request
 from gateway.row import Answer, Rooms, Row
+from services.accounts.api import MERGING_ROOMS
 from services.chassis.context import Call
 
 _EXPORT_PAGES: Final = 25
@@ -91,6 +92,24 @@ def create_company(row: Row, rooms: Rooms, call: Call, arguments: dict[str, Any]
     token = rooms.call("accounts", "renew_token", call, {"company_id": reply.result["id"]}).result["access_token"]
     rooms.call("projects", "ensure_default", replace(call.derive("project"), token=str(token)), {})
     return Answer(row.status, reply.result, replayed=reply.replayed)
+
+
+def import_company(row: Row, rooms: Rooms, call: Call, arguments: dict[str, Any], request: Request) -> Answer:
+    """Import another company: 202 with its job; a rehearsal puts together what each room would move.
+
+    The rooms are asked with a token that accounts made for this alone; it names both companies and is given to nobody.
+    """
+    reply = rooms.call("accounts", "import_company", call, arguments)
+    if not arguments.get("dry_run"):
+        headers = [("Location", f"/v1/jobs/{reply.result['id']}")]
+        return Answer(row.status, reply.result, headers=headers, replayed=reply.replayed)
+    preview = {name: value for name, value in reply.result.items() if name != "token"}
+    asked = Call(
+        token=str(reply.result["token"]), request_id=call.request_id, deadline=call.deadline, language=call.language
+    )
+    for room in MERGING_ROOMS:
+        preview |= rooms.call(room, "rehearse_merge", asked, {}).result
+    return Answer(200, preview)
 
 
 def history(row: Row, rooms: Rooms, call: Call, arguments: dict[str, Any], request: Request) -> Answer:

@@ -165,6 +165,8 @@ def _responses(row: Row) -> dict[str, Any]:
     responses: dict[str, Any] = {str(row.status): success}
     if row.dry_run and row.status != 200:
         responses["200"] = {**success, "description": "What would happen; nothing was changed."}
+        if row.rehearsal is not None:
+            responses["200"]["content"] = {JSON: {"schema": row.rehearsal}}
     if row.location is not None and row.answer is None:
         responses["200"] = {**success, "description": "Nothing had changed: the same bytes as before."}
     if row.right is Right.DEVICE and row.method == "GET":

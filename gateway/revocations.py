@@ -30,12 +30,13 @@ class Verdict(Enum):
 
 
 class Revocations:
-    """Remembers ends and changes of sessions, memberships and users."""
+    """Remembers ends and changes of sessions, memberships, users and companies."""
 
     def __init__(self) -> None:
         self._sessions: dict[str, float] = {}
         self._ended: dict[tuple[str, str | None], float] = {}
         self._changed: dict[str, float] = {}
+        self._merged: dict[str | None, float] = {}
         self._started_at = 0.0
         self._pruned_at = time.time()
 
@@ -51,6 +52,8 @@ class Revocations:
             name = str(item["id"])
             if item["kind"] == "session":
                 self._later(self._sessions, name, at)
+            elif item["kind"] == "company":
+                self._later(self._merged, name, at)
             else:
                 company = item.get("company_id") if item["kind"] == "membership" else None
                 self._later(self._ended, (name, company), at)
@@ -72,6 +75,9 @@ class Revocations:
                 self._later(self._ended, (user, None), at)
             case "company_user_removed":
                 self._later(self._ended, (user, event.companyid), at)
+            case "company_merged" if event.companyid is not None:
+                # One company's tokens must name what it absorbed; the other one's are worth nothing: accounts knows.
+                self._later(self._merged, event.companyid, at)
             case "company_user_changed" | "user_changed":
                 what = set(data.get("what") or _CARRIED)
                 if event.type == "company_user_changed" and "locked" in what and data.get("locked"):
@@ -97,7 +103,7 @@ class Revocations:
             if as_of is None and issued + SKEW_SECONDS < at:
                 return Verdict.DEAD, at
             newest = max(newest, at)
-        newest = max(newest, self._changed.get(claims["sub"], 0.0))
+        newest = max(newest, self._changed.get(claims["sub"], 0.0), self._merged.get(claims.get("company"), 0.0))
         return (Verdict.STALE if newest + SKEW_SECONDS >= issued else Verdict.GOOD), newest
 
     @staticmethod
@@ -113,3 +119,4 @@ class Revocations:
         self._sessions = {key: at for key, at in self._sessions.items() if at >= oldest}
         self._ended = {pair: at for pair, at in self._ended.items() if at >= oldest}
         self._changed = {key: at for key, at in self._changed.items() if at >= oldest}
+        self._merged = {key: at for key, at in self._merged.items() if at >= oldest}

@@ -80,6 +80,7 @@ class Row:
         gives: media types of an answer that is no JSON.
         location: address of what was made, with fields of the answer.
         compose: function that answers instead of the plain call.
+        rehearsal: the schema of a rehearsal's answer, where it is another one than that of the real thing.
         revokes: a success may end sessions or tokens; this process must know them before the answer goes out.
         errors: codes that a client should know besides the general ones.
     """
@@ -101,6 +102,7 @@ class Row:
     gives: tuple[str, ...] = (JSON,)
     location: str | None = None
     compose: Compose | None = None
+    rehearsal: type[Schema] | None = None
     revokes: bool = False
     errors: tuple[str, ...] = ()
 

@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
+from marshmallow import fields
+
 from gateway import compose
 from gateway.row import Right, Row
 from services.accounts import api
-from services.chassis.fields import EmptyRequest, ListRequest
+from services.chassis.fields import AnswerSchema, EmptyRequest, ListRequest
+from services.devices.api import MovingDevices
+from services.history.api import MovingLines
+from services.licensing.api import MovingBalance, MovingKeys
+from services.projects.api import MovingProjects, MovingRights
+
+
+class ImportPreview(AnswerSchema):
+    """What an import would move, put together from what each room says."""
+
+    company = fields.Nested(api.CompanyName, required=True)
+    users = fields.Nested(api.MovingUsers, required=True)
+    projects = fields.Nested(MovingProjects, required=True)
+    rights = fields.Nested(MovingRights, required=True)
+    balance = fields.Nested(MovingBalance, required=True)
+    activation_keys = fields.Nested(MovingKeys, required=True)
+    devices = fields.Nested(MovingDevices, required=True)
+    history = fields.Nested(MovingLines, required=True)
+
 
 ROWS = (
     Row(
@@ -45,6 +65,22 @@ ROWS = (
         "Take a user out of the company.",
         request=api.CompanyUserRequest, status=204, revokes=True,
         errors=("accounts.user_not_found", "accounts.last_admin"),
+    ),
+    Row(
+        "POST", "/v1/company/imports", "accounts", "import_company", Right.ADMIN,
+        "Take another company into one's own, by the login of one of its administrators; a rehearsal tells what moves.",
+        request=api.ImportCompanyRequest, answer=api.Job, rehearsal=ImportPreview, status=202, dry_run=True,
+        scope=api.SCOPE_ACCOUNT, compose=compose.import_company, revokes=True,
+        errors=(
+            "accounts.import_login_failed", "accounts.import_otp_needed", "accounts.import_admin_needed",
+            "accounts.import_ambiguous", "accounts.import_own_company", "accounts.company_absorbed",
+            "accounts.too_many_attempts",
+        ),
+    ),
+    Row(
+        "GET", "/v1/jobs/{job_id}", "accounts", "get_job", Right.COMPANY,
+        "Tell how far long work is, and what came of it.",
+        request=api.JobRequest, answer=api.Job, errors=("accounts.job_not_found",),
     ),
     Row(
         "POST", "/v1/invitations/acceptances", "accounts", "accept_invitation", Right.LOGIN,

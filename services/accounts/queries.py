@@ -247,8 +247,18 @@ def list_revocations(database: Database, request: Mapping[str, Any]) -> dict[str
     """Return what the gateways must not believe any more, of the last 16 minutes; older tokens have expired."""
     oldest = datetime.now(UTC) - REVOCATION_WINDOW
     since = max(oldest, request["since"] or oldest)
-    rows = database.read(lambda connection: sessions.revocations(connection, since))
-    items = [{"kind": row.kind, "id": row.subject_id, "company_id": row.company_id, "at": iso(row.at)} for row in rows]
+
+    def work(connection: Connection) -> tuple[Sequence[Any], Sequence[Any]]:
+        return sessions.revocations(connection, since), imports.since(connection, since)
+
+    ended, imported = database.read(work)
+    items = [{"kind": row.kind, "id": row.subject_id, "company_id": row.company_id, "at": iso(row.at)} for row in ended]
+    # Tokens of both companies are renewed: those of one learn what it absorbed, those of the other are worth nothing.
+    items += [
+        {"kind": "company", "id": company_id, "company_id": company_id, "at": iso(row.started_at)}
+        for row in imported
+        for company_id in (row.company_id, row.gone_id)
+    ]
     return {"items": items}
 
 

@@ -273,9 +273,9 @@ class Names(AnswerSchema):
 
 
 class Revocation(AnswerSchema):
-    """Something whose tokens must not be believed any more."""
+    """Something whose tokens must not be believed any more; those of a `company` must be renewed, after an import."""
 
-    kind = fields.String(required=True, metadata={"enum": ["session", "membership", "user"]})
+    kind = fields.String(required=True, metadata={"enum": ["session", "membership", "user", "company"]})
     id = fields.String(required=True)
     company_id = fields.String(required=True, allow_none=True)
     at = fields.String(required=True)

@@ -146,6 +146,11 @@ def open_ones(connection: Connection) -> Sequence[Row[Any]]:
     return connection.execute(statement).all()
 
 
+def since(connection: Connection, moment: datetime) -> Sequence[Row[Any]]:
+    """Return the imports since a time."""
+    return connection.execute(sa.select(*_imports.c).where(_imports.c.started_at >= moment)).all()
+
+
 def tell_again(unit: Unit, import_id: str, told_before: datetime) -> bool:
     """Note that the rooms are told once more; returns False when somebody did so since, or it is done."""
     result = unit.execute(

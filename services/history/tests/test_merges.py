@@ -108,7 +108,7 @@ def test_a_guest_goes_on_reading_the_project(database: Database, world: World) -
     call = make_call(user=guest, company=third)
     before = world.actions(call, project=world.other_project)
     tell(database, *merged(world))
-    told: dict[str, Any] = {"source": "projects", "company": world.one, "project": world.other_project}
+    told = {"source": "projects", "company": world.one, "project": world.other_project}
     world.keep(world.sources.event("project_changed", **told))
     assert world.actions(call, project=world.other_project) == ["project_changed", *before]
 

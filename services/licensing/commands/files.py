@@ -271,14 +271,12 @@ class _Issue:
             raise conflict("licensing.no_certificate", ERRORS["licensing.no_certificate"])
         return files.ENCRYPTED, certificate
 
-    def _digest(
-        self, chosen: Sequence[FileLine], form: str, certificate: Row[Any] | None, company_id: str | None = None
-    ) -> str:
+    def _digest(self, chosen: Sequence[FileLine], form: str, certificate: Row[Any] | None, company_id: str) -> str:
         """Digest what a file depends on; the signing key is not in it, so a rotation alone makes no new files."""
         facts = {
             "form": form,
             "device": self.device.hardware_id,
-            "company": company_id or self.device.company_id,
+            "company": company_id,
             "certificate": certificate.serial if certificate is not None else None,
             "lines": sorted([line.id, line.license_type, line.name, line.quantity] for line in chosen),
         }
@@ -292,12 +290,11 @@ class _Issue:
         if newest is None or newest.state != files.ACTIVE or newest.form != form:
             return None
         # The record of the device may be a new one since (deleted and added again); a file belongs to one record.
-        if newest.device_id != self.device.device_id:
-            return None
+        same_record = newest.device_id == self.device.device_id
         # An import changes whose the record is, and nothing on the device: its file stays good.
-        same_company = newest.company_id in aliases.group(connection, self.device.company_id)
-        company_id = newest.company_id if same_company else self.device.company_id
-        return newest.serial if newest.lines_digest == self._digest(chosen, form, certificate, company_id) else None
+        company_ids = aliases.group(connection, self.device.company_id)
+        digests = [self._digest(chosen, form, certificate, company_id) for company_id in company_ids]
+        return newest.serial if same_record and newest.lines_digest in digests else None
 
     def _record(
         self,
@@ -323,7 +320,7 @@ class _Issue:
             "project_id": self.device.project_id,
             "form": form,
             "kind": "license",
-            "lines_digest": self._digest(chosen, form, certificate),
+            "lines_digest": self._digest(chosen, form, certificate, self.device.company_id),
             "kid": kid,
             "certificate_serial": certificate.serial if certificate is not None else None,
             "payload": signed,
