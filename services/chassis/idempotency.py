@@ -36,7 +36,9 @@ _TAKE_POSTGRESQL = (
 )
 _TAKE_SQLITE = sqlite.insert(idempotency).on_conflict_do_nothing()
 _ITS_ROW = (idempotency.c.scope == bindparam("its_scope"), idempotency.c.key == bindparam("its_key"))
-_STORED = sa.select(idempotency.c.fingerprint, idempotency.c.answer, idempotency.c.refusal).where(*_ITS_ROW)
+_STORED = sa.select(idempotency.c.scope, idempotency.c.fingerprint, idempotency.c.answer, idempotency.c.refusal).where(
+    idempotency.c.scope.in_(bindparam("its_scopes", expanding=True)), idempotency.c.key == bindparam("its_key")
+)
 _STORE = (
     sa.update(idempotency).where(*_ITS_ROW).values(answer=bindparam("its_answer"), refusal=bindparam("its_refusal"))
 )
@@ -87,9 +89,14 @@ def sweep(connection: Connection, now: datetime) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One command id in its scope, with the fingerprint of the request it stands for."""
+    """One command id in its scope, with the fingerprint of the request it stands for.
+
+    A company that absorbed others answers for what was begun in them too: the claim is taken in all their scopes, or a
+    request whose answer was lost would run once more after the import.
+    """
 
     scope: str
+    absorbed: tuple[str, ...]
     key: str
     fingerprint: str
     keystore: KeyStore | None
@@ -99,9 +106,11 @@ class Claim:
         cls, call: Call, name: str, request: Mapping[str, Any], *, scope: str | None, keystore: KeyStore | None
     ) -> Claim:
         """Make the claim of a call; the scope is the company, else the person, else `public`."""
-        chosen = scope or call.claims.get("company") or call.claims.get("sub") or "public"
+        company = call.claims.get("company")
+        chosen = str(scope or company or call.claims.get("sub") or "public")
+        group = call.claims.get("companies") or () if chosen == company else ()
         digest = hashlib.sha256(f"{name}\n{canonical(request)}".encode(errors="surrogatepass")).hexdigest()
-        return cls(str(chosen), call.command_id, digest, keystore)
+        return cls(chosen, tuple(sorted({*group} - {chosen})), call.command_id, digest, keystore)
 
     def take(self, connection: Connection) -> datetime | None:
         """Insert the claim; waits up to the lock timeout for a first one that still runs.
@@ -112,13 +121,12 @@ class Claim:
         Raises:
             idempotency.in_progress: the first one has not ended in time.
         """
-        parameters: dict[str, Any] = {"scope": self.scope, "key": self.key, "fingerprint": self.fingerprint}
+        taken_at = None
         try:
-            if connection.dialect.name == "postgresql":
-                taken_at: datetime | None = connection.execute(_TAKE_POSTGRESQL, parameters).scalar()
-                return taken_at
-            now = database_time(connection)
-            return now if connection.execute(_TAKE_SQLITE, {**parameters, "created_at": now}).rowcount == 1 else None
+            for scope in self._scopes:
+                taken_at = self._take(connection, scope)
+                if taken_at is None:
+                    break
         except OperationalError as error:
             if getattr(error.orig, "pgcode", None) == "55P03":
                 raise conflict(
@@ -127,6 +135,7 @@ class Claim:
                     retry_after=1,
                 ) from error
             raise
+        return taken_at
 
     def stored(self, connection: Connection) -> dict[str, Any] | ServiceError | None:
         """Return what the first request got.
@@ -134,8 +143,8 @@ class Claim:
         Raises:
             idempotency.key_reused: the first request was another one.
         """
-        row = connection.execute(_STORED, {"its_scope": self.scope, "its_key": self.key}).one()
-        if row.fingerprint != self.fingerprint:
+        row = self._row(connection)
+        if row is None:
             raise invalid(
                 "idempotency.key_reused",
                 "This Idempotency-Key was used for another request; use a new key for a new request.",
@@ -144,14 +153,14 @@ class Claim:
             return ServiceError(*json.loads(row.refusal))
         content = bytes(row.answer)
         if self.keystore is not None:
-            content = self.keystore.unseal(content, self._context())
+            content = self.keystore.unseal(content, self._context(row.scope))
         answer: dict[str, Any] | None = json.loads(content)
         return answer
 
     def answered(self, connection: Connection) -> dict[str, Any] | None:
         """Return the answer that is stored for this very request, None where there is none."""
-        row = connection.execute(_STORED, {"its_scope": self.scope, "its_key": self.key}).one_or_none()
-        if row is None or row.fingerprint != self.fingerprint or row.answer is None:
+        row = self._row(connection)
+        if row is None or row.answer is None:
             return None
         answer: dict[str, Any] | None = json.loads(bytes(row.answer))
         return answer
@@ -160,17 +169,39 @@ class Claim:
         """Keep the answer for repetitions, sealed when it holds a secret."""
         # In the order it was made in, so that the repetition gets the same bytes.
         content = json.dumps(answer, separators=(",", ":"), ensure_ascii=False, default=str).encode()
-        if self.keystore is not None:
-            content = self.keystore.seal(content, self._context())
-        self._update(connection, answer=content)
+        for scope in self._scopes:
+            sealed = content if self.keystore is None else self.keystore.seal(content, self._context(scope))
+            self._update(connection, scope, answer=sealed)
 
     def store_refusal(self, connection: Connection, refusal: ServiceError) -> None:
         """Keep a refusal for repetitions."""
-        self._update(connection, refusal=json.dumps(refusal.args))
+        for scope in self._scopes:
+            self._update(connection, scope, refusal=json.dumps(refusal.args))
 
-    def _update(self, connection: Connection, *, answer: bytes | None = None, refusal: str | None = None) -> None:
-        values = {"its_scope": self.scope, "its_key": self.key, "its_answer": answer, "its_refusal": refusal}
+    @property
+    def _scopes(self) -> tuple[str, ...]:
+        return (*self.absorbed, self.scope)
+
+    def _take(self, connection: Connection, scope: str) -> datetime | None:
+        parameters: dict[str, Any] = {"scope": scope, "key": self.key, "fingerprint": self.fingerprint}
+        if connection.dialect.name == "postgresql":
+            taken_at: datetime | None = connection.execute(_TAKE_POSTGRESQL, parameters).scalar()
+            return taken_at
+        now = database_time(connection)
+        return now if connection.execute(_TAKE_SQLITE, {**parameters, "created_at": now}).rowcount == 1 else None
+
+    def _row(self, connection: Connection) -> Any:
+        """Return the row that holds what this very request got, whichever scope it ran in."""
+        rows = connection.execute(_STORED, {"its_scopes": list(self._scopes), "its_key": self.key})
+        # A row without content is of a claim that was only half free.
+        mine = [row for row in rows if row.fingerprint == self.fingerprint and (row.answer or row.refusal)]
+        return mine[0] if mine else None
+
+    def _update(
+        self, connection: Connection, scope: str, *, answer: bytes | None = None, refusal: str | None = None
+    ) -> None:
+        values = {"its_scope": scope, "its_key": self.key, "its_answer": answer, "its_refusal": refusal}
         connection.execute(_STORE, values)
 
-    def _context(self) -> str:
-        return f"idempotency:{self.scope}:{self.key}"
+    def _context(self, scope: str) -> str:
+        return f"idempotency:{scope}:{self.key}"

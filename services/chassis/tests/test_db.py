@@ -72,6 +72,27 @@ def test_with_every_connection_in_use_the_outcome_is_unavailable_and_not_an_inte
     assert database.write(lambda unit: 1) == 1
 
 
+@pytest.mark.parametrize("sealed", [False, True])
+def test_what_was_begun_in_a_company_is_not_done_again_after_another_one_absorbed_it(
+    database: Database, sealed: bool
+) -> None:
+    def call(company: str, *absorbed: str, key: str = "k") -> Any:
+        return make_call(company=company, absorbed=absorbed, command_id=key)
+
+    def ask(call: Any, amount: int = 1) -> Any:
+        return database.command(call, "make", {"a": amount}, _insert, sealed=sealed)
+
+    assert ask(call("gone", "older")) == {"number": 1}
+    for repetition in (call("into", "first", "gone", "older"), call("into", "older"), call("gone")):
+        assert ask(repetition) == {"number": 1}
+        assert db.last_was_replay() is True
+    with pytest.raises(ServiceError) as refusal:
+        ask(call("into", "gone"), 2)
+    assert refusal.value.code == "idempotency.key_reused"
+    assert ask(call("into", "gone", key="new"), 2) == {"number": 2}
+    assert ask(call("another")) == {"number": 3}
+
+
 def test_claims_are_kept_for_thirty_days_and_then_swept(database: Database) -> None:
     call, old = make_call(company="c"), make_call(company="c")
     for made in (call, old):
