@@ -166,6 +166,8 @@ def _headers(
         headers.append(("WWW-Authenticate", BASIC if door else BEARER + hint))
     if status == 405 and isinstance(allow := problem.pop("allow", None), list):
         headers.append(("Allow", ", ".join(allow)))
+    if error.replayed:
+        headers.append(("Idempotent-Replayed", "true"))
     if status in (429, 503) or "retry_after" in problem:
         headers.append(("Retry-After", str(max(1, int(problem.get("retry_after", 1))))))
     return headers

@@ -41,6 +41,12 @@ def test_a_replay_says_so(gateway: Gateway) -> None:
     assert gateway.ask("POST", assign_path(), LICENSES).headers["idempotent-replayed"] == "true"
     gateway.rooms.replayed = False
     assert "idempotent-replayed" not in gateway.ask("POST", assign_path(), LICENSES).headers
+    refusal = conflict("licensing.device_rma", "No.")
+    gateway.rooms.on("licensing", "assign_licenses", refusal)
+    assert "idempotent-replayed" not in gateway.ask("POST", assign_path(), LICENSES).headers
+    refusal.replayed = True
+    answer = gateway.ask("POST", assign_path(), LICENSES)
+    assert (answer.status, answer.headers["idempotent-replayed"]) == (409, "true")
 
 
 def test_a_rehearsal_answers_200_and_does_not_use_up_the_key(gateway: Gateway) -> None:

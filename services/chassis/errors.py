@@ -60,7 +60,11 @@ class ServiceError(Exception):
         code: dotted, append-only identifier such as `licensing.key_used`.
         detail: one English sentence for a person: what is wrong and what to do.
         extra_json: JSON object with further members of the answer.
+
+    `replayed` is set where the refusal is the stored one of an earlier call with the same command id.
     """
+
+    replayed = False
 
     def __init__(self, kind: str, code: str, detail: str = "", extra_json: str = "{}") -> None:
         super().__init__(kind, code, detail, extra_json)

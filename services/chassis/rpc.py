@@ -215,7 +215,9 @@ def _opened(body: dict[str, Any], name: str) -> Reply:
     if error:
         arguments = error.get("exc_args") if isinstance(error, dict) else None
         if isinstance(arguments, list) and len(arguments) == 4 and all(isinstance(a, str) for a in arguments):
-            raise ServiceError(*arguments)
+            refusal = ServiceError(*arguments)
+            refusal.replayed = bool(body.get("replayed"))
+            raise refusal
         _log.error("%s answered with an error that is none of ours: %.200r", name, error)
         raise internal()
     result = body.get("result")

@@ -77,6 +77,15 @@ class SourceService:
         raise conflict("source.refused", "No.", why="because", amount=3)
 
     @rpc(public=True)
+    def refuse_once(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Refuse, once per command id."""
+
+        def work(unit: Unit) -> dict[str, Any]:
+            raise conflict("source.refused", "No.")
+
+        return self.database.command(call, "refuse_once", request, work) or {}
+
+    @rpc(public=True)
     def break_down(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Fail in an unexpected way."""
         raise KeyError("secret detail")

@@ -61,6 +61,16 @@ def soon(seconds: float = 5.0) -> Call:
     return Call(deadline=time.time() + seconds)
 
 
+def test_a_repeated_refusal_is_marked_as_one(world: World) -> None:
+    def refused(command_id: str) -> bool:
+        with pytest.raises(ServiceError) as refusal:
+            world.source.refuse_once(Call(deadline=time.time() + 5, command_id=command_id))
+        assert refusal.value.code == "source.refused"
+        return refusal.value.replayed
+
+    assert [refused("a"), refused("a"), refused("b")] == [False, True, False]
+
+
 def test_the_fifth_hop_is_refused_but_a_leaf_may_be_asked_from_anywhere(world: World) -> None:
     token = wire.hops.set(wire.MAX_HOPS)
     try:
