@@ -54,6 +54,10 @@ def _reset(gateway: Gateway, form: dict[str, str]) -> Answer:
     return gateway.call("POST", "/v1/password-resets/confirmations", body, key=form["key"])
 
 
+def _change_email(gateway: Gateway, form: dict[str, str]) -> Answer:
+    return gateway.call("POST", "/v1/me/email-changes/confirmations", {"token": form["token"]}, key=form["key"])
+
+
 def _accept(gateway: Gateway, form: dict[str, str]) -> Answer:
     # Who accepts must be logged in. The portal keeps no sessions yet, so it opens one for this and ends it.
     session = gateway.call("POST", "/v1/sessions", {"email": form["email"], "password": form["password"]})
@@ -74,6 +78,7 @@ _NEW_PASSWORD = pages.Field("password", "password", "field.new_password", "new-p
 PAGES = {
     "/activate": Page("activate", (), _activate),
     "/reset": Page("reset", (_NEW_PASSWORD,), _reset),
+    "/email-change": Page("email_change", (), _change_email),
     "/invitation": Page("invitation", (_EMAIL, _PASSWORD), _accept),
 }
 
@@ -110,7 +115,8 @@ class Portal:
     def _answer(self, request: PortalRequest, language: str) -> Response:
         if request.path == "/healthz" and request.method in {"GET", "HEAD"}:
             return Response("ok\n", mimetype="text/plain")
-        if request.path == "/" and request.method in {"GET", "HEAD"}:
+        # Mails that need no token lead to the login; until there is one, the front page says where things are.
+        if request.path in {"/", "/login"} and request.method in {"GET", "HEAD"}:
             return _html(pages.text_page(language, "home.title", "home.text"))
         page = PAGES.get(request.path)
         if page is None:

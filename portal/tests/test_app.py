@@ -57,6 +57,7 @@ FORMS = {
         "/v1/password-resets/confirmations",
         {"token": TOKEN, "password": "correct horse"},
     ),
+    "/email-change": ({}, "/v1/me/email-changes/confirmations", {"token": TOKEN}),
     "/invitation": (
         {"email": "ann@example.com", "password": "secret"},
         "/v1/invitations/acceptances",

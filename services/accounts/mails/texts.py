@@ -64,7 +64,7 @@ TEXTS: Final[dict[str, dict[str, Text]]] = {
             "a new password was requested for your account. Open the link to set it. The link works once, "
             "within an hour.",
             "If it was not you, ignore this mail: your password stays as it is.",
-            "/reset-password",
+            "/reset",
             "Set a new password",
         ),
         "de": Text(
@@ -72,7 +72,7 @@ TEXTS: Final[dict[str, dict[str, Text]]] = {
             "für Ihr Konto wurde ein neues Passwort angefordert. Öffnen Sie den Link, um es zu setzen. Der Link gilt "
             "einmal und eine Stunde lang.",
             "Waren Sie es nicht? Dann ignorieren Sie diese Mail: Ihr Passwort bleibt, wie es ist.",
-            "/reset-password",
+            "/reset",
             "Neues Passwort setzen",
         ),
     },
@@ -98,7 +98,7 @@ TEXTS: Final[dict[str, dict[str, Text]]] = {
             "this is to become the address of an account of the license portal. Open the link and confirm there. "
             "The link works once, within 48 hours.",
             "If you did not ask for this, ignore this mail.",
-            "/confirm-email",
+            "/email-change",
             "Confirm the address",
         ),
         "de": Text(
@@ -106,7 +106,7 @@ TEXTS: Final[dict[str, dict[str, Text]]] = {
             "dies soll die Adresse eines Kontos im Lizenzportal werden. Öffnen Sie den Link und bestätigen Sie dort. "
             "Der Link gilt einmal und 48 Stunden lang.",
             "Haben Sie das nicht veranlasst? Dann ignorieren Sie diese Mail.",
-            "/confirm-email",
+            "/email-change",
             "Adresse bestätigen",
         ),
     },
