@@ -6,7 +6,6 @@ import json
 import os
 import random
 import signal
-import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,9 +26,13 @@ class World:
     admin: Person
     devices: list[str] = field(default_factory=list)
     killed: list[str] = field(default_factory=list)
+    before: int = 0
 
     def load(self) -> tuple[Books, list[AssigningClient]]:
-        """Start the clients."""
+        """Start the clients, once history has caught up with what was done before."""
+        self.admin.refresh()
+        self.before = self.installed()
+        eventually(lambda: self.history_lines() == self.before, "a complete history before the load", 60)
         books = Books()
         token = self.admin.tokens["access_token"]
         clients = [AssigningClient(self.fleet.base, token, device, books) for device in self.devices]
@@ -96,17 +99,17 @@ class World:
     def differences(self, books: Books) -> list[str]:
         """Return every way in which the books and the installation differ."""
         found = []
-        executed = self.installed()
+        executed = self.installed() - self.before
         if not books.acknowledged <= executed <= books.acknowledged + books.unknown:
             found.append(f"acknowledged {books.acknowledged}, unknown {books.unknown}, executed {executed}")
-        if self.balance() + executed != STOCK:
-            found.append(f"balance {self.balance()} + installed {executed} is not {STOCK}")
+        if self.balance() + self.installed() != STOCK:
+            found.append(f"balance {self.balance()} + installed {self.installed()} is not {STOCK}")
         wait = 60.0
         deadline = time.monotonic() + wait
-        lines = self.history_lines()
+        lines = self.history_lines() - self.before
         while lines != executed and time.monotonic() < deadline:
             time.sleep(1)
-            lines = self.history_lines()
+            lines = self.history_lines() - self.before
         if lines != executed:
             found.append(f"history has {lines} lines for {executed} assignments after {wait:.0f} s")
         audit = self.fleet.run("deploy.audit", check=False)
@@ -141,16 +144,3 @@ def make_world(folder: Path, environment: dict[str, str] | None = None) -> World
 def settle(world: World) -> None:
     """Wait until a fresh operation succeeds, at most 30 s after the last fault."""
     eventually(lambda: world.admin.get("/v1/balance").status == 200, "a read after the faults", 30)
-
-
-class Killer(threading.Thread):
-    """Runs `World.kill_at_random` beside the load."""
-
-    def __init__(self, world: World, names: tuple[str, ...], seconds: float, seed: int) -> None:
-        super().__init__(daemon=True)
-        self._work = (world, names, seconds, seed)
-
-    def run(self) -> None:
-        """Kill until the time is over."""
-        world, names, seconds, seed = self._work
-        world.kill_at_random(names, seconds, seed)

@@ -9,11 +9,13 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.faults.fleet_world import Killer, make_world, settle
+from tests.faults.fleet_world import World, make_world, settle
+from tests.faults.load import Books
 
 SECONDS = 60.0
 
@@ -23,57 +25,55 @@ def report(text: str) -> None:
     sys.stderr.write(f"{text}\n")
 
 
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """One fleet for all faults: each leaves it whole, or the next one sees it."""
+    made = make_world(tmp_path_factory.mktemp("faults") / "data")
+    yield made
+    assert made.fleet.stop() == 0
+
+
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_random_kills_lose_and_double_nothing(seed: int, tmp_path: Path) -> None:
-    world = make_world(tmp_path / "data")
-    try:
-        books, clients = world.load()
-        killer = Killer(world, ("licensing", "history", "rabbitmq"), SECONDS, seed)
-        killer.start()
-        killer.join(SECONDS + 30)
-        time.sleep(2)
-        world.end_load(clients)
-        settle(world)
-        report(f"seed {seed}: {books.acknowledged} acknowledged, {books.repeated} repeated, killed {world.killed}")
-        assert len(world.killed) >= 8
-        assert books.acknowledged > 100
-        assert books.refused == []
-        assert world.differences(books) == []
-    finally:
-        assert world.fleet.stop() == 0
+def test_random_kills_lose_and_double_nothing(seed: int, world: World) -> None:
+    books = load_and_kill(world, seed)
+    report(f"seed {seed}: {books.acknowledged} acknowledged, {books.repeated} repeated, killed {world.killed}")
+    assert len(world.killed) >= 8
+    assert books.acknowledged > 100
+    assert books.refused == []
+    assert world.differences(books) == []
 
 
-def test_a_broker_that_stops_for_ten_seconds_loses_nothing(tmp_path: Path) -> None:
-    world = make_world(tmp_path / "data")
-    try:
-        books, clients = world.load()
-        time.sleep(3)
-        broker = world.pids()["rabbitmq"]
-        os.kill(broker, signal.SIGSTOP)
-        time.sleep(10)
-        os.kill(broker, signal.SIGCONT)
-        time.sleep(5)
-        world.end_load(clients)
-        settle(world)
-        assert books.acknowledged > 50
-        assert books.refused == []
-        assert world.differences(books) == []
-    finally:
-        assert world.fleet.stop() == 0
+def test_a_broker_that_stops_for_ten_seconds_loses_nothing(world: World) -> None:
+    books, clients = world.load()
+    time.sleep(3)
+    broker = world.pids()["rabbitmq"]
+    os.kill(broker, signal.SIGSTOP)
+    time.sleep(10)
+    os.kill(broker, signal.SIGCONT)
+    time.sleep(5)
+    world.end_load(clients)
+    settle(world)
+    assert books.acknowledged > 50
+    assert books.refused == []
+    assert world.differences(books) == []
 
 
 def test_without_the_protections_the_same_run_shows_losses(tmp_path: Path) -> None:
-    world = make_world(tmp_path / "data", {"TESSERA_WITHOUT": "idempotency,outbox,inbox"})
+    plain = make_world(tmp_path / "data", {"TESSERA_WITHOUT": "idempotency,outbox,inbox"})
     try:
-        books, clients = world.load()
-        killer = Killer(world, ("licensing", "history", "rabbitmq"), SECONDS, 1)
-        killer.start()
-        killer.join(SECONDS + 30)
-        time.sleep(2)
-        world.end_load(clients)
-        settle(world)
-        found = world.differences(books)
+        found = plain.differences(load_and_kill(plain, 1))
         report(f"without protections: {found}")
         assert found != []
     finally:
-        assert world.fleet.stop() == 0
+        assert plain.fleet.stop() == 0
+
+
+def load_and_kill(world: World, seed: int) -> Books:
+    """Load a fleet while its parts are killed at random; returns the books once every operation has ended."""
+    world.killed.clear()
+    books, clients = world.load()
+    world.kill_at_random(("licensing", "history", "rabbitmq"), SECONDS, seed)
+    time.sleep(2)
+    world.end_load(clients)
+    settle(world)
+    return books
