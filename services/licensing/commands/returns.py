@@ -171,6 +171,12 @@ class _Return:
         file = files.get(connection, self.given.serial)
         if file is None or file.hardware_id != self.device.hardware_id or file.signed_at is None:
             raise not_found("licensing.return_file_unknown", ERRORS["licensing.return_file_unknown"])
+        if self.given.counter < file.counter:
+            # The device signs that it installs nothing up to this counter again: that must be true of the file itself.
+            raise invalid(
+                "licensing.return_malformed",
+                f"The return gives up files up to the counter {self.given.counter}, and the file has {file.counter}.",
+            )
         if file.form != files.ENCRYPTED or file.kind != "license":
             raise _refusal("licensing.return_not_encrypted")
         if file.state == files.RETURNED:

@@ -133,6 +133,28 @@ def test_a_refused_return_is_in_the_history_once_whatever_is_killed(
     assert [event["data"]["code"] for event in room.events("return_refused")] == ["licensing.already_returned"]
 
 
+def test_a_return_that_does_not_give_up_its_own_file_is_refused(
+    room: Room, company: Company, certified: Device, door: Door
+) -> None:
+    for _ in range(2):
+        room.put(IP800, company, "port8", 10)
+        certified.fetch(door)
+    record, signed = certified.state.record(), certified.state.read("installed.signed")
+    assert record["last_counter"] == 2
+    assert signed is not None
+    certified.state.save_record({**record, "last_counter": 1})
+    xml = certified.make_return().decode()
+    error = refused("licensing.return_malformed", lambda: room.ask("return_licenses", company.call(), xml=xml))
+    assert "counter 1" in error.detail
+    assert room.balance(company, "port8") == 0
+    for name in ("return.xml", "returned.signed"):
+        certified.state.remove(name)
+    certified.state.save_record(record)
+    certified.state.write("installed.signed", signed)
+    room.ask("return_licenses", company.call(), xml=certified.make_return().decode())
+    assert room.balance(company, "port8") == 20
+
+
 def test_a_plain_download_ends_the_right_to_return(room: Room, company: Company, certified: Device, door: Door) -> None:
     record = room.devices.find_device(company.call(), hardware_id=IP800)["device_id"]
     room.put(IP800, company, "port8", 20)
