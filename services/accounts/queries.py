@@ -288,16 +288,18 @@ def list_api_tokens(database: Database, call: Call) -> dict[str, Any]:
 
 
 def get_job(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an import of the caller's company, for its administrators and for who started it.
+    """Return an import of the caller's company, for its administrators, for who started it, and for staff.
 
-    Raises: accounts.job_not_found.
+    Raises: accounts.job_not_found, accounts.admin_needed.
     """
     actor = Actor.of(call)
 
     def work(connection: Connection) -> dict[str, Any]:
         row = imports.by_id(connection, request["job_id"])
-        if row is None or not actor.owns(row.company_id) or not (actor.admin or row.started_by == actor.user_id):
+        if row is None or not (actor.staff or actor.owns(row.company_id)):
             raise not_found("accounts.job_not_found", "There is no such job of your company.")
+        if not actor.staff and row.started_by != actor.user_id:
+            actor.require_admin()
         return job_answer(connection, row)
 
     return database.read(work)

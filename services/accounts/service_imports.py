@@ -37,7 +37,7 @@ class ImportEntrypoints:
     def get_job(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Tell how far an import of the caller's company is (ACC-6).
 
-        Raises: accounts.job_not_found.
+        Raises: accounts.job_not_found, accounts.admin_needed.
         """
         return queries.get_job(self.database, call, request)
 

@@ -145,6 +145,12 @@ CASES: Final[tuple[Case, ...]] = (
     Case("POST /v1/company/users", Of.OWN_COMPANY, body={"email": "$unknown address"}),
     Case("PATCH /v1/company/users/{user_id}", Of.COMPANY, "manage_company", "user", body={"role": "member"}),
     Case("DELETE /v1/company/users/{user_id}", Of.COMPANY, "manage_company", "user", fresh="invitation"),
+    # A good login would import the company, once: what is tried ends at the login, wherever it comes from.
+    Case(
+        "POST /v1/company/imports", Of.OWN_COMPANY, status=422, code="accounts.import_login_failed",
+        body={"email": "$unknown address", "password": "not the password", "company_id": "$company"},
+    ),
+    Case("GET /v1/jobs/{job_id}", Of.COMPANY, "manage_company", "job"),
     Case(
         "POST /v1/invitations/acceptances", Of.OWN, body={"token": _NEVER}, status=404, code="accounts.link_invalid"
     ),

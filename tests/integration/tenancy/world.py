@@ -101,6 +101,7 @@ class World:
         self.things["line of the guest"] = answer["licenses"][0]["id"]
         self._seed_tokens()
         self._share()
+        self._import()
         self._lock()
         self._wait_for_history()
 
@@ -228,6 +229,15 @@ class World:
         """Let the stranger hold one device too (DEV-5): its licenses are the device's, all else stays the owner's."""
         hardware_id, own = self.things["shared hardware"], self.own["stranger"]
         own["shared"] = devices.add(self.stranger, own["project"], [hardware_id], accept=True)[hardware_id]
+
+    def _import(self) -> None:
+        """Let the owner have imported a small company, so that there is a job."""
+        small = found(self.installation, "Klara", "Kleinert", "Kleinert Klingeln")
+        body = {"email": small.tokens["user"]["email"], "password": PASSWORD}
+        self.things["job"] = self.owner.post("/v1/company/imports", body).expect(202)["id"]
+        path = f"/v1/jobs/{self.things['job']}"
+        eventually(lambda: self.owner.get(path).expect(200)["state"] == "done", "the end of the import", 20)
+        self.canaries["owner's own"]["job"] = self.things["job"]
 
     def _lock(self) -> None:
         path = f"/v1/company/users/{self.locked.tokens['user']['id']}"
