@@ -15,8 +15,9 @@ import sqlalchemy
 
 from deploy.bare.postgresql import PostgreSQL
 from deploy.bare.rabbitmq import RabbitMQ
-from tests.bench import load
-from tests.bench.fleet import assigning_fleet
+from services.chassis.keystore import KeyStore
+from tests.bench import load, logins
+from tests.bench.fleet import Fleet, assigning_fleet
 from tests.integration.installation import Installation
 from tests.rig import free_port, wait_until
 from tests.rig.fixtures import node_folder
@@ -26,6 +27,7 @@ PAGE = ROOT / "docs/reference/performance.md"
 RUNS = int(os.environ.get("BENCH_RUNS", "3"))
 SECONDS = int(os.environ.get("BENCH_SECONDS", "8"))
 HOP_TARGET, WRITE_TARGET, READ_TARGET = 0.30, 0.70, 0.50
+LOGIN_TARGET, TOKEN_TARGET = 2.0, 0.05
 START_TARGET_SECONDS, EMBEDDED_TARGET_MB, SERVICE_TARGET_MB = 5.0, 150, 90
 
 
@@ -128,7 +130,25 @@ def whole(folder: Path, cluster: PostgreSQL) -> list[Row]:
             lambda: load.rate(fleet.base, fleet.token(), ["/v1/balance"], seconds=SECONDS),
             lambda: load.rate(base, token, ["/v1/balance"], seconds=SECONDS), READ_TARGET,
         ))  # fmt: skip
+        rows += people(fleet, folder)
     return rows
+
+
+def people(fleet: Fleet, folder: Path) -> list[Row]:
+    """Tell what logins cost others, and what the check of a token costs a read."""
+    alone = logins.p95_of_reads(fleet, 15)
+    beside, per_second = logins.p95_beside_logins(fleet, logins.LOGIN_SECONDS)
+    say(f"p95 of reads: {alone:.1f} ms alone, {beside:.1f} ms beside {per_second:.1f} logins/s")
+    reads = load.rate(fleet.base, fleet.token(), ["/v1/balance"], seconds=SECONDS)
+    share = logins.seconds_per_token(KeyStore(folder / "bench-keys", b"bench")) * reads
+    return [
+        Row(f"p95 of balance reads ({logins.READS_PER_SECOND}/s) beside {per_second:.0f} logins/s for "
+            f"{logins.LOGIN_SECONDS} s, against without", f"{beside:.1f} ms", f"{alone:.1f} ms",
+            f"{beside / alone:.2f}",
+            f"at most {LOGIN_TARGET:.0f}", beside / alone <= LOGIN_TARGET),
+        Row("check of a known token, as part of a balance read", f"{100 * share:.2f} %", "", "",
+            f"at most {100 * TOKEN_TARGET:.0f} %", share <= TOKEN_TARGET),
+    ]  # fmt: skip
 
 
 def embedded(folder: Path) -> list[Row]:
