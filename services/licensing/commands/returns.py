@@ -77,14 +77,21 @@ def _read(xml: str) -> DeviceReturn:
 def _take(
     database: Database, call: Call, given: DeviceReturn, devices: DevicesClient, *, dry_run: bool = False
 ) -> dict[str, Any]:
-    # The device first: whoever does not hold it learns nothing about its files.
-    device = Device.of(devices.find_device(call, hardware_id=given.device))
-    access.require_power(device.powers, FILES)
-    database.read(lambda connection: _check_signature(connection, given))
+    request = {"signed": hashlib.sha256(given.signed).hexdigest(), "hardware_id": given.device}
+    try:
+        # The device first: whoever does not hold it learns nothing about its files.
+        device = Device.of(devices.find_device(call, hardware_id=given.device))
+        access.require_power(device.powers, FILES)
+        database.read(lambda connection: _check_signature(connection, given))
+    except ServiceError as refusal:
+        # What was credited and whose answer got lost must never look refused: the device would install its file again.
+        answer = None if dry_run or not refusal.is_final else database.answered(call, "return_licenses", request)
+        if answer is None:
+            raise
+        return answer
     work = _Return(Actor.of(call), device, get_catalogue(database), given)
     if dry_run:
         return {**rehearse(database, call, work), "receipt": None}
-    request = {"signed": work.digest, "hardware_id": given.device}
     answer = database.command(call, "return_licenses", request, work, on_refusal=work.note_refusal)
     assert answer is not None
     return answer

@@ -16,6 +16,7 @@ from services.chassis.errors import ServiceError
 from services.chassis.faults import InjectedFault, set_fail_points
 from services.chassis.ids import new_id
 from services.chassis.outbox import Event
+from services.chassis.testing import make_call
 from services.licensing.api import files as api
 from services.licensing.commands.merges import on_accounts_events
 from services.licensing.tests.files.conftest import IP800, IP6000, Company, Door, Room
@@ -131,6 +132,28 @@ def test_a_refused_return_is_in_the_history_once_whatever_is_killed(
     for _ in range(2):
         refused("licensing.already_returned", lambda: room.ask("return_licenses", call, xml=xml))
     assert [event["data"]["code"] for event in room.events("return_refused")] == ["licensing.already_returned"]
+
+
+@pytest.mark.parametrize("change", ["device deleted", "certificate revoked"])
+def test_a_return_whose_answer_got_lost_gets_it_whatever_has_changed_since(
+    room: Room, company: Company, certified: Device, door: Door, change: str
+) -> None:
+    room.put(IP800, company, "port8", 20)
+    certified.fetch(door)
+    xml, certificate = certified.make_return().decode(), certified.state.certificate()
+    call, ask = company.door(), {"hardware_id": IP800, "xml": xml}
+    receipt = room.ask("return_device_licenses", call, **ask)
+    if change == "device deleted":
+        room.devices.records.clear()
+    else:
+        assert certificate is not None
+        serial = f"{certificate.serial_number:x}"
+        room.ask("revoke_certificate", make_call(staff=True), serial=serial, reason="stolen")
+    assert room.ask("return_device_licenses", call, **ask) == receipt
+    assert len(room.events("licenses_returned")) == 1
+    code = "devices.device_not_found" if change == "device deleted" else "licensing.return_certificate_revoked"
+    refused(code, lambda: room.ask("return_device_licenses", company.door(), **ask))
+    refused("devices.device_not_found", lambda: room.ask("return_device_licenses", room.company().door(), **ask))
 
 
 def test_a_return_that_does_not_give_up_its_own_file_is_refused(
