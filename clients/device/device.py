@@ -31,6 +31,23 @@ from clients.device.state import State
 
 _MAC = re.compile(r"(?:[0-9A-F]{2}([-:.]?)(?:[0-9A-F]{2}\1){4}[0-9A-F]{2})|[0-9A-F]{6}|(?:[0-9A-F]{2}-){2}[0-9A-F]{2}")
 
+_RETURNED_BEFORE = "licensing.already_returned"
+# With one of these the portal says that this very return was never credited.
+_REFUSED_FOR_GOOD = frozenset(
+    f"licensing.{word}"
+    for word in (
+        "return_malformed",
+        "return_untrusted",
+        "return_other_device",
+        "return_bad_signature",
+        "return_file_unknown",
+        "return_not_encrypted",
+        "return_newer_file",
+        "return_file_void",
+        "not_returnable",
+    )
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Installed:
@@ -210,13 +227,16 @@ class Device:
             DeviceError: `not_ready` without an installed encrypted file or without a certificate.
         """
         with self.state.locked():
-            return self._make_return()
+            xml = self._make_return()
+            # Who has it in hand may upload it anywhere.
+            self.state.save_record({**self.state.record(), "return_sent": True})
+            return xml
 
     def deliver_return(self, portal: Portal) -> dict[str, object]:
         """Make the return, or take the one not delivered yet, and deliver it. Returns the portal's receipt.
 
         A lost answer is harmless: the same bytes go out again and get the same receipt. When the portal refuses the
-        return for good, the file is installed again.
+        return for good, the file is installed again, but only if no earlier attempt can have been credited.
 
         Raises:
             DeviceError: `not_ready`, `unreachable`, `login_refused`, `refused`.
@@ -224,14 +244,16 @@ class Device:
         with self.state.locked():
             xml = self._make_return()
             path = portal.device_path(self.hardware_id, "license-return")
+            record = self.state.record()
+            first = not record.get("return_sent")
+            # Before it is sent: from here on it may be credited, whatever is cut off.
+            self.state.save_record({**record, "return_sent": True})
             try:
                 answer = portal.put(path, xml, "application/xml", _command_id("return", xml))
             except DeviceError as error:
-                if error.word == "refused":
-                    self._withdraw_return()
+                self._after_refusal(error, first=first)
                 raise
-            self.state.remove("return.xml")
-            self.state.remove("returned.signed")
+            self._forget_return()
             try:
                 receipt = json.loads(answer.body)
             except ValueError as error:
@@ -259,11 +281,27 @@ class Device:
         self.state.remove("installed.signed")
         return xml
 
-    def _withdraw_return(self) -> None:
-        signed = self.state.read("returned.signed")
-        if signed is not None:
-            self.state.write("installed.signed", signed)
-        self.state.save_record({**self.state.record(), "returned_counter": 0, "etag": None})
+    def _after_refusal(self, error: DeviceError, *, first: bool) -> None:
+        """Keep, forget or withdraw the return, by what its refusal says about an earlier attempt.
+
+        Args:
+            error: of this attempt.
+            first: whether the return was never sent before, so that nothing can have been credited.
+        """
+        if error.portal_code == _RETURNED_BEFORE:
+            # Its licenses are back already; the file must never be used again.
+            self._forget_return()
+        elif error.word == "refused" and (first or error.portal_code in _REFUSED_FOR_GOOD):
+            signed = self.state.read("returned.signed")
+            if signed is not None:
+                self.state.write("installed.signed", signed)
+            self.state.save_record({**self.state.record(), "returned_counter": 0, "etag": None})
+            self._forget_return()
+        elif error.word == "login_refused" and first:
+            self.state.save_record({**self.state.record(), "return_sent": False})
+
+    def _forget_return(self) -> None:
+        self.state.save_record({**self.state.record(), "return_sent": False})
         self.state.remove("return.xml")
         self.state.remove("returned.signed")
 
@@ -275,8 +313,7 @@ class Device:
             return Installed("current", known)
         self.state.write("installed.signed", file.signed)
         self.state.save_record({**record, "last_counter": file.counter, "serial": file.serial})
-        self.state.remove("return.xml")
-        self.state.remove("returned.signed")
+        self._forget_return()
         return Installed("installed", file)
 
     def _stored(self, name: str) -> LicenseFile | None:

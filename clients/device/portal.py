@@ -108,6 +108,7 @@ def _refusal(response: requests.Response, content: bytes) -> DeviceError:
     text = "".join(sign if sign.isprintable() else "?" for sign in text)
     if status == 401:
         return DeviceError("login_refused", f"The portal does not take this login: {text}", code)
-    if status >= 500 or status == 429:
+    # The first request with the same key may still be at work: no word about its outcome.
+    if status >= 500 or status == 429 or code == "idempotency.in_progress":
         return DeviceError("unreachable", f"The portal cannot answer now ({status} {code}): {text}", code)
     return DeviceError("refused", f"The portal refused ({status} {code}): {text}", code)

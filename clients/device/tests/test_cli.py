@@ -180,6 +180,54 @@ def test_return_over_http_survives_a_lost_answer_and_a_refusal(folder: Path, por
     assert portal.asked[0]["headers"]["Idempotency-Key"] == portal.asked[1]["headers"]["Idempotency-Key"]
 
 
+@pytest.mark.parametrize(
+    ("before", "status", "code", "exit_code", "installed"),
+    [
+        # Never sent before: whatever refuses it, nothing was credited.
+        (None, 404, "devices.device_not_found", 4, True),
+        (None, 403, "accounts.locked", 4, True),
+        (None, 409, "licensing.return_certificate_revoked", 4, True),
+        # The answer to an earlier attempt got lost: it may have been credited.
+        (503, 404, "devices.device_not_found", 4, False),
+        (503, 403, "accounts.locked", 4, False),
+        (503, 409, "licensing.return_certificate_revoked", 4, False),
+        (503, 409, "licensing.not_returnable", 4, True),
+        (503, 409, "licensing.return_newer_file", 4, True),
+        # The first attempt is still at work, or another return of the same file was taken.
+        (None, 409, "idempotency.in_progress", 3, False),
+        (None, 409, "licensing.already_returned", 4, False),
+        # A wrong login says that nothing was done.
+        (401, 404, "devices.device_not_found", 4, True),
+    ],
+)
+def test_a_refused_return_is_withdrawn_only_if_nothing_can_have_been_credited(
+    folder: Path,
+    portal: Script,
+    tmp_path: Path,
+    before: int | None,
+    status: int,
+    code: str,
+    exit_code: int,
+    installed: bool,
+) -> None:
+    run("install", written(tmp_path, "encrypted file"), "--state", str(folder))
+    arguments = ["--state", str(folder), "--portal", portal.url]
+    if before is not None:
+        portal.answer(f"PUT {DOOR}/license-return", before, b"no\n")
+        assert run("return", *arguments).exit_code in (3, 5)
+    portal.answer(f"PUT {DOOR}/license-return", status, b"no\n", X_Error_Code=code)
+    assert run("return", *arguments).exit_code == exit_code
+    assert (run("show", "--state", str(folder)).exit_code == 0) is installed
+    # What was not withdrawn goes out again as it was, unless another return of the file was taken.
+    portal.answer(f"PUT {DOOR}/license-return", 201, {"returned": [], "kept": [], "receipt": "r"})
+    again = run("return", *arguments)
+    if code == "licensing.already_returned":
+        assert again.exit_code == EXIT_CODES["not_ready"][0]
+    else:
+        assert again.exit_code == 0
+        assert (portal.asked[-1]["body"] == portal.asked[-2]["body"]) is not installed
+
+
 def test_a_certificate_over_http_and_by_hand(tmp_path: Path, folder: Path, portal: Script) -> None:
     (folder / "certificate.pem").unlink()
     portal.answer("GET /v1/keys", 200, VECTORS["keys"])
