@@ -7,7 +7,7 @@ A row says what an old id stands for today; rows are flat, never chains. Who ins
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -72,13 +72,20 @@ def join(unit: Unit, old_ids: Iterable[str], new_id: str) -> None:
         old_ids: what is gone.
         new_id: what it is now; must not be gone itself.
     """
-    gone = sorted(set(old_ids) - {new_id})
-    unit.execute(sa.update(aliases).where(aliases.c.new_id.in_(gone)).values(new_id=new_id))
-    known = set(unit.execute(sa.select(aliases.c.old_id).where(aliases.c.old_id.in_(gone))).scalars())
-    unit.execute(sa.update(aliases).where(aliases.c.old_id.in_(gone)).values(new_id=new_id))
-    rows = [{"old_id": old_id, "new_id": new_id, "at": unit.now} for old_id in gone if old_id not in known]
-    if rows:
-        unit.execute(sa.insert(aliases), rows)
+    join_each(unit, dict.fromkeys(set(old_ids) - {new_id}, new_id))
+
+
+def join_each(unit: Unit, pairs: Mapping[str, str]) -> None:
+    """Let each old id stand for a new one from now on, as `join` does; no new id is an old one of the same call."""
+    gone = sorted(pairs)
+    rows = unit.execute(sa.select(aliases).where(sa.or_(aliases.c.old_id.in_(gone), aliases.c.new_id.in_(gone)))).all()
+    for row in rows:
+        new_id = pairs.get(row.new_id) or pairs[row.old_id]
+        unit.execute(sa.update(aliases).where(aliases.c.old_id == row.old_id).values(new_id=new_id))
+    known = {row.old_id for row in rows}
+    fresh = [{"old_id": old_id, "new_id": pairs[old_id], "at": unit.now} for old_id in gone if old_id not in known]
+    if fresh:
+        unit.execute(sa.insert(aliases), fresh)
 
 
 def check_unused(connection: Connection, columns: Iterable[Any]) -> Check:

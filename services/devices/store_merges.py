@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -43,6 +44,19 @@ def count_records_of(connection: Connection, company_ids: Collection[str]) -> in
     """Return how many living records companies have."""
     statement = sa.select(sa.func.count()).where(Device.company_id.in_(company_ids), Device.deleted_at.is_(None))
     return int(connection.execute(statement).scalar_one())
+
+
+def bury_records(connection: Connection, device_ids: Collection[str], now: datetime) -> None:
+    """Make records tombstones."""
+    connection.execute(sa.update(Device).where(Device.id.in_(device_ids)).values(deleted_at=now))
+
+
+def project_names(connection: Connection, project_ids: Collection[str]) -> dict[str, str]:
+    """Return the names of projects by id."""
+    return {
+        row.id: row.name
+        for row in connection.execute(sa.select(Project.id, Project.name).where(Project.id.in_(project_ids)))
+    }
 
 
 def pass_projects(connection: Connection, old_ids: Collection[str], company_id: str) -> None:

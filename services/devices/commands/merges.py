@@ -5,7 +5,7 @@ accounts has switched before; this only brings the rows up to date, and may be r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from operator import attrgetter
 from typing import Any, Final
@@ -68,21 +68,35 @@ def _apply(unit: Unit, merge: CompanyMerge, actor_id: str | None) -> None:
     # Whoever adds or moves a device holds its project: from here on nobody does in these companies.
     store_merges.hold_projects_of(connection, both)
     count = store_merges.count_records_of(connection, merge.gone_ids)
-    joined = 0
-    for _, group in groupby(store_merges.records_held_twice(connection, both), attrgetter("hardware_id")):
-        kept, *others = sorted(group, key=lambda row: row.company_id != into)
-        _take_comments(unit, kept, others)
-        for other in others:
-            _join(unit, kept, other, into, actor_id)
-        joined += len(others)
+    joined = _join_doubled(unit, both, into, actor_id)
     store_merges.pass_projects(connection, merge.gone_ids, into)
     counts = {"devices": count, "joined": joined}
     unit.emit("company_merge_applied", subject=merge.merge_id, data=merge.applied("devices", counts))
     fail_point("devices.merge.end")
 
 
+def _join_doubled(unit: Unit, company_ids: Sequence[str], into: str, actor_id: str | None) -> int:
+    """Make one record of those that several of the companies have of a device; returns how many are gone by it.
+
+    The absorbing company's record stays, and takes comments that it lacks; the ids of the others stand for it.
+    """
+    pairs: dict[str, AnyRow] = {}
+    gone: list[AnyRow] = []
+    records = store_merges.records_held_twice(unit.connection, company_ids)
+    for _, group in groupby(records, attrgetter("hardware_id")):
+        kept, *others = sorted(group, key=lambda row: row.company_id != into)
+        _take_comments(unit, kept, others)
+        pairs |= {other.id: kept for other in others}
+        gone += others
+    store_merges.bury_records(unit.connection, pairs.keys(), unit.now)
+    aliases.join_each(unit, {old_id: kept.id for old_id, kept in pairs.items()})
+    names = store_merges.project_names(unit.connection, {kept.project_id for kept in pairs.values()})
+    for other in gone:
+        _tell(unit, pairs[other.id], other, into, names, actor_id)
+    return len(gone)
+
+
 def _take_comments(unit: Unit, kept: AnyRow, others: Sequence[AnyRow]) -> None:
-    """Give the kept record the comments that it lacks."""
     taken = {}
     for name in _COMMENTS:
         texts = [text for row in (kept, *others) if (text := getattr(row, name))]
@@ -92,11 +106,7 @@ def _take_comments(unit: Unit, kept: AnyRow, others: Sequence[AnyRow]) -> None:
         store.update_record(unit.connection, kept.id, taken)
 
 
-def _join(unit: Unit, kept: AnyRow, other: AnyRow, into: str, actor_id: str | None) -> None:
-    """Make one record of two: the other's id stands for the kept one from now on."""
-    store.bury_record(unit.connection, other.id, unit.now)
-    aliases.join(unit, [other.id], kept.id)
-    project = store.find_project(unit.connection, kept.project_id)
+def _tell(unit: Unit, kept: AnyRow, other: AnyRow, into: str, names: Mapping[str, str], actor_id: str | None) -> None:
     unit.emit(
         "device_merged",
         subject=other.id,
@@ -108,7 +118,7 @@ def _join(unit: Unit, kept: AnyRow, other: AnyRow, into: str, actor_id: str | No
         data={
             "hardware_id": kept.hardware_id,
             "type": kept.type,
-            "project_name": project.name if project is not None else "",
+            "project_name": names[kept.project_id],
             "merged_device_id": other.id,
             "merged_project_id": other.project_id,
             "comment": other.comment,
