@@ -1,7 +1,7 @@
 """The import of another company (ACC-6): check the other administrator's login, absorb the company, watch the rooms.
 
 The switch is one transaction. Before it both companies look unchanged; after it only one exists: tokens name the ids of
-both, and the rooms bring their rows up to date behind that (docs/decisions/0007).
+both, and the rooms bring their rows up to date behind that (docs/decisions/0008).
 """
 
 from __future__ import annotations
