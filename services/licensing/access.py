@@ -11,12 +11,12 @@ from typing import Any
 
 from services.accounts.api import Actor
 from services.chassis.context import Call
-from services.chassis.db import Database
+from services.chassis.db import Database, Unit
 from services.chassis.errors import ServiceError, conflict, forbidden, not_found
 from services.devices.api import DevicesClient
 from services.licensing.store import projects as store
 from services.licensing.store.projects import ProjectCopy
-from services.projects.api import ERRORS, OPEN, ProjectsClient
+from services.projects.api import ARCHIVED, CLOSED, ERRORS, OPEN, ProjectsClient, powers_of, roles_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,31 +108,67 @@ def refuse_rma(device: Device) -> None:
         )
 
 
-def get_project(call: Call, database: Database, projects: ProjectsClient, project_id: str, power: str) -> ProjectCopy:
-    """Return a project that the caller may do something in, as projects tells it now; the copy here follows.
+def refuse_closed(project: ProjectCopy) -> None:
+    """Refuse a project that is archived or being deleted.
 
-    Raises: projects.not_found, projects.power_needed.
+    Raises: projects.archived, projects.closed.
     """
-    access = projects.get_access(call, project_id=project_id)
-    project = ProjectCopy(access["project_id"], access["company_id"], access["name"], access["state"])
-    require_power(access["powers"], power)
-    if database.read(lambda connection: store.get(connection, project_id)) != project:
-        database.write(lambda unit: store.save(unit.connection, project))
+    if project.state == ARCHIVED:
+        raise conflict(
+            "projects.archived", f"The project {project.name} is archived: take it out of the archive first."
+        )
+    if project.state != OPEN:
+        raise conflict("projects.closed", f"The project {project.name} is being deleted: use another one.")
+
+
+def hold_open(unit: Unit, project_id: str) -> ProjectCopy:
+    """Return an open project that stays open until the transaction ends; whoever adds to a project begins with this.
+
+    A deletion closes the project's row before it counts: either it finds what was added, or this finds it closed.
+
+    Raises: projects.archived, projects.closed, projects.not_found.
+    """
+    project = store.get(unit.connection, project_id, lock=True)
+    if project is None:
+        raise _no_such_project()
+    refuse_closed(project)
     return project
 
 
+def get_project(call: Call, database: Database, projects: ProjectsClient, project_id: str, power: str) -> ProjectCopy:
+    """Return a project that the caller may do something in, as projects tells it now; the copy here follows.
+
+    Raises: projects.not_found, projects.power_needed, projects.archived, projects.closed.
+    """
+    access = projects.get_access(call, project_id=project_id)
+    project = copy_of(access)
+    if power not in access["powers"]:
+        actor = Actor.of(call)
+        roles = roles_of(access["access"], admin=actor.admin, staff=actor.staff)
+        if power in powers_of(roles, actor.rights):
+            refuse_closed(project)
+        require_power(access["powers"], power)
+    keep_copy(database, project)
+    return project
+
+
+def keep_copy(database: Database, project: ProjectCopy) -> None:
+    """Bring the copy of a project up to what projects answered."""
+    if database.read(lambda connection: store.get(connection, project.id)) != project:
+        database.write(lambda unit: store.save(unit.connection, project))
+
+
 def know_project(call: Call, database: Database, projects: ProjectsClient, project_id: str) -> ProjectCopy:
-    """Return the copy of a project, asking projects only if it was never heard of here.
+    """Return the copy of a project, asking projects if it was never heard of here, or may be gone.
 
     Raises: projects.not_found.
     """
     copy = database.read(lambda connection: store.get(connection, project_id))
-    if copy is not None:
+    if copy is not None and copy.state != CLOSED:
         return copy
-    access = projects.get_access(call, project_id=project_id)
-    project = ProjectCopy(access["project_id"], access["company_id"], access["name"], access["state"])
-    database.write(lambda unit: store.save(unit.connection, project))
-    return project
+    project = copy_of(projects.get_access(call, project_id=project_id))
+    keep_copy(database, project)
+    return copy or project
 
 
 def own_projects(
@@ -169,10 +205,14 @@ def see_project(call: Call, database: Database, projects: ProjectsClient, projec
     if actor.project_id not in (None, project_id):
         raise _no_such_project()
     copy = database.read(lambda connection: store.get(connection, project_id))
-    if copy is not None and actor.owns(copy.company_id):
+    if copy is not None and copy.state != CLOSED and actor.owns(copy.company_id):
         return copy
-    access = projects.get_access(call, project_id=project_id)
-    return ProjectCopy(access["project_id"], access["company_id"], access["name"], access["state"])
+    return copy_of(projects.get_access(call, project_id=project_id))
+
+
+def copy_of(access: Mapping[str, Any]) -> ProjectCopy:
+    """Return the copy that an answer of `get_access` makes."""
+    return ProjectCopy(access["project_id"], access["company_id"], access["name"], access["state"], access["version"])
 
 
 def _no_such_project() -> ServiceError:

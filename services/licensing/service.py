@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
+
+from nameko.timer import timer
 
 from services.chassis.context import Call
 from services.chassis.db import Unit
@@ -17,6 +19,7 @@ from services.chassis.rpc import Client
 from services.licensing import api
 from services.licensing.commands.assign import assign_licenses
 from services.licensing.commands.corrections import correct_balance
+from services.licensing.commands.deletion import delete_project, settle_abandoned
 from services.licensing.commands.device_lines import take_back
 from services.licensing.commands.events import on_projects_events
 from services.licensing.commands.floating import remove_floating, set_floating
@@ -28,6 +31,8 @@ from services.licensing.queries.catalogue import list_device_types, list_license
 from services.licensing.queries.keys import get_order, list_activations, list_orders
 from services.licensing.queries.licenses import get_license_options, list_device_licenses
 from services.licensing.service_files import FileEntrypoints
+
+SECONDS_BETWEEN_LOOKS: Final = 5
 
 
 class LicensingService(FileEntrypoints):
@@ -191,6 +196,23 @@ class LicensingService(FileEntrypoints):
         Emits: company_merge_applied.
         """
         on_accounts_events(unit, events)
+
+    @rpc(api.DeleteProjectRequest)
+    def delete_project(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Delete a project that has no devices, activation keys, rights and balance (PRJ-4).
+
+        Raises: projects.not_found, projects.power_needed, projects.not_empty, projects.closed,
+            devices.project_closed.
+        """
+        return delete_project(self.database, call, request, devices=self.devices, projects=self.projects)
+
+    @timer(interval=SECONDS_BETWEEN_LOOKS)
+    def settle_abandoned_deletions(self) -> None:
+        """Settle what a process that ended has left half-way, in whichever room (L8).
+
+        Emits: project_deletion_settled.
+        """
+        self.database.write(settle_abandoned)
 
     @subscribe("projects")
     def on_projects_events(self, unit: Unit, events: list[Event]) -> None:

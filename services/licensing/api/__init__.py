@@ -1,7 +1,7 @@
 """The published contract of licensing: all that other rooms may import.
 
 `catalogue` has the types, `keys` orders, activation keys and balances, `licenses` what is on a device,
-`files` license files, returns and certificates, `merges` imports of companies.
+`files` license files, returns and certificates, `merges` imports of companies, `projects` their deletion.
 How licensing decides and books does not belong here.
 """
 
@@ -12,7 +12,7 @@ from typing import Final
 from marshmallow import Schema
 
 from services.chassis.fields import RequestSchema
-from services.licensing.api import catalogue, files, keys, licenses, merges
+from services.licensing.api import catalogue, files, keys, licenses, merges, projects
 from services.licensing.api.catalogue import (
     DeviceType,
     DeviceTypeList,
@@ -54,6 +54,7 @@ from services.licensing.api.licenses import (
     TakenBack,
 )
 from services.licensing.api.merges import MergeRehearsed, MovingBalance, MovingKeys
+from services.licensing.api.projects import DeleteProjectRequest
 
 __all__ = [
     "ERRORS",
@@ -69,6 +70,7 @@ __all__ = [
     "Balance",
     "BalanceCorrection",
     "CorrectBalanceRequest",
+    "DeleteProjectRequest",
     "DeviceLicenses",
     "DeviceRequest",
     "DeviceType",
@@ -111,6 +113,7 @@ REQUESTS: Final[dict[str, type[RequestSchema]]] = {
     "list_activations": ListActivationsRequest,
     "get_balance": GetBalanceRequest,
     "correct_balance": CorrectBalanceRequest,
+    "delete_project": DeleteProjectRequest,
     "get_license_options": GetLicenseOptionsRequest,
     "list_device_licenses": DeviceRequest,
     "assign_licenses": AssignLicensesRequest,
@@ -121,5 +124,11 @@ REQUESTS: Final[dict[str, type[RequestSchema]]] = {
 }
 """RPC -> schema of its request."""
 
-EVENTS: Final[dict[str, type[Schema]]] = {**keys.EVENTS, **licenses.EVENTS, **files.EVENTS, **merges.EVENTS}
+EVENTS: Final[dict[str, type[Schema]]] = {
+    **keys.EVENTS,
+    **licenses.EVENTS,
+    **files.EVENTS,
+    **merges.EVENTS,
+    **projects.EVENTS,
+}
 """Event type -> schema of its data."""

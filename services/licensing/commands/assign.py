@@ -98,6 +98,7 @@ class _Assignment:
         )
         if project is None:
             raise UnknownProjectError(self.device.project_id)
+        access.refuse_closed(project)
         self._check_rules(installed)
         known = {project.id: project, **projects.get_many(unit.connection, self.sources)}
         transfer_id = new_id()

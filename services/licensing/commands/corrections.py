@@ -25,8 +25,8 @@ def correct_balance(
 ) -> dict[str, Any]:
     """Put licenses into a project, or with a negative quantity take them out.
 
-    Raises: accounts.staff_needed, projects.not_found, projects.power_needed, licensing.license_type_unknown,
-        licensing.insufficient_balance.
+    Raises: accounts.staff_needed, projects.not_found, projects.power_needed, projects.archived, projects.closed,
+        licensing.license_type_unknown, licensing.insufficient_balance.
     Emits: balance_corrected.
     """
     actor = Actor.of(call)
@@ -40,6 +40,7 @@ def correct_balance(
     name = name_of(catalogue, license_type)
 
     def work(unit: Unit) -> dict[str, Any]:
+        access.hold_open(unit, project.id)
         pool, correction_id = ledger.project_pool(project.id), new_id()
         # What is taken out goes back to where licenses come from, so that the vendor's total is right again.
         entries = [Entry(ledger.ISSUED, license_type, -quantity), Entry(pool, license_type, quantity)]

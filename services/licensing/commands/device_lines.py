@@ -10,7 +10,7 @@ from services.accounts.api import SCOPE_WRITE, Actor
 from services.chassis import aliases
 from services.chassis.context import Call
 from services.chassis.db import Database, Unit
-from services.chassis.errors import conflict, not_found
+from services.chassis.errors import conflict, not_found, unavailable
 from services.chassis.ids import new_id
 from services.devices.api import DevicesClient
 from services.licensing import access
@@ -22,7 +22,8 @@ from services.licensing.store import ledger, lines, projects
 from services.licensing.store.catalogue import get_catalogue
 from services.licensing.store.ledger import Entry
 from services.licensing.store.lines import InstalledLine
-from services.projects.api import MANAGE_DEVICES
+from services.licensing.store.projects import ProjectCopy
+from services.projects.api import CLOSED, MANAGE_DEVICES
 
 
 @repeatable
@@ -73,14 +74,15 @@ def refuse_filed(line: InstalledLine, catalogue: Catalogue) -> None:
 def give_back(unit: Unit, device: Device, line: InstalledLine, *, kind: str, state: str) -> list[tuple[str, int]]:
     """Book a line back to the pools that paid it; returns who got how much. The device must be locked.
 
-    A project that is gone is stood in for by the project that the device is in.
+    A project that is gone is stood in for by another one of its company, first of all by the one that the device is in.
     """
     draws = [(str(payer), int(quantity)) for payer, quantity in json.loads(line.draws)]
-    known = projects.get_many(unit.connection, [payer for payer, _ in draws if payer != ledger.ISSUED])
+    payers = {payer for payer, _ in draws if payer != ledger.ISSUED}
+    # Held, so that none of them is deleted as empty while something comes back to it.
+    known = projects.get_many(unit.connection, {*payers, device.project_id}, lock=True) if payers else {}
     credited: dict[str, int] = {}
     for payer, quantity in draws:
-        usable = payer == ledger.ISSUED or (payer in known and known[payer].state != "closed")
-        target = payer if usable else device.project_id
+        target = payer if payer == ledger.ISSUED else _creditor(unit, device, known, payer)
         credited[target] = credited.get(target, 0) + quantity
     transfer_id = new_id()
     entries = [Entry(ledger.device_pool(device.hardware_id), line.license_type, -line.quantity)]
@@ -92,6 +94,29 @@ def give_back(unit: Unit, device: Device, line: InstalledLine, *, kind: str, sta
     ledger.post(unit, transfer_id, kind, entries, company_id=company_id)
     lines.end(unit.connection, [line.id], state=state, now=unit.now, transfer_id=transfer_id)
     return list(credited.items())
+
+
+def _creditor(unit: Unit, device: Device, known: Mapping[str, ProjectCopy], payer: str) -> str:
+    """Return the project that gets back what another one paid: this itself unless it is gone."""
+    project, here = known.get(payer), known.get(device.project_id)
+    if project is not None and project.state != CLOSED:
+        return payer
+    if project is not None and (here is None or here.company_id != project.company_id):
+        stand_in = projects.oldest_open(unit.connection, project.company_id)
+        if stand_in is not None:
+            return stand_in.id
+    return credited_project(unit, device).id
+
+
+def credited_project(unit: Unit, device: Device) -> ProjectCopy:
+    """Return the project of a device, kept from being deleted while licenses come back to it.
+
+    Raises: service.unavailable when the device has just left it, so that the caller asks anew.
+    """
+    project = projects.get(unit.connection, device.project_id, lock=True)
+    if project is None or project.state == CLOSED:
+        raise unavailable(detail="The device was just moved; nothing was booked. Repeat the request.")
+    return project
 
 
 def return_lines(

@@ -30,7 +30,7 @@ from services.licensing.store.catalogue import get_catalogue
 from services.licensing.store.keys import Row
 from services.licensing.store.ledger import Entry
 from services.licensing.store.projects import ProjectCopy
-from services.projects.api import ADD, ARCHIVED, OPEN, ProjectsClient
+from services.projects.api import ADD, ProjectsClient
 
 WINDOW: Final = timedelta(hours=1)
 MOST_PER_USER: Final = 10
@@ -125,7 +125,7 @@ class _Redemption:
     def __call__(self, unit: Unit) -> dict[str, Any]:
         """Check the key, book its contents into the project, tell the companies."""
         _refuse_guessing(unit, self.actor)
-        self._refuse_closed_project(unit)
+        access.hold_open(unit, self.project.id)
         key = self._find(unit)
         self._use(unit, key)
         licenses = ledger.contents(unit.connection, ledger.key_pool(key.id))
@@ -146,14 +146,6 @@ class _Redemption:
         if refusal.code in _COUNTED:
             user_id, company_id = self.actor.user_id, self.actor.company_id
             keys.note_attempt(unit.connection, user_id=user_id, company_id=company_id, now=unit.now)
-
-    def _refuse_closed_project(self, unit: Unit) -> None:
-        current = project_store.get(unit.connection, self.project.id, lock=True) or self.project
-        if current.state != OPEN:
-            code = "projects.archived" if current.state == ARCHIVED else "projects.closed"
-            raise conflict(
-                code, f"The project {current.name} is {current.state} and takes no keys: choose another one."
-            )
 
     def _find(self, unit: Unit) -> Row:
         try:

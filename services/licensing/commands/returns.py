@@ -22,6 +22,7 @@ from services.devices.api import DevicesClient, canonical_hardware_id
 from services.licensing import access
 from services.licensing.access import Device
 from services.licensing.api.files import ERRORS
+from services.licensing.commands.device_lines import credited_project
 from services.licensing.commands.naming import name_of
 from services.licensing.commands.running import rehearse
 from services.licensing.domain.catalogue import DEVICE, GATEWAY, Catalogue
@@ -237,7 +238,7 @@ class _Return:
     def _book(self, unit: Unit, going: Sequence[InstalledLine]) -> None:
         source = ledger.device_pool(self.device.hardware_id)
         target = ledger.project_pool(self.device.project_id)
-        ledger.ensure_pool(unit.connection, target)
+        credited_project(unit, self.device)
         # The transfer's id comes from the file, so that a second return of it cannot even be booked (rule L10).
         transfer_id = f"return:{self.given.serial}"
         entries = [Entry(source, line.license_type, -line.quantity) for line in going]

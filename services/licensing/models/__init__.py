@@ -2,6 +2,7 @@
 
 from services.licensing.models.base import Base
 from services.licensing.models.catalogue import CatalogueState, CatalogueVersion, DeviceType, LicenseType
+from services.licensing.models.deletions import ProjectDeletion
 from services.licensing.models.files import (
     Authority,
     DeviceCertificate,
@@ -33,6 +34,7 @@ __all__ = [
     "Order",
     "Pool",
     "Project",
+    "ProjectDeletion",
     "RevocationList",
     "Transfer",
     "TransferEntry",

@@ -81,12 +81,17 @@ class Order(Base):
 
 
 class Project(Base):
-    """This room's copy of a project: whose it is, its name, whether it takes licenses, and its pool."""
+    """This room's copy of a project: whose it is, its name, whether it takes licenses, and its pool.
+
+    `version` is the project's, so that an older answer never replaces a newer event. `closing_id` names the deletion
+    for which the project is closed here, whatever its events have said so far; it stays when the project is gone.
+    """
 
     __tablename__ = "projects"
     __table_args__ = (
         CheckConstraint("state IN ('open', 'archived', 'closed')", name="state_known"),
         Index("ix_projects_company_id", "company_id"),
+        Index("ix_projects_closing_id", "closing_id", unique=True),
     )
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
@@ -94,3 +99,5 @@ class Project(Base):
     name: Mapped[str] = mapped_column(String(64))
     state: Mapped[str] = mapped_column(String(8))
     pool_id: Mapped[str] = mapped_column(ForeignKey("pools.id"), unique=True)
+    version: Mapped[int] = mapped_column(server_default="0")
+    closing_id: Mapped[str | None] = mapped_column(String(36))

@@ -13,7 +13,9 @@ from services.chassis.db import insert_or_ignore
 from services.licensing.models import Balance, Project
 from services.licensing.store.ledger import ensure_pool, project_pool
 
-_COLUMNS = (Project.id, Project.company_id, Project.name, Project.state)
+# A project that is being deleted counts as closed, whatever its events have said so far.
+STATE = sa.case((Project.closing_id.is_not(None), "closed"), else_=Project.state)
+_COLUMNS = (Project.id, Project.company_id, Project.name, STATE.label("state"), Project.version)
 _GET = sa.select(*_COLUMNS).where(Project.id == sa.bindparam("id"))
 
 _GET_BESIDE_POOL = (
@@ -32,6 +34,7 @@ class ProjectCopy:
     company_id: str
     name: str
     state: str
+    version: int = 0
 
     def ref(self) -> dict[str, str]:
         """Return id and name, as answers and events carry them."""
@@ -39,14 +42,20 @@ class ProjectCopy:
 
 
 def save(connection: Connection, project: ProjectCopy) -> None:
-    """Insert or update a copy; a new project gets its pool."""
+    """Insert a copy, with its pool, or update one that is not newer."""
     # What comes late still names the company that another one imported since.
     company_id = aliases.share(connection, project.company_id)
     pool_id = project_pool(project.id)
     ensure_pool(connection, pool_id)
-    values = {"company_id": company_id, "name": project.name, "state": project.state}
+    values = {
+        "company_id": company_id,
+        "name": project.name,
+        "state": project.state,
+        "version": project.version,
+    }
     if not insert_or_ignore(connection, Project, {"id": project.id, "pool_id": pool_id, **values}):
-        connection.execute(sa.update(Project).where(Project.id == project.id).values(**values))
+        older = sa.update(Project).where(Project.id == project.id, Project.version <= project.version)
+        connection.execute(older.values(**values))
 
 
 def get(connection: Connection, project_id: str, *, lock: bool = False) -> ProjectCopy | None:
@@ -61,18 +70,39 @@ def get_beside_pool(connection: Connection, project_id: str, pool_id: str) -> tu
     project: ProjectCopy | None = None
     contents: dict[str, int] = {}
     for row in connection.execute(_GET_BESIDE_POOL, {"id": project_id, "pool_id": pool_id}):
-        project = project or ProjectCopy(row.id, row.company_id, row.name, row.state)
+        project = project or ProjectCopy(row.id, row.company_id, row.name, row.state, row.version)
         if row.license_type is not None:
             contents[row.license_type] = row.n
     return project, contents
 
 
-def get_many(connection: Connection, project_ids: Collection[str]) -> dict[str, ProjectCopy]:
-    """Return the copies that there are, by id."""
-    if not project_ids:
-        return {}
-    rows = connection.execute(sa.select(*_COLUMNS).where(Project.id.in_(project_ids)))
+def get_many(connection: Connection, project_ids: Collection[str], *, lock: bool = False) -> dict[str, ProjectCopy]:
+    """Return the copies that there are, by id; `lock` keeps them from being closed until the transaction ends."""
+    statement = sa.select(*_COLUMNS).where(Project.id.in_(project_ids)).order_by(Project.id)
+    rows = connection.execute(statement.with_for_update(read=True) if lock else statement)
     return {row.id: ProjectCopy(*row) for row in rows}
+
+
+def oldest_open(connection: Connection, company_id: str) -> ProjectCopy | None:
+    """Return the oldest open project of a company, kept open until the transaction ends."""
+    statement = sa.select(*_COLUMNS).where(Project.company_id == company_id, STATE == "open").order_by(Project.id)
+    row = connection.execute(statement.limit(1).with_for_update(read=True)).one_or_none()
+    return None if row is None else ProjectCopy(*row)
+
+
+def begin_closing(connection: Connection, project_id: str, closing_id: str) -> bool:
+    """Close a project for a deletion; returns False when another one has it closed.
+
+    Waits for whoever is adding keys or licenses to it at this moment.
+    """
+    free = sa.or_(Project.closing_id.is_(None), Project.closing_id == closing_id)
+    statement = sa.update(Project).where(Project.id == project_id, free).values(closing_id=closing_id)
+    return connection.execute(statement).rowcount == 1
+
+
+def end_closing(connection: Connection, closing_id: str) -> None:
+    """Give the project that this deletion closed its state back."""
+    connection.execute(sa.update(Project).where(Project.closing_id == closing_id).values(closing_id=None))
 
 
 def stock(
@@ -98,7 +128,7 @@ def stock(
     if project_ids is not None:
         statement = statement.where(Project.id.in_(project_ids))
     else:
-        statement = statement.where(Project.company_id.in_(company_ids), Project.state == "open")
+        statement = statement.where(Project.company_id.in_(company_ids), STATE == "open")
     if license_types is not None:
         statement = statement.where(Balance.license_type.in_(license_types))
     return list(connection.execute(statement))

@@ -19,6 +19,7 @@ from services.licensing import api
 from services.licensing.audit import check_ledger
 from services.licensing.commands.assign import assign_licenses
 from services.licensing.commands.corrections import correct_balance
+from services.licensing.commands.deletion import delete_project
 from services.licensing.commands.device_lines import take_back
 from services.licensing.commands.floating import remove_floating, set_floating
 from services.licensing.commands.keys import activate_key
@@ -35,6 +36,7 @@ _NEIGHBORS: Mapping[Any, tuple[str, ...]] = {
     list_activations: ("projects", "accounts"),
     get_balance: ("projects",),
     correct_balance: ("projects",),
+    delete_project: ("devices", "projects"),
     assign_licenses: ("devices", "projects"),
     take_back: ("devices",),
     set_floating: ("devices", "projects"),
