@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.row import Right, Row
+from services.licensing.api import DeleteProjectRequest
 from services.projects import api
 
 ROWS = (
@@ -27,6 +28,12 @@ ROWS = (
         "Rename, describe, archive a project; what is absent stays.",
         request=api.UpdateProjectRequest, answer=api.Project,
         errors=("projects.not_found", "projects.name_taken", "projects.power_needed", "projects.stale"),
+    ),
+    Row(
+        "DELETE", "/v1/projects/{project_id}", "licensing", "delete_project", Right.COMPANY,
+        "Delete a project that has no devices, keys, rights and balance; the refusal tells what is in the way.",
+        request=DeleteProjectRequest, status=204,
+        errors=("projects.not_found", "projects.power_needed", "projects.not_empty", "projects.closed"),
     ),
     Row(
         "PUT", "/v1/me/selected-project", "projects", "select_project", Right.COMPANY,
