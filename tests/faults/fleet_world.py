@@ -16,6 +16,7 @@ from tests.integration.installation import Installation
 
 STOCK = 200_000
 CLIENTS = 4
+DEVICES = 48  # each holds 2,000 of a counted type, and all runs share them
 
 
 @dataclass
@@ -35,7 +36,7 @@ class World:
         eventually(lambda: self.history_lines() == self.before, "a complete history before the load", 60)
         books = Books()
         token = self.admin.tokens["access_token"]
-        clients = [AssigningClient(self.fleet.base, token, device, books) for device in self.devices]
+        clients = [AssigningClient(self.fleet.base, token, self.devices[n::CLIENTS], books) for n in range(CLIENTS)]
         for client in clients:
             client.start()
         return books, clients
@@ -124,10 +125,10 @@ def make_world(folder: Path, environment: dict[str, str] | None = None) -> World
     staff, admin = fleet.staff(), fleet.admin()
     project = admin.get("/v1/projects").expect(200)["items"][0]["id"]
     number = "load-1"
-    macs = [f"00-90-33-77-00-{n:02X}" for n in range(CLIENTS)]
+    macs = [f"00-90-33-77-00-{n:02X}" for n in range(DEVICES)]
     licenses = [
         {"license_type": "registrations7", "quantity": STOCK},
-        {"license_type": "pbx7-2000", "quantity": CLIENTS},
+        {"license_type": "pbx7-2000", "quantity": DEVICES},
     ]
     devices = [{"hardware_id": mac, "type": "IP6000", "shipped_on": "2026-11-02"} for mac in macs]
     order = staff.post("/v1/staff/orders", {"number": number, "devices": devices, "licenses": licenses}).expect(201)

@@ -9,6 +9,7 @@ import threading
 import time
 import uuid
 from dataclasses import dataclass, field
+from itertools import cycle
 
 import requests
 
@@ -29,21 +30,21 @@ class Books:
 
 
 class AssigningClient(threading.Thread):
-    """Assigns one registration at a time to one device until told to stop.
+    """Assigns one registration at a time, to its devices in turn, until told to stop.
 
     Args:
         token: access token of the company.
         base: address of the gateway.
-        device_id: the device.
+        device_ids: the devices; nobody else assigns to them.
         books: shared by all clients.
         patience: seconds for which a lost answer is asked for again.
     """
 
-    def __init__(self, base: str, token: str, device_id: str, books: Books, patience: float = 60.0) -> None:
+    def __init__(self, base: str, token: str, device_ids: list[str], books: Books, patience: float = 60.0) -> None:
         super().__init__(daemon=True)
         self.person = Person(base)
         self.person.session.headers["Authorization"] = f"Bearer {token}"
-        self.device_id, self.books, self.patience = device_id, books, patience
+        self.device_ids, self.books, self.patience = cycle(device_ids), books, patience
         self.stopping = threading.Event()
 
     def run(self) -> None:
@@ -53,10 +54,11 @@ class AssigningClient(threading.Thread):
 
     def _assign_one(self) -> None:
         key, deadline = str(uuid.uuid4()), time.monotonic() + self.patience
+        path = f"/v1/devices/{next(self.device_ids)}/licenses"
         body = {"licenses": [{"license_type": "registrations7", "quantity": 1}]}
         while time.monotonic() < deadline:
             try:
-                answer = self.person.post(f"/v1/devices/{self.device_id}/licenses", body, key=key)
+                answer = self.person.post(path, body, key=key)
             except requests.RequestException:
                 status = 0
             else:

@@ -256,7 +256,7 @@ def test_a_guest_may_add_a_key_a_stranger_gets_the_answer_of_an_unknown_project(
 def test_an_archived_project_takes_no_key(world: World) -> None:
     key = order(world)["activation_key"]
     world.projects.projects[world.home]["state"] = "archived"
-    refused("projects.power_needed", activate, world, key)
+    refused("projects.archived", activate, world, key)
     assert world.balance() == {}
 
 
