@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
+from urllib.parse import quote
 
 import structlog
 
@@ -154,7 +155,8 @@ def _response_of(row: Row, answer: Answer, match: Match, request: Request) -> Re
     if answer.replayed:
         headers.append(("Idempotent-Replayed", "true"))
     if row.location is not None and answer.status in (200, 201, 202) and answer.result is not None:
-        values = {**match.values, **answer.result}
+        # An order number may hold a slash or a blank.
+        values = {name: quote(str(value), safe="") for name, value in {**match.values, **answer.result}.items()}
         headers.append(("Location", row.location.format_map(values)))
     if answer.content is not None:
         return Response(answer.status, answer.content, answer.content_type, headers)

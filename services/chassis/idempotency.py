@@ -105,11 +105,17 @@ class Claim:
     def of(
         cls, call: Call, name: str, request: Mapping[str, Any], *, scope: str | None, keystore: KeyStore | None
     ) -> Claim:
-        """Make the claim of a call; the scope is the company, else the person, else `public`."""
+        """Make the claim of a call; the scope is the company, else the person, else `public`.
+
+        A token that is bound to a project repeats only what was done under the same bond: what is allowed is checked
+        in the command, and a stored answer is given without running it.
+        """
         company = call.claims.get("company")
         chosen = str(scope or company or call.claims.get("sub") or "public")
         group = call.claims.get("companies") or () if chosen == company else ()
-        digest = hashlib.sha256(f"{name}\n{canonical(request)}".encode(errors="surrogatepass")).hexdigest()
+        bond = call.claims.get("project")
+        text = f"{name}\n{canonical(request)}" + (f"\n{bond}" if bond else "")
+        digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
         return cls(chosen, tuple(sorted({*group} - {chosen})), call.command_id, digest, keystore)
 
     def take(self, connection: Connection) -> datetime | None:
