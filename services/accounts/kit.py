@@ -82,6 +82,12 @@ class Kit:
 
     hasher: Hasher
     keys: KeyStore
+    staff_otp: bool = False
+    """Whether staff have no powers of staff before they have a second factor (S19)."""
+
+    def is_staff(self, user: Any) -> bool:
+        """Return whether a user has the powers of staff now."""
+        return bool(user.staff) and (not self.staff_otp or user.otp_confirmed_at is not None)
 
     def fingerprint(self, secret: str) -> str:
         """Return a keyed fingerprint of a secret, to tell two requests apart without storing a guessable hash."""
@@ -131,7 +137,8 @@ class Kit:
             "companies": [membership.company_id, *absorbed] if membership else [],
             "role": membership.role if membership else None,
             "rights": sorted(user.account_rights),
-            "staff": bool(user.staff),
+            "staff": self.is_staff(user),
+            "staff_waits": bool(user.staff) and not self.is_staff(user),
             "scopes": list(scopes),
             "project": project_id,
             "lang": user.language,

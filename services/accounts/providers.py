@@ -73,7 +73,7 @@ class KitProvider(DependencyProvider):
         """Make the kit once; the hash that stands for unknown users is made here."""
         keys = self.holder.database.keystore
         assert keys is not None
-        self._kit = Kit(GreenHasher(Argon2Hasher()), keys)
+        self._kit = Kit(GreenHasher(Argon2Hasher()), keys, self.holder.settings.staff_otp)
 
     def get_dependency(self, worker_ctx: Any) -> Kit:
         """Return the kit."""

@@ -44,6 +44,7 @@ def me(connection: Connection, actor: Actor) -> dict[str, Any]:
         "account_rights": sorted(user.account_rights),
         "staff": user.staff,
         "otp_enabled": user.otp_confirmed_at is not None,
+        "otp_asked": user.staff and user.otp_confirmed_at is None,
         "pending_email": mails.pending_email(connection, EMAIL_CHANGE, user.id, now),
         "company": _ref(present) if present else None,
         "companies": [_ref(member) for member in members if not member.locked],

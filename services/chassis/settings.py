@@ -33,6 +33,7 @@ class Settings:
     smtp_uri: str | None
     legacy_uri: str | None
     demo: bool
+    staff_otp: bool
     log_level: str
     fail_points: str
     without: frozenset[str]
@@ -77,6 +78,7 @@ class Settings:
             smtp_uri=env.get("TESSERA_SMTP_URI") or None,
             legacy_uri=env.get("TESSERA_LEGACY_URI") or None,
             demo=_switch(env, "TESSERA_DEMO", default=True),
+            staff_otp=_switch(env, "TESSERA_STAFF_OTP", default=False),
             log_level=env.get("TESSERA_LOG_LEVEL", "INFO").upper(),
             fail_points=env.get("TESSERA_FAIL_POINTS", ""),
             without=_names(env.get("TESSERA_WITHOUT", "")),

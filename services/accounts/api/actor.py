@@ -39,6 +39,7 @@ class Actor:
     scopes: frozenset[str]
     project_id: str | None
     language: str
+    staff_waits: bool = False
 
     @classmethod
     def of(cls, call: Call) -> Self:
@@ -64,6 +65,7 @@ class Actor:
             scopes=frozenset(claims.get("scopes") or ()),
             project_id=claims.get("project"),
             language=str(claims.get("lang") or "en"),
+            staff_waits=bool(claims.get("staff_waits")),
         )
 
     @property
@@ -104,10 +106,15 @@ class Actor:
             raise forbidden("accounts.token_bound", "The token is bound to one project, and this goes beyond it.")
 
     def require_staff(self) -> None:
-        """Refuse anyone but staff of the vendor.
+        """Refuse anyone but staff of the vendor, and staff who still have to switch a second factor on (S19).
 
-        Raises: accounts.staff_needed, accounts.token_bound.
+        Raises: accounts.staff_needed, accounts.staff_otp_needed, accounts.token_bound.
         """
+        if self.staff_waits:
+            raise forbidden(
+                "accounts.staff_otp_needed",
+                "Staff need a second factor here: switch it on under /me/otp, then go on.",
+            )
         if not self.staff:
             raise forbidden("accounts.staff_needed", "Only staff of the vendor may do this.")
         self.require_unbound()

@@ -67,6 +67,9 @@ class Me(UserRef):
     account_rights = fields.List(fields.String(), required=True)
     staff = fields.Boolean(required=True)
     otp_enabled = fields.Boolean(required=True)
+    otp_asked = fields.Boolean(
+        required=True, metadata={"description": "staff without a second factor are asked to switch one on"}
+    )
     pending_email = fields.String(required=True, allow_none=True)
     company = fields.Nested(CompanyRef, required=True, allow_none=True)
     companies = fields.List(fields.Nested(CompanyRef), required=True)

@@ -24,6 +24,7 @@ ERRORS: Final[dict[str, str]] = {
     "accounts.last_admin": "The company would be left without an administrator; give another user the role first.",
     "accounts.admin_needed": "Only an administrator of the company may do this; ask one of them.",
     "accounts.staff_needed": "Only staff of the vendor may do this.",
+    "accounts.staff_otp_needed": "Staff need a second factor here; switch it on under `/me/otp`, then go on.",
     "accounts.right_needed": "The account lacks the account right named in `right`; ask the vendor for it.",
     "accounts.scope_needed": "The token lacks the scope named in `scope`; use a token that has it.",
     "accounts.token_bound": "The token is bound to one project, and this goes beyond it; use a token that is not.",

@@ -227,7 +227,7 @@ def _tokens(unit: Unit, kit: Kit, user: Any, session_id: str, member: Membership
     sessions.add_refresh_token(unit, session_id, refresh_token)
     members = [one for one in companies.memberships(unit.connection, user.id) if not one.locked]
     return {
-        **_access(unit.connection, unit.now, kit, user, session_id, member, _scopes(user)),
+        **_access(unit.connection, unit.now, kit, user, session_id, member, _scopes(kit, user)),
         "refresh_token": refresh_token,
         "user": {
             "id": user.id,
@@ -246,8 +246,8 @@ def company_ref(member: Membership) -> dict[str, Any]:
     return {"id": member.company_id, "name": member.company_name, "role": member.role}
 
 
-def _scopes(user: Any) -> tuple[str, ...]:
-    return (*INTERACTIVE, SCOPE_EVENTS) if user.staff else INTERACTIVE
+def _scopes(kit: Kit, user: Any) -> tuple[str, ...]:
+    return (*INTERACTIVE, SCOPE_EVENTS) if kit.is_staff(user) else INTERACTIVE
 
 
 def _access(
@@ -293,7 +293,7 @@ def _renewed(connection: Connection, actor: Actor, asked: str | None, kit: Kit) 
         member, refused = domain.choose_company(companies.memberships(connection, user.id), wanted, None)
         if refused:
             raise _refusal_of_company(False, asked)
-        return _access(connection, now, kit, user, session.id, member, _scopes(user))
+        return _access(connection, now, kit, user, session.id, member, _scopes(kit, user))
     token = sessions.api_token_by_id(connection, actor.session_id)
     answer = _access_of_api_token(connection, now, kit, token) if token is not None else None
     if answer is None:
@@ -324,7 +324,7 @@ def _access_of_api_token(connection: Connection, now: datetime, kit: Kit, token:
         member = companies.membership(connection, token.company_id, user.id)
         if member is None or member.locked:
             return None
-    scopes = [scope for scope in token.scopes if scope != SCOPE_EVENTS or user.staff]
+    scopes = [scope for scope in token.scopes if scope != SCOPE_EVENTS or kit.is_staff(user)]
     access, seconds = kit.access_token(
         user,
         session_id=token.id,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,6 +19,7 @@ from services.accounts.commands import (
     second_factor,
     sessions,
 )
+from services.accounts.commands.staff import create_staff
 from services.accounts.tests.conftest import PASSWORD, World, claims_of
 from services.accounts.tests.test_story import refused
 from services.chassis.context import Call
@@ -228,3 +230,31 @@ def test_a_second_factor_is_switched_off_after_a_login(world: World) -> None:
 )
 def test_codes_are_those_of_the_standard(step: int, code: str) -> None:
     assert otp.code_at(b"12345678901234567890", step) == code[-6:]
+
+
+def test_staff_without_a_second_factor_wait_where_it_is_demanded(world: World) -> None:
+    world.activate("sue@example.org")
+    create_staff(world.database, "sue@example.org", hasher=world.kit.hasher)
+    relaxed = Actor.of(world.call_of(world.login("sue@example.org")))
+    assert relaxed.staff
+    relaxed.require_staff()
+    world.kit = replace(world.kit, staff_otp=True)
+    call = world.call_of(world.login("sue@example.org"))
+    assert queries.get_me(world.database, call)["otp_asked"] is True
+    assert not Actor.of(call).staff
+    assert "events" not in Actor.of(call).scopes
+    with refused("accounts.staff_otp_needed"):
+        Actor.of(call).require_staff()
+    with refused("accounts.staff_otp_needed"):
+        world.do(queries.list_users_staff, requests.SearchRequest, call)
+    with_second_factor(world, call)
+    fresh = Actor.of(world.call_of(world.renew(call)))
+    fresh.require_staff()
+    assert "events" in fresh.scopes
+    assert queries.get_me(world.database, call)["otp_asked"] is False
+    world.do(second_factor.delete_otp, EmptyRequest, call)
+    with refused("accounts.staff_otp_needed"):
+        Actor.of(world.call_of(world.renew(call))).require_staff()
+    ordinary = Actor.of(world.member("ada@example.org"))
+    with refused("accounts.staff_needed"):
+        ordinary.require_staff()

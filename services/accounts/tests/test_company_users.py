@@ -9,9 +9,11 @@ from eventlet.greenpool import GreenPool
 
 from services.accounts import queries
 from services.accounts.api import Actor, answers, requests
-from services.accounts.commands import company_users, sessions
+from services.accounts.audit_people import check_people
+from services.accounts.commands import company_users, erasure, sessions
 from services.accounts.commands.companies import create_company, update_company
-from services.accounts.tests.conftest import World
+from services.accounts.commands.staff import create_staff
+from services.accounts.tests.conftest import PASSWORD, World
 from services.accounts.tests.test_story import refused
 from services.chassis.context import Call
 from services.chassis.errors import ServiceError
@@ -181,3 +183,86 @@ def test_two_demotions_at_once_leave_one_admin(world: World) -> None:
             assert len(admins) == 1
             keeper = one if admins == ["ada@example.org"] else two
             update(world, calls[keeper], two if keeper == one else one, role="admin")
+
+
+@pytest.mark.parametrize("first", ["demote", "lock", "remove", "erase"])
+@pytest.mark.parametrize("second", ["demote", "lock", "remove"])
+def test_two_admins_never_go_at_once_by_whatever_way(world: World, first: str, second: str) -> None:
+    admin = world.admin("ada@example.org")
+    other = joined(world, admin, "bob@example.org", role="admin")
+    joined(world, admin, "eve@example.org")
+
+    def lose(pair: tuple[str, Call]) -> tuple[int, str]:
+        way, call = pair
+        me = Actor.of(call).user_id
+        try:
+            if way == "demote":
+                update(world, call, me, role="member")
+            elif way == "lock":
+                update(world, call, me, locked=True)
+            elif way == "remove":
+                remove(world, call, me)
+            else:
+                world.do(erasure.erase_me, requests.PasswordRequest, call, password=PASSWORD)
+        except ServiceError as error:
+            return error.status, error.code
+        return 200, "done"
+
+    outcomes = sorted(GreenPool(2).imap(lose, [(first, admin), (second, other)]))
+    assert outcomes[0] == (200, "done")
+    assert outcomes[1] in ((409, "accounts.last_admin"), (409, "accounts.erasure_refused"))
+    checks = world.database.read(lambda connection: check_people(connection, world.kit.keys))
+    assert [flaw for check in checks for flaw in check.flaws] == []
+
+
+def test_a_login_and_a_lock_that_meet_leave_no_living_session(world: World) -> None:
+    admin = world.admin("ada@example.org")
+    joined(world, admin, "bob@example.org")
+    bob = Actor.of(world.call_of(world.login("bob@example.org"))).user_id
+
+    def act(what: str) -> str:
+        try:
+            if what == "lock":
+                update(world, admin, bob, locked=True)
+            else:
+                world.login("bob@example.org")
+        except ServiceError as error:
+            return error.code
+        return "done"
+
+    for _ in range(10):
+        outcomes = list(GreenPool(3).imap(act, ["login", "lock", "login"]))
+        assert outcomes[1] == "done"
+        assert set(outcomes) <= {"done", "accounts.locked"}
+        checks = world.database.read(lambda connection: check_people(connection, world.kit.keys))
+        assert [flaw for check in checks for flaw in check.flaws] == []
+        update(world, admin, bob, locked=False)
+
+
+def test_staff_do_in_any_company_what_its_admins_do_and_the_company_sees_it(world: World) -> None:
+    admin = world.admin("ada@example.org")
+    company_id = Actor.of(admin).require_company()
+    bob = Actor.of(joined(world, admin, "bob@example.org")).user_id
+    world.activate("sue@example.org")
+    create_staff(world.database, "sue@example.org", hasher=world.kit.hasher)
+    staff = world.call_of(world.login("sue@example.org"))
+    company = {"company_id": company_id}
+    before = len(world.events())
+    world.do(update_company, requests.UpdateCompanyStaffRequest, staff, **company, name="Acme & Sons")
+    schema = requests.UpdateCompanyUserStaffRequest
+    world.do(company_users.update_company_user, schema, staff, **company, user_id=bob, role="admin")
+    ada = Actor.of(admin).user_id
+    world.do(company_users.update_company_user, schema, staff, **company, user_id=ada, locked=True)
+    with refused("accounts.last_admin"):
+        world.do(company_users.update_company_user, schema, staff, **company, user_id=bob, role="member")
+    world.do(company_users.remove_company_user, requests.CompanyUserStaffRequest, staff, **company, user_id=ada)
+    told = world.events()[before:]
+    assert [event["type"] for event in told] == [
+        "company_changed", "company_user_changed", "company_user_changed", "company_user_removed",
+    ]  # fmt: skip
+    assert {(event["companyid"], event["actorid"]) for event in told} == {(company_id, Actor.of(staff).user_id)}
+    for caller in (joined(world, world.call_of(world.login("bob@example.org")), "eve@example.org"), admin):
+        with refused("accounts.staff_needed"):
+            world.do(company_users.update_company_user, schema, caller, **company, user_id=bob, locked=True)
+    with refused("accounts.company_not_found"):
+        world.do(update_company, requests.UpdateCompanyStaffRequest, staff, company_id=new_id(), name="x")
