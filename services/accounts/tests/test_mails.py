@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email import policy
 from email.message import EmailMessage
@@ -108,10 +109,20 @@ def test_a_mail_that_a_process_took_and_never_sent_is_taken_again(world: World) 
 @pytest.fixture
 def smtp(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     """Run a real SMTP server that puts what it takes into a maildir; gives its address and the folder."""
+    with smtp_server(free_port(), tmp_path / "maildir") as address:
+        yield address, tmp_path / "maildir"
+
+
+def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    folder = tmp_path / "maildir"
+        port: int = free.getsockname()[1]
+    return port
+
+
+@contextmanager
+def smtp_server(port: int, folder: Path) -> Iterator[str]:
+    """Run a real SMTP server; gives its address."""
     command = [sys.executable, "-m", "aiosmtpd", "-n", "-l", f"127.0.0.1:{port}"]
     process = subprocess.Popen([*command, "-c", "aiosmtpd.handlers.Mailbox", str(folder)])
 
@@ -121,7 +132,7 @@ def smtp(tmp_path: Path) -> Iterator[tuple[str, Path]]:
 
     try:
         wait_until(listens, 20)
-        yield f"smtp://127.0.0.1:{port}", folder
+        yield f"smtp://127.0.0.1:{port}"
     finally:
         process.terminate()
         process.wait(10)
@@ -135,6 +146,49 @@ def test_a_mail_goes_to_an_smtp_server(world: World, smtp: tuple[str, Path]) -> 
     message = email.message_from_bytes(path.read_bytes(), policy=policy.default)
     assert (message["To"], message["Subject"]) == ("ada@example.org", "Aktivieren Sie Ihr Konto")
     assert rows(world)[0].sent_at is not None
+
+
+def test_mails_of_the_time_when_the_server_was_down_arrive_once_it_is_back(world: World, tmp_path: Path) -> None:
+    port, folder = free_port(), tmp_path / "maildir"
+
+    def deliver() -> int:
+        """Send all that is due; returns how many were tried."""
+        with world.database.engine.begin() as connection:
+            connection.execute(sa.update(Mail).where(Mail.next_at.is_not(None)).values(next_at=datetime.now(UTC)))
+        tried = 0
+        while send(world, lambda _, message: send_smtp(f"smtp://127.0.0.1:{port}", message)):
+            tried += 1
+        return tried
+
+    world.register("ada@example.org")
+    world.register("bert@example.org", language="de")
+    for _ in range(2):
+        assert deliver() == 2
+        assert [row.sent_at for row in rows(world)] == [None, None]
+        assert all("ConnectionRefusedError" in row.error for row in rows(world))
+    with smtp_server(port, folder):
+        assert deliver() == 2
+        assert deliver() == 0
+    found = [email.message_from_bytes(path.read_bytes(), policy=policy.default) for path in (folder / "new").iterdir()]
+    assert {(message["To"], message["Content-Language"]) for message in found} == {
+        ("ada@example.org", "en"),
+        ("bert@example.org", "de"),
+    }
+    for message in found:
+        assert all(message.get_body((kind,)) is not None for kind in ("plain", "html"))
+
+
+def test_a_mail_that_is_given_up_keeps_no_content(world: World) -> None:
+    world.register("ada@example.org")
+    with world.database.engine.begin() as connection:
+        connection.execute(sa.update(Mail).values(attempts=len(WAITS)))
+
+    def away(_: str, message: EmailMessage) -> None:
+        raise OSError("connection refused")
+
+    assert send(world, away)
+    [row] = rows(world)
+    assert (row.sent_at, row.next_at, row.sealed, row.error) == (None, None, None, "OSError: connection refused")
 
 
 def test_old_rows_are_swept_and_young_ones_stay(world: World) -> None:
