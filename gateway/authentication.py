@@ -7,7 +7,6 @@ login of the device door. What the caller may do is not decided here.
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import os
 import time
@@ -141,9 +140,11 @@ class Authentication:
     def _of_basic(self, credentials: str, request: Request, call: Call) -> Identity:
         try:
             login, colon, password = base64.b64decode(credentials, validate=True).decode("utf-8").partition(":")
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:
+            # Also for characters outside of ASCII, which are no base64 either.
             login, colon, password = "", "", ""
-        if not colon or not login or not password:
+        # NUL is legal in UTF-8, and no database takes it.
+        if not colon or not login or not password or "\0" in login + password:
             raise unauthenticated("token.missing", "Send login and password of the portal account (HTTP Basic).")
         arguments = {"login": login, "password": password}
         return self._exchange("create_device_session", credentials, arguments, request, call)

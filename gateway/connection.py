@@ -379,6 +379,6 @@ def _target(target: str) -> tuple[str, str, str]:
 
 
 def _without_port(host: str) -> str:
-    if host.startswith("["):
-        return host.partition("]")[0] + "]"
-    return host.rpartition(":")[0] if ":" in host else host
+    """Return the name of a Host header; what follows a name and is no port stays, and makes it another name."""
+    name, colon, port = host.rpartition(":")
+    return name if colon and port.isascii() and port.isdigit() else host

@@ -44,6 +44,8 @@ def alive(gateway: Gateway) -> bool:
         ("two logins", GET + b"Authorization: Bearer a\r\nAuthorization: Bearer b\r\n\r\n", 400),
         ("two hosts", GET + b"Host: evil.example\r\n\r\n", 400),
         ("nonsense host", b"GET /healthz HTTP/1.1\r\nHost: evil.example\r\n\r\n", 421),
+        ("more than a port in the host", b"GET /healthz HTTP/1.1\r\nHost: localhost:80@evil.example\r\n\r\n", 421),
+        ("more than an address in the host", b"GET /healthz HTTP/1.1\r\nHost: [::1].evil.example\r\n\r\n", 421),
         ("no host", b"GET /healthz HTTP/1.1\r\n\r\n", 400),
         ("no host in 1.0", b"GET /healthz HTTP/1.0\r\n\r\n", 421),
         ("absolute target elsewhere", b"GET http://evil.example/healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", 421),

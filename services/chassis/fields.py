@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, validate
@@ -11,6 +12,35 @@ MAX_QUANTITY = 1_000_000
 # Control characters, surrogates and the like have no place in names and comments.
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
+
+
+def read_moment(text: str) -> datetime:
+    """Return a time that an interface took back, in UTC; for cursors, which come back as anybody likes.
+
+    Raises:
+        ValueError: no time, none with a zone, or outside of what UTC can say.
+    """
+    return _in_utc(datetime.fromisoformat(text))
+
+
+def read_text(value: Any) -> str:
+    """Return a text that an interface took back and a database can compare; for cursors.
+
+    Raises:
+        ValueError: no text, or with characters that cannot be stored.
+    """
+    if not isinstance(value, str) or _UNPRINTABLE.search(value):
+        raise ValueError("no text that could be stored")
+    return value
+
+
+def _in_utc(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        raise ValueError("a time without a zone")
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("a time outside of the years 1 to 9999") from None
 
 
 class RequestSchema(Schema):
@@ -65,6 +95,17 @@ class Id(fields.String):
         error = "Must be an id as this interface gives it out."
         metadata = {"format": "uuid", **kwargs.pop("metadata", {})}
         super().__init__(validate=validate.Regexp(_ID, error=error), metadata=metadata, **kwargs)
+
+
+class Moment(fields.AwareDateTime):
+    """A time with a zone, as it is in UTC; the first and the last hours of the calendar may not be there."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> datetime:
+        moment = super()._deserialize(value, attr, data, **kwargs)
+        try:
+            return _in_utc(moment)
+        except ValueError:
+            raise self.make_error("invalid", input=value, obj_type=self.OBJ_TYPE) from None
 
 
 class Quantity(fields.Integer):

@@ -13,6 +13,7 @@ from services.accounts.api import Actor
 from services.chassis.context import Call
 from services.chassis.db import Database
 from services.chassis.errors import ServiceError, invalid
+from services.chassis.fields import read_moment, read_text
 from services.devices import answers, store
 from services.devices.access import (
     ProjectAccess,
@@ -166,17 +167,9 @@ def _read_cursor(cursor: str | None, sort: str) -> tuple[Any, str] | None:
         return None
     try:
         made_for, value, device_id = json.loads(base64.urlsafe_b64decode(cursor.encode("ascii")))
-        if (
-            made_for != sort
-            or not isinstance(value, str)
-            or not isinstance(device_id, str)
-            or "\0" in value + device_id
-        ):
+        if made_for != sort:
             raise ValueError
-        moment = datetime.fromisoformat(value) if sort.endswith("added_at") else value
-        if isinstance(moment, datetime) and moment.tzinfo is None:
-            raise ValueError
-        return moment, device_id
+        return read_moment(value) if sort.endswith("added_at") else read_text(value), read_text(device_id)
     except (ValueError, TypeError, binascii.Error, UnicodeError) as error:
         detail = "This is no cursor of this list in this order: take it from the answer before, or leave it out."
         raise invalid(

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from marshmallow import Schema, fields, validate
 
 from services.chassis.context import Call
-from services.chassis.fields import AnswerSchema, Cursor, Id, Limit, RequestSchema, Text
+from services.chassis.fields import AnswerSchema, Cursor, Id, Limit, Moment, RequestSchema, Text
 
 CONTEXTS = ("company", "user", "device")
 PERIODS = ("day", "week", "month", "year", "all")
@@ -39,8 +39,8 @@ class ListHistoryRequest(RequestSchema):
     id = Text(1, 64, load_default=None, allow_none=True)
     project = Id(load_default=None, allow_none=True)
     period = fields.String(load_default="all", validate=validate.OneOf(PERIODS))
-    from_ = fields.AwareDateTime(data_key="from", load_default=None, allow_none=True)
-    to = fields.AwareDateTime(load_default=None, allow_none=True)
+    from_ = Moment(data_key="from", load_default=None, allow_none=True)
+    to = Moment(load_default=None, allow_none=True)
     action = Text(1, 64, load_default=None, allow_none=True)
     limit = Limit()
     cursor = Cursor()

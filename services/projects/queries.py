@@ -13,6 +13,7 @@ from services.accounts.api import AccountsClient, Actor
 from services.chassis.context import Call
 from services.chassis.db import Database
 from services.chassis.errors import ServiceError, conflict, forbidden, invalid, not_found
+from services.chassis.fields import read_text
 from services.projects import store
 from services.projects.domain import CLOSED, GUEST, MANAGE, OPEN, OWN, powers_of, roles_of
 from services.projects.names import company_names, complete_names, known_names
@@ -182,7 +183,7 @@ def _from_cursor(cursor: str | None) -> tuple[str, str] | None:
         return None
     try:
         key, identifier = json.loads(base64.urlsafe_b64decode(cursor.encode()))
-        return str(key), str(identifier)
+        return read_text(key), read_text(identifier)
     except (ValueError, TypeError, binascii.Error):
         raise invalid(
             "request.invalid",

@@ -8,7 +8,7 @@ from typing import Any, Final
 from marshmallow import fields, validate
 
 from services.accounts.api.actor import ACCOUNT_RIGHTS, ROLES, TOKEN_SCOPES
-from services.chassis.fields import Flag, Id, ListRequest, RequestSchema, Text
+from services.chassis.fields import Flag, Id, ListRequest, Moment, RequestSchema, Text
 
 LANGUAGES: Final = ("en", "de")
 GATEWAY_FIELDS: Final = ("client_address", "user_agent")
@@ -121,7 +121,7 @@ class ExchangeTokenRequest(PublicRequest):
 class ListRevocationsRequest(RequestSchema):
     """From when on revocations are wanted; absent all that still matter."""
 
-    since = fields.AwareDateTime(load_default=None, allow_none=True, format="iso")
+    since = Moment(load_default=None, allow_none=True, format="iso")
 
 
 class SessionRequest(RequestSchema):
@@ -162,7 +162,7 @@ class CreateApiTokenRequest(RequestSchema):
         fields.String(validate=validate.OneOf(TOKEN_SCOPES)), required=True, validate=validate.Length(1, 4)
     )
     project_id = Id(load_default=None, allow_none=True)
-    expires_at = fields.AwareDateTime(load_default=None, allow_none=True, format="iso")
+    expires_at = Moment(load_default=None, allow_none=True, format="iso")
 
 
 class TokenIdRequest(RequestSchema):

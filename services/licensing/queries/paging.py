@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from services.chassis.errors import invalid
+from services.chassis.fields import read_moment, read_text
 
 
 def read_cursor(cursor: str | None) -> tuple[datetime, str] | None:
@@ -20,8 +21,8 @@ def read_cursor(cursor: str | None) -> tuple[datetime, str] | None:
         return None
     try:
         moment, _, identity = base64.urlsafe_b64decode(cursor.encode("ascii")).decode().partition(" ")
-        position = datetime.fromisoformat(moment), identity
-        if position[0].tzinfo is None or not identity:
+        position = read_moment(moment), read_text(identity)
+        if not identity:
             raise ValueError(cursor)
     except (ValueError, UnicodeError, binascii.Error):
         detail = "This is not a cursor that the list gave out: take `next` of the page before."
