@@ -9,38 +9,20 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
+import requests
 
 from tests.integration.http_client import Answer
-from tests.integration.installation import Installation
-from tests.integration.tenancy.callers import Caller, make_callers
-from tests.integration.tenancy.canaries import Watch
+from tests.integration.tenancy.asking import ask, check_form, comparable
+from tests.integration.tenancy.callers import ROLES, Caller
+from tests.integration.tenancy.canaries import UNSEEN, Watch, ids_in
 from tests.integration.tenancy.cases import CASES, Case, Of
 from tests.integration.tenancy.declared import OF_ROUTE, naming_fields
-from tests.integration.tenancy.expected import UNKNOWN, code_of, expect
+from tests.integration.tenancy.expected import UNKNOWN, expect
 from tests.integration.tenancy.makers import FRESH, nothing_like
 from tests.integration.tenancy.world import World
-
-
-@pytest.fixture(scope="module")
-def world(installation: Installation, tmp_path_factory: pytest.TempPathFactory) -> World:
-    """The companies of the matrix on one installation."""
-    return World.make(installation, tmp_path_factory.mktemp("tenants"))
-
-
-@pytest.fixture(scope="module")
-def watch(world: World) -> Watch:
-    """The watch over all answers."""
-    return Watch(world.canaries)
-
-
-@pytest.fixture(scope="module")
-def callers(world: World, watch: Watch) -> dict[str, Caller]:
-    """Everybody who asks."""
-    return make_callers(world, watch)
 
 
 def test_every_route_has_a_case() -> None:
@@ -85,58 +67,94 @@ def test_everybody_gets_what_the_row_and_the_table_of_powers_say(
     assert not wrong, "\n".join(["", *wrong])
 
 
-def ask(case: Case, caller: Caller, world: World, instead: Mapping[str, str]) -> Answer:
-    """Send the request of a case, with some things replaced."""
-    row = case.row
-
-    def value(name: str) -> str:
-        if name == "unknown address":
-            return f"{uuid.uuid4()}@tenants.example"
-        if name == "unknown name":
-            return f"new {uuid.uuid4()}"
-        return instead.get(name) or world.things[name]
-
-    def fill(template: Any) -> Any:
-        if isinstance(template, str):
-            return value(template[1:]) if template.startswith("$") else template
-        if isinstance(template, Mapping):
-            return {name: fill(inner) for name, inner in template.items()}
-        return [fill(inner) for inner in template] if isinstance(template, list) else template
-
-    first = dict.fromkeys(row.path_names[:1], f"${case.thing}")
-    values = fill({**first, **case.path})
-    return caller.send(
-        row.method,
-        re.sub(r"\{(\w+)\}", lambda match: str(values[match[1]]), row.path),
-        query=fill(case.query),
-        json=fill(case.body) if case.body is not None else None,
-        text=fill(case.text) if case.text is not None else None,
-        media_type=row.takes,
+def test_what_two_companies_hold_together_shows_neither_the_other(world: World, callers: dict[str, Caller]) -> None:
+    """The licenses are the device's, whoever pays them (DEV-5); all else about it is each company's own (I14)."""
+    stranger, own = callers["stranger"], world.own["stranger"]
+    line = world.fresh_line("shared")
+    path = f"/v1/devices/{own['shared']}"
+    record = stranger.send("GET", path).expect(200)
+    assert (record["company_id"], record["comment"]) == (world.stranger.tokens["company"]["id"], "")
+    listed = stranger.send("GET", f"{path}/licenses").expect(200)
+    assert line in {item["id"] for item in listed["items"]}
+    assert listed["file"]["serial"] is None
+    (certificate,) = stranger.send("GET", f"{path}/certificates").expect(200)["items"]
+    assert certificate["device_id"] == own["shared"]
+    stranger.send("DELETE", f"{path}/licenses/{line}").refused(409, "licensing.line_not_yours")
+    stranger.send("GET", f"/v1/license-files/{world.things['serial of shared']}").refused(
+        404, "licensing.file_not_found"
     )
+    for shown in (own["shared"], world.things["shared hardware"]):
+        lines = stranger.send("GET", "/v1/history", query={"context": "device", "id": shown, "limit": 200}).expect(200)
+        assert {item["company_id"] for item in lines["items"]} == {world.stranger.tokens["company"]["id"]}
+    lines = callers["own admin"].send("GET", "/v1/history", query={"action": "device_added_elsewhere"}).expect(200)
+    assert [(item["actor"], item["hardware_id"]) for item in lines["items"]] == [
+        (None, world.things["shared hardware"])
+    ]
 
 
-def check_form(answer: Answer) -> None:
-    """Assert that a refusal is a problem document, or its short form at the device door, and nothing is a 5xx."""
-    assert answer.status < 500, answer.content
-    if answer.status < 400:
-        return
-    assert re.fullmatch(r"[a-z_]+\.[a-z_]+", code_of(answer)), answer.content
-    if "X-Error-Code" not in answer.headers:
-        assert answer.headers["Content-Type"] == "application/problem+json"
-        assert answer.body["instance"] == answer.headers["X-Request-Id"]
-        assert answer.body["status"] == answer.status
+def test_what_anybody_may_ask_about_anything_tells_a_fixed_minimum(world: World, callers: dict[str, Caller]) -> None:
+    """The reads across companies that are meant (S9): warranty, the devices of an order, adding what others have."""
+    stranger, hardware_id = callers["stranger"], world.things["certified hardware"]
+    warranty = stranger.send("GET", "/v1/warranty", query={"hardware_id": hardware_id}).expect(200)
+    assert set(warranty) == {"hardware_id", "type", "warranty", "ssa_ends_on", "rma"}
+    order = stranger.send("GET", f"/v1/orders/{world.things['order']}/devices").expect(200)
+    assert set(order) == {"number", "items"}
+    assert {name for item in order["items"] for name in item} == {"hardware_id", "type", "shipped_on"}
+    body = {"project_id": world.own["stranger"]["project"], "hardware_ids": [hardware_id]}
+    added = stranger.send("POST", "/v1/devices", json=body, query={"dry_run": "true"}).expect(200)
+    (item,) = added["items"]
+    assert (item["result"], item["code"], item["device_id"]) == ("warning", "devices.in_other_company", None)
 
 
-def comparable(answer: Answer, named: Mapping[str, str]) -> tuple[Any, ...]:
-    """Return an answer without what differs from request to request, and without the thing that was named."""
-    headers = sorted(
-        (name, value)
-        for name, value in answer.headers.items()
-        if name not in ("Date", "X-Request-Id", "Content-Length")
-    )
-    body = answer.content.decode("utf-8", "replace")
-    if answer.is_json and isinstance(answer.body, dict):
-        body = json.dumps({**answer.body, "instance": ""}, sort_keys=False)
-    for text in named.values():
-        body = body.replace(text, "…")
-    return answer.status, tuple(headers), body
+def test_ids_of_others_in_lists_get_the_same_results_as_unknown_ones(world: World, callers: dict[str, Caller]) -> None:
+    own = world.own["stranger"]
+    nothing = str(uuid.uuid4())
+
+    def results(device_id: str, dry_run: str) -> Any:
+        body = {"device_ids": [own["device"], device_id], "project_id": own["project"]}
+        answer = callers["stranger"].send("POST", "/v1/device-moves", json=body, query={"dry_run": dry_run})
+        return json.loads(json.dumps(answer.expect(200)).replace(device_id, "…"))
+
+    for dry_run in ("true", "false"):
+        assert results(world.things["device"], dry_run) == results(nothing, dry_run)
+    path = f"/v1/devices/{own['device']}/licenses"
+    for source in (world.things["project"], nothing):
+        body = {"licenses": [{"license_type": "port8", "quantity": 1}], "sources": [source]}
+        callers["stranger"].send("POST", path, json=body).refused(404, "projects.not_found")
+
+
+def test_no_answer_to_a_stranger_ever_showed_an_id_of_the_owner(world: World, watch: Watch) -> None:
+    """All answers of the matrix again, for every id that the owner has seen by now (I14)."""
+    path = f"/v1/devices/{world.own['stranger']['shared']}/licenses"
+    shared = {item["id"] for item in world.stranger.get(path).expect(200)["items"]}
+    strangers = [entry for person in ("stranger", "loner", "nobody", "locked") for entry in watch.of_person(person)]
+    # Whose request added a shared device stands in the owner's history as the request's id, and as nothing else.
+    requests = ids_in(re.findall("(?i)x-request-id: (.*)", "\n".join(entry.shown for entry in strangers)))
+    known = ids_in(entry.shown for person in ("owner", "member") for entry in watch.of_person(person))
+    known |= ids_in(world.things.values())
+    known -= shared | requests | {world.staff.tokens["user"]["id"]}
+    leaks = {
+        (entry.caller, entry.request, found)
+        for entry in strangers
+        for found in (ids_in([entry.shown]) & known) - ids_in([entry.sent])
+    }
+    assert not leaks, leaks
+    assert strangers, "the matrix was not run"
+
+
+def test_the_watch_sees_a_leak_in_body_and_header_and_lets_pass_what_was_sent() -> None:
+    """The watch itself, so that its silence means something."""
+
+    def answer(body: str, header: str = "") -> Answer:
+        response = requests.Response()
+        response.status_code, response._content = 200, body.encode()
+        response.headers["X-Test"] = header
+        return Answer(response)
+
+    canaries = {group: {"amount": "487631", "name": "Nordlicht"} for groups in UNSEEN.values() for group in groups}
+    watch, stranger = Watch(canaries), next(role for role in ROLES if role.name == "stranger")
+    for shown, header in (("Nordlicht", ""), ("", "Nordlicht"), ('{"n":487631}', "")):
+        with pytest.raises(AssertionError, match="shows stranger"):
+            watch.look(stranger, "GET /", ("/",), answer(shown, header))
+    watch.look(stranger, "GET /", ("/", {"name": "Nordlicht"}), answer("Nordlicht"))
+    watch.look(stranger, "GET /", ("/",), answer("0190-487631-ab 14876310"))

@@ -18,7 +18,6 @@ from tests.integration.tenancy import devices
 from tests.integration.tenancy.people import PASSWORD, found, join, register
 
 RIGHTS: Final = ["MOVE_LICENSES", "REQUEST_CERTIFICATE"]
-FIRST_MAC: Final = 0xD00000
 SPARE_MACS: Final = 300
 # Amounts of license types that no case of the matrix touches, and that nothing else shows by chance.
 AMOUNTS: Final = {"owner": 487_631, "owner2": 611_953, "guest": 355_687, "stranger": 742_159}
@@ -33,10 +32,14 @@ class World:
     Args:
         installation: where they are.
         folder: for the devices' own files.
+        mark: how the numbers of their orders begin.
+        first_mac: last three bytes of the first of their devices' addresses.
     """
 
     installation: Installation
     folder: Path
+    mark: str
+    first_mac: int
     staff: Person
     owner: Person
     member: Person
@@ -52,7 +55,7 @@ class World:
     spare: list[str] = field(default_factory=list)
 
     @classmethod
-    def make(cls, installation: Installation, folder: Path) -> World:
+    def make(cls, installation: Installation, folder: Path, mark: str, first_mac: int) -> World:
         """Register everybody and seed everything."""
         names = {
             "owner": ("Olympia", "Owlsworth", "Owlsworth Telefonbau"),
@@ -72,7 +75,20 @@ class World:
 
         with ThreadPoolExecutor(len(names)) as pool:
             owner, member, locked, guest, stranger, neighbor, loner = pool.map(make, names)
-        world = cls(installation, folder, installation.staff(), owner, member, locked, guest, stranger, neighbor, loner)
+        world = cls(
+            installation,
+            folder,
+            mark,
+            first_mac,
+            installation.staff(),
+            owner,
+            member,
+            locked,
+            guest,
+            stranger,
+            neighbor,
+            loner,
+        )
         for name, (forename, surname, company) in names.items():
             of = {"member": "owner", "locked": "owner"}.get(name, name)
             named = world.canaries.setdefault(f"{of}'s names", {})
@@ -90,9 +106,9 @@ class World:
             user_id = person.tokens["user"]["id"]
             self.staff.send("PATCH", f"/v1/staff/users/{user_id}", {"account_rights": RIGHTS}).expect(200)
             person.refresh()
-        macs = devices.macs(FIRST_MAC)
+        macs = devices.macs(self.first_mac)
         self.spare = [next(macs) for _ in range(SPARE_MACS)]
-        devices.order(self.staff, "TENANTS-SPARE", self.spare, {})
+        devices.order(self.staff, f"{self.mark}-SPARE", self.spare, {})
         self._seed_owner([next(macs) for _ in _OWNER_DEVICES])
         self._seed_others({name: [next(macs)] for name in ("guest", "stranger")})
         # The guest pays a license on the owner's device: each of them learns of it, not where the other's money is.
@@ -109,10 +125,10 @@ class World:
         owner, things = self.owner, self.things
         by_name = dict(zip(_OWNER_DEVICES, hardware_ids, strict=True))
         stock = {"pbx7-100": 9, "registrations7": 500, "port8": 4000, UNTOUCHED: AMOUNTS["owner"]}
-        first = devices.order(self.staff, "TENANTS-OWNER-1", hardware_ids[:-1], stock)
+        first = devices.order(self.staff, f"{self.mark}-OWNER-1", hardware_ids[:-1], stock)
         stock = {"port8": 400, "mobility8": 50, UNTOUCHED: AMOUNTS["owner2"]}
-        second = devices.order(self.staff, "TENANTS-OWNER-2", hardware_ids[-1:], stock)
-        things["open_key"] = devices.order(self.staff, "TENANTS-OPEN", [], {"port8": 1})["activation_key"]
+        second = devices.order(self.staff, f"{self.mark}-OWNER-2", hardware_ids[-1:], stock)
+        things["open_key"] = devices.order(self.staff, f"{self.mark}-OPEN", [], {"port8": 1})["activation_key"]
         (project,) = owner.get("/v1/projects").expect(200)["items"]
         body = {"name": "Nordlicht Leitstelle", "description": "canary of the first project"}
         owner.send("PATCH", f"/v1/projects/{project['id']}", body).expect(200)
@@ -129,8 +145,8 @@ class World:
             body = {"comment": f"remark on {name} of the owner", "license_comment": f"license remark on {name}"}
             owner.send("PATCH", f"/v1/devices/{things[name]}", body).expect(200)
         things |= {
-            "order": "TENANTS-OWNER-1",
-            "order2": "TENANTS-OWNER-2",
+            "order": f"{self.mark}-OWNER-1",
+            "order2": f"{self.mark}-OWNER-2",
             "company": owner.tokens["company"]["id"],
             "user": self.member.tokens["user"]["id"],
             "admin": owner.tokens["user"]["id"],
@@ -143,7 +159,7 @@ class World:
         self._license_owner()
         owner.post(f"/v1/projects/{things['project']}/rights", {"email": self.email("guest")}).expect(201)
         self.canaries["owner's own"] |= {
-            "invited": "invited-by-owner", "order": "TENANTS-OWNER", "token": "name of the owner's token",
+            "invited": "invited-by-owner", "order": f"{self.mark}-OWNER", "token": "name of the owner's token",
         }  # fmt: skip
         self.canaries["owner's project"] = {
             "project": "Nordlicht", "text": "canary of the first", "comment": "of the owner",
@@ -155,8 +171,9 @@ class World:
         self.canaries["owner's second project"] = {
             "project": "Geheimbau", "text": "canary of the second", "comment": "remark on device2",
             "amount": str(AMOUNTS["owner2"]), "amount of both": str(AMOUNTS["owner"] + AMOUNTS["owner2"]),
-            "key's comment": "comment on project2", "order": "TENANTS-OWNER-2", "device": things["device2 hardware"],
-            "project's id": things["project2"], "device's id": things["device2"], "key's id": things["key of project2"],
+            "key's comment": "comment on project2", "order": f"{self.mark}-OWNER-2",
+            "device": things["device2 hardware"], "project's id": things["project2"],
+            "device's id": things["device2"], "key's id": things["key of project2"],
         }  # fmt: skip
 
     def _license_owner(self) -> None:
@@ -192,7 +209,7 @@ class World:
         for name, macs in hardware_ids.items():
             person, own = self.person(name), self.own.setdefault(name, {})
             stock = {"port8": 100, "reporting8": 9, UNTOUCHED: AMOUNTS[name]}
-            entered = devices.order(self.staff, f"TENANTS-{name.upper()}", macs, stock)
+            entered = devices.order(self.staff, f"{self.mark}-{name.upper()}", macs, stock)
             (own["project"],) = (
                 item["id"] for item in person.get("/v1/projects").expect(200)["items"] if not item["foreign"]
             )
@@ -205,7 +222,7 @@ class World:
             person.send("PATCH", f"/v1/devices/{own['device']}", body).expect(200)
             self.canaries[f"{name}'s own"] |= {
                 "project": f"Own project of {name}", "comment": f"remark of {name}", "device": macs[0],
-                "amount": str(AMOUNTS[name]), "order": f"TENANTS-{name.upper()}", "project's id": own["project"],
+                "amount": str(AMOUNTS[name]), "order": f"{self.mark}-{name.upper()}", "project's id": own["project"],
                 "device's id": own["device"], "key's comment": f"own key of {name}",
             }  # fmt: skip
 
@@ -279,5 +296,5 @@ class World:
     def fresh_key(self) -> str:
         """Return an activation key that nobody has used."""
         self._orders = getattr(self, "_orders", 0) + 1
-        key: Any = devices.order(self.staff, f"TENANTS-KEY-{self._orders}", [], {"port8": 1})["activation_key"]
+        key: Any = devices.order(self.staff, f"{self.mark}-KEY-{self._orders}", [], {"port8": 1})["activation_key"]
         return str(key)
