@@ -66,8 +66,10 @@ class StolenKey:
 
     def __init__(self, folder: Path) -> None:
         keys = folder / "keys"
-        (path,) = (keys / "accounts").glob("tokens.*.json")
-        record = json.loads(path.read_text())
+        # Another journey may have rotated it: the oldest that nobody revoked is known to every process.
+        records = [json.loads(path.read_text()) for path in (keys / "accounts").glob("tokens.*.json")]
+        good = [record for record in records if not record.get("revoked_at")]
+        record = min(good, key=lambda record: str(record.get("active_from", record["created_at"])))
         passphrase = (keys / "passphrase").read_bytes().strip()
         self.kid: str = record["kid"]
         self.private = serialization.load_pem_private_key(record["private"].encode(), passphrase)
