@@ -23,7 +23,8 @@ from gateway.revocations import Revocations, Verdict
 from gateway.row import Right, Rooms, Row
 from services.accounts.api import Actor
 from services.chassis.context import Call
-from services.chassis.errors import ServiceError, unauthenticated, unavailable
+from services.chassis.errors import ServiceError, forbidden, unauthenticated, unavailable
+from services.projects.api import GUEST, OWN, STAFF, may_have, roles_of
 
 EXCHANGED_SECONDS: Final = 60.0
 # Older than any clock difference and any request: what was ended before came by its own answer or event.
@@ -186,7 +187,8 @@ def authorize(row: Row, identity: Identity | None) -> None:
     """Refuse who lacks the right or the scope of a row.
 
     Raises:
-        accounts.scope_needed, accounts.company_needed, accounts.admin_needed, accounts.staff_needed.
+        accounts.scope_needed, accounts.company_needed, accounts.admin_needed, accounts.staff_needed,
+        projects.power_needed.
     """
     if identity is None:
         return
@@ -199,6 +201,15 @@ def authorize(row: Row, identity: Identity | None) -> None:
         actor.require_admin()
     elif row.right in (Right.COMPANY, Right.DEVICE) and not actor.staff:
         actor.require_company()
+    if row.power is not None and not may_have(row.power, _columns(actor)):
+        raise forbidden("projects.power_needed", "This can be done by users of a company only.", power=row.power)
+
+
+def _columns(actor: Actor) -> list[str]:
+    """Return the columns of the table of powers in which the caller can stand, in whatever project."""
+    accesses = [OWN, GUEST] if actor.company_id is not None else []
+    accesses += [STAFF] if actor.staff else []
+    return [column for access in accesses for column in roles_of(access, admin=actor.admin, staff=actor.staff)]
 
 
 def _revoked() -> ServiceError:

@@ -94,6 +94,21 @@ def create_company(row: Row, rooms: Rooms, call: Call, arguments: dict[str, Any]
     return Answer(row.status, reply.result, replayed=reply.replayed)
 
 
+def update_project(row: Row, rooms: Rooms, call: Call, arguments: dict[str, Any], request: Request) -> Answer:
+    """Change a project; devices archives it, because only an archive without devices is one (PRJ-4)."""
+    room, rpc = ("devices", "archive_project") if arguments.get("archived") is True else (row.service, row.rpc)
+    reply = rooms.call(room, rpc, call, arguments)
+    return Answer(row.status, reply.result, replayed=reply.replayed)
+
+
+def me(row: Row, rooms: Rooms, call: Call, arguments: dict[str, Any], request: Request) -> Answer:
+    """Show the caller's account, with the project chosen for all pages (PRJ-2)."""
+    answer = plain(row, rooms, call, arguments, request)
+    selected = rooms.call("projects", "get_selected_project", call, {}).result["project_id"]
+    answer.result = {**(answer.result or {}), "selected_project_id": selected}
+    return answer
+
+
 def import_company(row: Row, rooms: Rooms, call: Call, arguments: dict[str, Any], request: Request) -> Answer:
     """Import another company: 202 with its job; a rehearsal puts together what each room would move.
 

@@ -121,7 +121,7 @@ class Handler:
         wanted = request.headers.get("if-match")
         if wanted is None or wanted.strip() == "*" or row.version_field is None:
             return
-        version = wanted.strip().strip('"')
+        version = wanted.strip().strip('"').partition("-")[0]
         if not version.isascii() or not version.isdigit() or len(version) > 9:
             raise stale("request.stale", "If-Match is not a version that this address gave; read it again.")
         arguments[row.version_field] = int(version)
@@ -175,8 +175,11 @@ def _response_of(row: Row, answer: Answer, match: Match, request: Request) -> Re
 
 
 def _etag(result: dict[str, Any], body: bytes) -> str:
-    """Return the version that a room gives its object, else a digest of the answer."""
+    """Return a digest of the answer, after the version that a room gives its object.
+
+    The version is what comes back as If-Match. It is not enough to tell whether a client has the newest: what the
+    caller may do with the object, or the state of something that belongs to it, changes without it.
+    """
+    digest = hashlib.blake2b(body, digest_size=12).hexdigest()
     version = result.get("version", result.get("revision"))
-    if isinstance(version, int):
-        return f'"{version}"'
-    return f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
+    return f'"{version}-{digest}"' if isinstance(version, int) else f'"{digest}"'

@@ -99,6 +99,8 @@ def _operation(row: Row, converter: OpenAPIConverter) -> dict[str, Any]:
         "responses": _responses(row),
         "security": _security(row),
     }
+    if row.power is not None:
+        operation["x-power"] = row.power
     if row.errors:
         operation["x-error-codes"] = list(row.errors)
     if (body := _body(row, converter)) is not None:

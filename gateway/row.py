@@ -74,6 +74,8 @@ class Row:
         request, answer: the room's schemas; the request is body, path and query together.
         status: of a success; a rehearsal answers 200.
         scope: the token's scope; `read` for GET and `write` otherwise when it is not given.
+        power: what the caller must be able to do in the project concerned, of the table of powers; the room decides,
+            and the door refuses who can have it in no project at all.
         dry_run: the route can be rehearsed (the mark ◊ of the published contract).
         keyed: the route takes an Idempotency-Key; all writes do but those that hand out sessions.
         takes, raw: media type of a body that is no JSON, and the RPC argument that gets it as text.
@@ -95,6 +97,7 @@ class Row:
     answer: type[Schema] | None = None
     status: int = 200
     scope: str | None = None
+    power: str | None = None
     dry_run: bool = False
     keyed: bool | None = None
     takes: str = JSON

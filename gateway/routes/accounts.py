@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from marshmallow import fields
+
 from gateway import compose
 from gateway.row import Right, Row
 from services.accounts import api
 from services.chassis.fields import EmptyAnswer, EmptyRequest
+
+
+class MeAndProject(api.Me):
+    """The caller's own account, and the project that was chosen for all pages; null stands for all own projects."""
+
+    selected_project_id = fields.String(required=True, allow_none=True)
+
 
 ROWS = (
     Row(
@@ -63,8 +72,8 @@ ROWS = (
     ),
     Row(
         "GET", "/v1/me", "accounts", "get_me", Right.LOGIN,
-        "Show one's own account.",
-        request=EmptyRequest, answer=api.Me,
+        "Show one's own account, and the project chosen for all pages.",
+        request=EmptyRequest, answer=MeAndProject, compose=compose.me,
     ),
     Row(
         "PATCH", "/v1/me", "accounts", "update_me", Right.LOGIN,

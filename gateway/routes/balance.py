@@ -5,17 +5,18 @@ from __future__ import annotations
 from gateway import compose
 from gateway.row import Right, Row
 from services.licensing import api
+from services.projects.api import ADD, SEE
 
 ROWS = (
     Row(
         "GET", "/v1/balance", "licensing", "get_balance", Right.COMPANY,
         "Show the balance of one project, or of all own projects together.",
-        request=api.GetBalanceRequest, answer=api.Balance,
+        power=SEE, request=api.GetBalanceRequest, answer=api.Balance,
     ),
     Row(
         "POST", "/v1/activations", "licensing", "activate_key", Right.COMPANY,
         "Add an activation key to a project; a rehearsal lists what is in it.",
-        request=api.ActivateKeyRequest, answer=api.Activation, status=201, dry_run=True,
+        power=ADD, request=api.ActivateKeyRequest, answer=api.Activation, status=201, dry_run=True,
         errors=(
             "licensing.key_mistyped", "licensing.key_unknown", "licensing.key_used", "licensing.key_cancelled",
             "licensing.key_expired", "licensing.too_many_keys_tried",
@@ -24,6 +25,6 @@ ROWS = (
     Row(
         "GET", "/v1/activations", "licensing", "list_activations", Right.COMPANY,
         "List the keys that were added to a project, or to all own projects.",
-        request=api.ListActivationsRequest, answer=api.AddedKeyList, compose=compose.activations,
+        power=SEE, request=api.ListActivationsRequest, answer=api.AddedKeyList, compose=compose.activations,
     ),
 )  # fmt: skip

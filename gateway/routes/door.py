@@ -7,18 +7,19 @@ from gateway.routes.files import PEM_CHAIN, PEM_REQUEST, XML
 from gateway.row import Right, Row
 from services.accounts.api import SCOPE_DEVICE
 from services.licensing.api import files as api
+from services.projects.api import FILES
 
 ROWS = (
     Row(
         "GET", "/device/v1/{hardware_id}/license-file", "licensing", "fetch_device_file", Right.DEVICE,
         "Fetch the device's license file: 304 when it has the newest, 204 when there is none.",
-        request=api.FetchDeviceFileRequest, scope=SCOPE_DEVICE, gives=(XML, "text/plain"),
+        power=FILES, request=api.FetchDeviceFileRequest, scope=SCOPE_DEVICE, gives=(XML, "text/plain"),
         compose=compose.device_file, errors=("devices.device_not_found",),
     ),
     Row(
         "PUT", "/device/v1/{hardware_id}/license-return", "licensing", "return_device_licenses", Right.DEVICE,
         "Deliver the device's return.",
-        request=api.ReturnDeviceLicensesRequest, answer=api.ReturnReceipt, status=201, scope=SCOPE_DEVICE,
+        power=FILES, request=api.ReturnDeviceLicensesRequest, answer=api.ReturnReceipt, status=201, scope=SCOPE_DEVICE,
         takes=XML, raw="xml", errors=("devices.device_not_found", "licensing.return_other_device"),
     ),
     Row(

@@ -6,6 +6,7 @@ from gateway import compose
 from gateway.row import Right, Row
 from services.chassis.fields import EmptyRequest
 from services.licensing.api import files as api
+from services.projects.api import FILES, SEE
 
 XML, PEM_REQUEST, PEM_CHAIN = "application/xml", "application/x-pem-file", "application/pem-certificate-chain"
 
@@ -13,7 +14,7 @@ ROWS = (
     Row(
         "POST", "/v1/devices/{device_id}/license-files", "licensing", "issue_license_file", Right.COMPANY,
         "Issue the license file of a device; 200 with the same bytes when nothing changed since the last.",
-        request=api.IssueLicenseFileRequest, status=201, gives=(XML, "text/plain"),
+        power=FILES, request=api.IssueLicenseFileRequest, status=201, gives=(XML, "text/plain"),
         location="/v1/license-files/{serial}", compose=compose.document,
         errors=(
             "licensing.no_certificate", "licensing.confirmation_needed", "licensing.version_needed",
@@ -24,13 +25,14 @@ ROWS = (
     Row(
         "GET", "/v1/license-files/{serial}", "licensing", "get_license_file", Right.COMPANY,
         "Get a license file again.",
-        request=api.GetLicenseFileRequest, gives=(XML, "text/plain"), compose=compose.document,
+        power=FILES, request=api.GetLicenseFileRequest, gives=(XML, "text/plain"), compose=compose.document,
         errors=("licensing.file_not_found",),
     ),
     Row(
         "POST", "/v1/license-returns", "licensing", "return_licenses", Right.COMPANY,
         "Upload the return that a device made; the same bytes again get the same answer.",
-        request=api.ReturnLicensesRequest, answer=api.ReturnReceipt, status=201, dry_run=True, takes=XML, raw="xml",
+        power=FILES, request=api.ReturnLicensesRequest, answer=api.ReturnReceipt, status=201, dry_run=True,
+        takes=XML, raw="xml",
         errors=(
             "licensing.return_malformed", "licensing.return_untrusted", "licensing.return_bad_signature",
             "licensing.return_file_unknown", "licensing.already_returned", "licensing.not_returnable",
@@ -49,7 +51,7 @@ ROWS = (
     Row(
         "GET", "/v1/devices/{device_id}/certificates", "licensing", "list_certificates", Right.COMPANY,
         "List all certificates that a device ever had, newest first.",
-        request=api.ListCertificatesRequest, answer=api.Certificates,
+        power=SEE, request=api.ListCertificatesRequest, answer=api.Certificates,
     ),
     Row(
         "DELETE", "/v1/certificates/{serial}", "licensing", "revoke_certificate", Right.STAFF,

@@ -6,6 +6,7 @@ from gateway.row import Right, Row
 from services.accounts import api as accounts
 from services.devices import api as devices
 from services.licensing import api as licensing
+from services.projects.api import CORRECT
 
 ROWS = (
     Row(
@@ -79,7 +80,7 @@ ROWS = (
     Row(
         "POST", "/v1/staff/balance-corrections", "licensing", "correct_balance", Right.STAFF,
         "Correct a project's balance by a posting with a reason.",
-        request=licensing.CorrectBalanceRequest, answer=licensing.BalanceCorrection, status=201,
+        power=CORRECT, request=licensing.CorrectBalanceRequest, answer=licensing.BalanceCorrection, status=201,
         errors=("licensing.insufficient_balance", "licensing.license_type_unknown"),
     ),
 )  # fmt: skip

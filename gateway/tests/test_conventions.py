@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from gateway.admission import Admission
 from gateway.routes import ROWS
 from gateway.tests.conftest import Gateway, make_gateway
-from gateway.tests.fakes import SESSION, USER
+from gateway.tests.fakes import COMPANY, SESSION, USER
 from gateway.tests.test_rows import check_problem
 from services.chassis.context import Call
 from services.chassis.errors import ServiceError, conflict, limited, stale, unauthenticated, unavailable
@@ -78,8 +79,11 @@ def test_a_version_goes_out_as_etag_and_comes_back_as_if_match(gateway: Gateway)
     gateway.rooms.on("projects", "get_project", PROJECT)
     path = f"/v1/projects/{PROJECT['id']}"
     shown = gateway.ask("GET", path)
-    assert shown.headers["etag"] == '"3"'
-    assert gateway.ask("GET", path, headers={"If-None-Match": '"3"'}).status == 304
+    assert re.fullmatch('"3-[0-9a-f]{24}"', shown.headers["etag"])
+    assert gateway.ask("GET", path, headers={"If-None-Match": shown.headers["etag"]}).status == 304
+    # What the caller may do changes without a version.
+    gateway.rooms.on("projects", "get_project", {**PROJECT, "powers": []})
+    assert gateway.ask("GET", path, headers={"If-None-Match": shown.headers["etag"]}).status == 200
     gateway.ask("PATCH", path, {"name": "South"}, headers={"If-Match": shown.headers["etag"]})
     gateway.ask("PATCH", path, {"name": "South"})
     first, second = (arguments for _, arguments in gateway.rooms.named("update_project"))
@@ -272,6 +276,32 @@ def test_a_company_comes_with_its_project_and_a_repetition_finishes_the_work(gat
         ("k:project", "inside"),
         ("k:project", "inside"),
     ]
+
+
+def test_devices_archives_a_project_and_projects_does_the_rest(gateway: Gateway) -> None:
+    gateway.rooms.on("projects", "update_project", PROJECT)
+    gateway.rooms.on("devices", "archive_project", {**PROJECT, "version": 4})
+    path = f"/v1/projects/{PROJECT['id']}"
+    for body, room in (
+        ({"archived": True, "name": "Old"}, "devices"),
+        ({"archived": False}, "projects"),
+        ({"name": "New"}, "projects"),
+    ):
+        gateway.rooms.calls.clear()
+        answer = gateway.ask("PATCH", path, body, headers={"If-Match": '"3"'})
+        assert (answer.status, [call[0] for call in gateway.rooms.calls]) == (200, [room])
+        assert gateway.rooms.calls[0][3] == {"project_id": PROJECT["id"], "if_version": 3, **body}
+
+
+def test_the_own_account_tells_the_selected_project(gateway: Gateway) -> None:
+    gateway.rooms.on("accounts", "get_me", {"id": COMPANY, "version": 1})
+    etags = set()
+    for selected in (PROJECT["id"], None):
+        gateway.rooms.on("projects", "get_selected_project", {"project_id": selected})
+        answer = gateway.ask("GET", "/v1/me")
+        assert answer.body["selected_project_id"] == selected
+        etags.add(answer.headers["etag"])
+    assert len(etags) == 2
 
 
 def test_history_tells_persons_by_the_name_of_today(gateway: Gateway) -> None:

@@ -39,15 +39,15 @@ def token_of(gateway: Gateway, row: Row, **changes: Any) -> str | None:
     return gateway.tokens.make(staff=row.right is Right.STAFF, **changes)
 
 
-def check_problem(answer: Any, status: int, code: str | None = None, *, door: bool = False) -> None:
-    """Assert a problem document, or its short form at the device door."""
+def check_problem(answer: Any, status: int, code: str | None = None, *, door: bool = False) -> Any:
+    """Assert a problem document, or its short form at the device door; returns the document."""
     assert answer.status == status, answer
     if door:
         assert answer.headers["content-type"].startswith("text/plain")
         assert answer.content.endswith(b"\n")
         assert answer.content.count(b"\n") == 1
         assert code is None or answer.headers["x-error-code"] == code
-        return
+        return None
     assert answer.headers["content-type"] == "application/problem+json"
     body = answer.body
     assert body["status"] == status
@@ -56,6 +56,7 @@ def check_problem(answer: Any, status: int, code: str | None = None, *, door: bo
     assert body["title"]
     assert body["detail"]
     assert code is None or body["code"] == code
+    return body
 
 
 def is_door(row: Row) -> bool:

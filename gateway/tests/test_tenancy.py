@@ -15,6 +15,7 @@ from gateway.tests.test_rows import check_problem, is_door, name_of, path_of
 from services.chassis.errors import forbidden, unauthenticated
 from services.chassis.ids import new_id
 from services.chassis.outbox import Event
+from services.projects.api import POWERS
 
 CLOSED = [row for row in ROWS if row.right is not Right.NONE]
 PUBLIC = {
@@ -92,6 +93,10 @@ def test_a_locked_user_and_an_ended_session_are_out_at_once(gateway: Gateway, ro
     assert gateway.rooms.calls == []
 
 
+def _staff_can(row: Row) -> bool:
+    return all(power.staff != "no" for power in POWERS if power.name == row.power)
+
+
 @pytest.mark.parametrize("row", CLOSED, ids=name_of)
 def test_a_right_is_checked_before_the_body(gateway: Gateway, row: Row) -> None:
     nobody: dict[str, Any] = {"company": None, "companies": [], "role": None}
@@ -100,7 +105,7 @@ def test_a_right_is_checked_before_the_body(gateway: Gateway, row: Row) -> None:
         Right.COMPANY: [
             (nobody, "accounts.company_needed"),
             ({"role": "member"}, None),
-            (nobody | {"staff": True}, None),
+            (nobody | {"staff": True}, None if _staff_can(row) else "projects.power_needed"),
         ],
         Right.ADMIN: [(nobody, "accounts.company_needed"), ({"role": "member"}, "accounts.admin_needed"), ({}, None)],
         Right.STAFF: [({}, "accounts.staff_needed"), ({"staff": True}, None)],
@@ -114,6 +119,41 @@ def test_a_right_is_checked_before_the_body(gateway: Gateway, row: Row) -> None:
             check_problem(answer, 403, code, door=is_door(row))
     answer = ask(gateway, row, gateway.tokens.make(scopes=[], staff=True))
     check_problem(answer, 403, "accounts.scope_needed", door=is_door(row))
+
+
+# What names a thing in a project without a power of its own: LIC-10 lets staff certify too, a token may name any
+# project, and one's own lines of history are read without a company as well.
+OF_NO_POWER = {
+    "POST /v1/devices/{device_id}/certificates",
+    "POST /device/v1/{hardware_id}/certificate-request",
+    "PATCH /v1/staff/devices/{hardware_id}",
+    "GET /v1/warranty",
+    "POST /v1/me/tokens",
+    "GET /v1/history",
+}
+IN_A_PROJECT = frozenset({"project_id", "project", "device_id", "device_ids", "hardware_id", "from_project_id"})
+
+
+def test_every_row_that_names_a_thing_in_a_project_says_which_power_it_needs() -> None:
+    names = {power.name for power in POWERS}
+    for row in ROWS:
+        needs_one = bool(IN_A_PROJECT & set(row.wire_fields)) and name_of(row) not in OF_NO_POWER
+        assert row.power in names if needs_one or row.power else True, name_of(row)
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.power is not None], ids=name_of)
+def test_who_can_have_a_power_in_no_project_is_refused_at_the_door(gateway: Gateway, row: Row) -> None:
+    nobody: dict[str, Any] = {"company": None, "companies": [], "role": None, "staff": True}
+    answer = ask(gateway, row, gateway.tokens.make(**nobody))
+    if _staff_can(row):
+        assert answer.status not in (401, 403)
+    else:
+        problem = check_problem(answer, 403, "projects.power_needed", door=is_door(row))
+        assert is_door(row) or problem["power"] == row.power
+        assert gateway.rooms.calls == []
+    for role in ("admin", "member"):
+        if row.right is not Right.STAFF:
+            assert ask(gateway, row, gateway.tokens.make(role=role)).status not in (401, 403)
 
 
 @pytest.mark.parametrize("row", [row for row in CLOSED if row.is_write and row.scope is None], ids=name_of)

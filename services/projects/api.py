@@ -26,7 +26,7 @@ from services.projects.domain import (
     SEE,
     STAFF,
     Power,
-    may_hold,
+    may_have,
     powers_of,
     roles_of,
 )
@@ -72,7 +72,7 @@ __all__ = [
     "SelectProjectRequest",
     "SelectedProject",
     "UpdateProjectRequest",
-    "may_hold",
+    "may_have",
     "powers_of",
     "roles_of",
 ]

@@ -144,9 +144,9 @@ def roles_of(access: str, *, admin: bool, staff: bool) -> tuple[str, ...]:
     return (role, STAFF) if staff and role != STAFF else (role,)
 
 
-def may_hold(name: str, roles: Collection[str], rights: Collection[str]) -> bool:
-    """Return whether someone in one of these columns, with these account rights, has a power in an open project."""
-    return any(power.name == name and power.holds(role, rights) for power in POWERS for role in roles)
+def may_have(name: str, roles: Collection[str]) -> bool:
+    """Return whether someone in one of these columns can have a power at all, be it with an account right."""
+    return any(power.name == name and getattr(power, role) != NO for power in POWERS for role in roles)
 
 
 def powers_of(relations: Collection[str], rights: Collection[str], state: str = OPEN) -> tuple[str, ...]:
