@@ -261,12 +261,15 @@ def _close_here(unit: Unit, row: Row) -> dict[str, int]:
 
 
 def _settle(unit: Unit, row: Row, outcome: str, blockers: Mapping[str, int]) -> None:
-    """Settle an attempt, once; a deleted project stays closed here for ever."""
+    """Settle an attempt that is still in the state in which it was seen; a deleted project stays closed here for ever.
+
+    Whoever has only counted settles nothing that another one is closing already: the rooms that it reopens might be
+    closed after that.
+    """
     values = {"state": outcome, "blockers": dict(blockers), "settled_at": unit.now}
     # Where it was only counted nothing was closed, and nobody has to be told.
-    settled = deletions.change(unit.connection, row.closing_id, [COUNTING], {**values, "told": True})
-    settled = settled or deletions.change(unit.connection, row.closing_id, [CLOSING], values)
-    if settled and outcome != DELETED:
+    values["told"] = row.state == COUNTING
+    if deletions.change(unit.connection, row.closing_id, [row.state], values) and outcome != DELETED:
         projects.end_closing(unit.connection, row.closing_id)
 
 

@@ -317,3 +317,26 @@ def test_what_a_deleted_project_paid_comes_back_to_its_company(world: World) -> 
     world.ask("take_back", world.admin(), device_id=device, line_id=line)
     assert world.balance(spare, guests) == {"port8": 10}
     world.check()
+
+
+def test_who_only_counts_settles_nothing_that_another_one_is_closing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # One has counted nothing and closes; the other counts a right that was given in between.
+    project = world.project("Berlin")
+    real = world.projects.close_project
+    nested: list[bool] = []
+
+    def close(call: Call, *, dry_run: bool, **which: Any) -> dict[str, Any]:
+        if dry_run and not nested:
+            nested.append(True)
+            with pytest.raises(InjectedFault):
+                delete(world, project)
+            set_fail_points("")
+            return {"rights": 1}
+        return real(call, dry_run=dry_run, **which)
+
+    monkeypatch.setattr(world.projects, "close_project", close)
+    set_fail_points("licensing.project_deletion.closed_here=raise")
+    assert delete(world, project) == {}
+    assert project not in world.projects.projects

@@ -160,8 +160,13 @@ CASES: Final[tuple[Case, ...]] = (
     _in_project("GET /v1/projects/{project_id}", "see", "project"),
     _in_project("PATCH /v1/projects/{project_id}", "manage", "project", body={"description": "canary of the first"}),
     _in_project(
+        "PATCH /v1/projects/{project_id}", "manage", "project", body={"archived": True}, status=409,
+        code="projects.not_empty",
+    ),
+    _in_project(
         "DELETE /v1/projects/{project_id}", "manage", "project", status=409, code="projects.not_empty",
     ),
+    Case("GET /v1/me/selected-project", Of.OWN),
     _in_project(
         "PUT /v1/me/selected-project", "see", "project", body={"project_id": "$project"}, company_needed=True
     ),
