@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from datetime import timedelta
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -14,10 +15,23 @@ from sqlalchemy import Connection
 from services.chassis.aliases import check_unused
 from services.chassis.audit import Check, Flaws, Report, outbox_report
 from services.chassis.db import Database
+from services.chassis.idempotency import database_time
 from services.chassis.keystore import KeyStore
 from services.chassis.settings import Settings
 from services.licensing.audit_files import check_files
-from services.licensing.models import ActivationKey, Balance, DeviceLine, Order, Pool, Project, Transfer, TransferEntry
+from services.licensing.models import (
+    ActivationKey,
+    Balance,
+    DeviceLine,
+    Order,
+    Pool,
+    Project,
+    ProjectDeletion,
+    Transfer,
+    TransferEntry,
+)
+
+_STUCK_AFTER = timedelta(minutes=5)
 
 
 def audit(settings: Settings) -> Report:
@@ -45,6 +59,7 @@ def check_ledger(connection: Connection) -> list[Check]:
         _check_keys(connection),
         _check_lines(connection),
         _check_projects(connection),
+        _check_deletions(connection),
         _check_orders(connection),
     ]
 
@@ -179,6 +194,28 @@ def _check_projects(connection: Connection) -> Check:
     for pool_id in orphans:
         flaws.add(f"{pool_id} has no project")
     return Check("pools belong to projects", _count(connection, Project), flaws.told())
+
+
+def _check_deletions(connection: Connection) -> Check:
+    """A deleted project holds nothing, no deletion is stuck, and none that ended keeps a project closed (I10, I12)."""
+    flaws = Flaws()
+    rows = connection.execute(sa.select(*ProjectDeletion.__table__.columns)).all()
+    since = database_time(connection) - _STUCK_AFTER
+    for row in rows:
+        if not row.told and row.started_at < since:
+            flaws.add(f"the deletion of project {row.project_id} is {row.state} since {row.started_at:%Y-%m-%d %H:%M}")
+    deleted = [row.project_id for row in rows if row.state == "deleted"]
+    held = sa.select(Project.id).join(Balance, Balance.pool_id == Project.pool_id)
+    for project_id in connection.scalars(held.where(Project.id.in_(deleted), Balance.n != 0).distinct()):
+        flaws.add(f"the deleted project {project_id} has a balance")
+    keys = sa.select(ActivationKey.id, ActivationKey.used_project_id)
+    for key in connection.execute(keys.where(ActivationKey.used_project_id.in_(deleted))):
+        flaws.add(f"the key {key.id} was added to the deleted project {key.used_project_id}")
+    closing = {row.closing_id for row in rows if row.state in ("counting", "closing", "deleted")}
+    for project in connection.execute(sa.select(Project.id, Project.closing_id).where(Project.closing_id.is_not(None))):
+        if project.closing_id not in closing:
+            flaws.add(f"project {project.id} is closed for {project.closing_id}, which is no deletion any more")
+    return Check("deleted projects are empty", len(rows), flaws.told())
 
 
 def _check_orders(connection: Connection) -> Check:

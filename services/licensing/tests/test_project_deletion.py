@@ -319,6 +319,35 @@ def test_what_a_deleted_project_paid_comes_back_to_its_company(world: World) -> 
     world.check()
 
 
+def test_the_audit_finds_what_a_deletion_must_not_leave_behind(world: World) -> None:
+    deleted, stuck, closed = (world.project(name) for name in ("Deleted", "Stuck", "Closed"))
+    world.stock({"port8": 5}, closed)
+    assert delete(world, deleted) == {}
+    world.check()
+    set_fail_points("licensing.project_deletion.closed_here=raise")
+    with pytest.raises(InjectedFault):
+        delete(world, stuck)
+    set_fail_points("")
+    world.check()
+
+    def spoil(unit: Unit) -> None:
+        old = unit.now - timedelta(minutes=6)
+        unit.execute(sa.update(ProjectDeletion).where(ProjectDeletion.project_id == stuck).values(started_at=old))
+        unit.execute(sa.update(Project).where(Project.id == closed).values(closing_id=new_id()))
+        unit.execute(sa.update(ProjectDeletion).where(ProjectDeletion.project_id == deleted).values(project_id=closed))
+
+    world.database.write(spoil)
+    with pytest.raises(AssertionError) as caught:
+        world.check()
+    for flaw in (
+        f"{stuck} is closing",
+        f"{closed} has a balance",
+        f"to the deleted project {closed}",
+        "no deletion any",
+    ):
+        assert flaw in str(caught.value)
+
+
 def test_who_only_counts_settles_nothing_that_another_one_is_closing(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
