@@ -13,7 +13,7 @@ from tests.integration.tenancy.world import World
 @pytest.fixture(scope="session")
 def world(installation: Installation, tmp_path_factory: pytest.TempPathFactory) -> World:
     """The companies that are attacked."""
-    return World.make(installation, tmp_path_factory.mktemp("hostile"), "HOSTILE", 0xE00000)
+    return World.make(installation, tmp_path_factory.mktemp("hostile"), "HOSTILE", 0xB00000)
 
 
 @pytest.fixture(scope="session")
