@@ -45,8 +45,9 @@ def login_of(person: Person, **more: Any) -> dict[str, Any]:
 
 def macs(count: int) -> list[str]:
     """Return addresses that nobody else uses."""
-    start = uuid.uuid4().int % 0xFFFF00
-    texts = [f"{(start + number) % 0xFFFFFF:06X}" for number in range(count)]
+    # A range of its own: other journeys take theirs above and below it.
+    start = 0x300000 + uuid.uuid4().int % 0x200000
+    texts = [f"{start + number:06X}" for number in range(count)]
     return [f"00-90-33-{text[:2]}-{text[2:4]}-{text[4:]}" for text in texts]
 
 
