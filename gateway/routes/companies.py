@@ -32,7 +32,7 @@ ROWS = (
         "POST", "/v1/companies", "accounts", "create_company", Right.LOGIN,
         "Create a company; its project DEFAULT is there when the answer arrives, the next session or refresh is in it.",
         request=api.CreateCompanyRequest, answer=api.CompanyRef, status=201, compose=compose.create_company,
-        scope=api.SCOPE_ACCOUNT,
+        scope=api.SCOPE_ACCOUNT, errors=("accounts.staff_in_company",),
     ),
     Row(
         "GET", "/v1/company", "accounts", "get_company", Right.COMPANY,
@@ -51,8 +51,10 @@ ROWS = (
     ),
     Row(
         "POST", "/v1/company/users", "accounts", "add_company_user", Right.COMPANY,
-        "Add a user by e-mail address: an account without a company is a member at once, anyone else is invited.",
-        request=api.AddCompanyUserRequest, answer=api.AddedUser, status=201, errors=("accounts.already_member",),
+        "Invite somebody by e-mail address, or send an open invitation again: whoever it is becomes a member by saying "
+        "yes. The answer is the same for every address.",
+        request=api.AddCompanyUserRequest, answer=api.InvitedUser, status=201,
+        errors=("accounts.already_member", "accounts.staff_in_company", "accounts.too_many_attempts"),
     ),
     Row(
         "PATCH", "/v1/company/users/{user_id}", "accounts", "update_company_user", Right.ADMIN,
@@ -62,7 +64,7 @@ ROWS = (
     ),
     Row(
         "DELETE", "/v1/company/users/{user_id}", "accounts", "remove_company_user", Right.ADMIN,
-        "Take a user out of the company.",
+        "Take a user out of the company, or an open invitation back.",
         request=api.CompanyUserRequest, status=204, revokes=True,
         errors=("accounts.user_not_found", "accounts.last_admin"),
     ),
@@ -86,6 +88,26 @@ ROWS = (
         "POST", "/v1/invitations/acceptances", "accounts", "accept_invitation", Right.LOGIN,
         "Accept an invitation with the token of the mailed link.",
         request=api.AcceptInvitationRequest, status=204, scope=api.SCOPE_ACCOUNT,
-        errors=("accounts.link_invalid", "accounts.invitation_of_another"),
+        errors=(
+            "accounts.link_invalid", "accounts.invitation_of_another", "accounts.invitation_not_found",
+            "accounts.staff_in_company",
+        ),
+    ),
+    Row(
+        "GET", "/v1/me/invitations", "accounts", "list_my_invitations", Right.LOGIN,
+        "List the open invitations to one's own address.",
+        request=ListRequest, answer=api.MyInvitationList, scope=api.SCOPE_ACCOUNT,
+    ),
+    Row(
+        "POST", "/v1/me/invitations/{invitation_id}/acceptance", "accounts", "accept_my_invitation", Right.LOGIN,
+        "Accept an invitation; the next session or refresh can be in its company.",
+        request=api.InvitationRequest, status=204, scope=api.SCOPE_ACCOUNT,
+        errors=("accounts.invitation_not_found", "accounts.staff_in_company"),
+    ),
+    Row(
+        "DELETE", "/v1/me/invitations/{invitation_id}", "accounts", "decline_invitation", Right.LOGIN,
+        "Decline an invitation; the link of its mail works no more.",
+        request=api.InvitationRequest, status=204, scope=api.SCOPE_ACCOUNT,
+        errors=("accounts.invitation_not_found",),
     ),
 )  # fmt: skip

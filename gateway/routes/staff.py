@@ -70,7 +70,7 @@ ROWS = (
         "PATCH", "/v1/staff/users/{user_id}", "accounts", "update_user_staff", Right.STAFF,
         "Lock or unlock an account, give or take account rights and the staff mark.",
         request=accounts.UpdateUserStaffRequest, answer=accounts.StaffUser, revokes=True,
-        errors=("accounts.user_not_found", "accounts.staff_self"),
+        errors=("accounts.user_not_found", "accounts.staff_self", "accounts.user_in_company"),
     ),
     Row(
         "PATCH", "/v1/staff/devices/{hardware_id}", "devices", "update_production_staff", Right.STAFF,

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from cryptography.exceptions import InvalidTag
 from sqlalchemy import Connection, Table
 
-from services.accounts.models import Base, Company, Mail, Membership, Session, User
+from services.accounts.models import Base, Company, Mail, Membership, RefreshToken, Session, User
 from services.chassis.audit import Check, Flaws
 from services.chassis.keystore import KeyStore
 
@@ -31,6 +31,7 @@ def check_people(connection: Connection, keys: KeyStore) -> list[Check]:
         _memberships(connection),
         _administrators(connection),
         _logins(connection),
+        _chains(connection),
         _erased(connection),
         _secrets(connection),
         _sealed(connection, keys),
@@ -38,14 +39,17 @@ def check_people(connection: Connection, keys: KeyStore) -> list[Check]:
 
 
 def _memberships(connection: Connection) -> Check:
-    """Every membership is of a living account in a company that is there, once, with a known role."""
+    """Every membership is of a living account, not of staff, in a company that is there, once, with a known role."""
     flaws = Flaws()
     erased = {row.id: row.erased_at for row in connection.execute(sa.select(User.id, User.erased_at))}
+    staff = set(connection.scalars(sa.select(User.id).where(User.staff)))
     companies = set(connection.scalars(sa.select(Company.id).where(Company.absorbed_into.is_(None))))
     rows = connection.execute(sa.select(Membership.__table__)).all()
     for row in rows:
         if row.user_id not in erased or erased[row.user_id] is not None:
             flaws.add(f"company {row.company_id} has the user {row.user_id}, who has no account")
+        if row.user_id in staff:
+            flaws.add(f"company {row.company_id} has the user {row.user_id}, who is staff of the vendor")
         if row.company_id not in companies:
             flaws.add(f"user {row.user_id} belongs to the company {row.company_id}, which is not there")
         if row.role not in _ROLES:
@@ -87,6 +91,21 @@ def _logins(connection: Connection) -> Check:
         elif row.company_id is not None and (row.company_id, row.user_id) not in unlocked:
             flaws.add(f"session {row.id} lives in company {row.company_id}, where user {row.user_id} may not work")
     return Check("living sessions are of people who may", len(rows), flaws.told())
+
+
+def _chains(connection: Connection) -> Check:
+    """Every session has at most one refresh token that was not used: a thief and the owner cannot both go on."""
+    flaws = Flaws()
+    statement = (
+        sa.select(RefreshToken.session_id, sa.func.count().label("number"))
+        .where(RefreshToken.used_at.is_(None))
+        .group_by(RefreshToken.session_id)
+    )
+    rows = connection.execute(statement).all()
+    for row in rows:
+        if row.number > 1:
+            flaws.add(f"session {row.session_id} has {row.number} chains of refresh tokens")
+    return Check("sessions have one chain", len(rows), flaws.told())
 
 
 def _erased(connection: Connection) -> Check:

@@ -159,17 +159,15 @@ def choose_company(
         last_used: company id of the last session.
 
     Returns:
-        The membership (None without any), and whether the login must be refused because nothing unlocked is left
-        (ACC-8) or the asked one is locked or none of the user's.
+        The membership (None without an unlocked one: whoever is locked out of every company keeps the account, see
+        decision 12), and whether the login must be refused because the asked one is locked or none of the user's.
     """
     unlocked = [member for member in memberships if not member.locked]
     if asked is not None:
         found = next((member for member in unlocked if member.company_id == asked), None)
         return found, found is None
-    if not memberships:
-        return None, False
     if not unlocked:
-        return None, True
+        return None, False
     return next((member for member in unlocked if member.company_id == last_used), unlocked[0]), False
 
 

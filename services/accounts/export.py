@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row
 from services.accounts.api import SCOPE_ACCOUNT, Actor
 from services.accounts.domain import iso
 from services.accounts.queries import me
-from services.accounts.store import companies, people, sessions
+from services.accounts.store import companies, invitations, people, sessions
 from services.chassis.context import Call
 from services.chassis.db import Database
 
@@ -45,9 +45,10 @@ def _document(connection: Connection, actor: Actor) -> dict[str, Any]:
     account = me(connection, actor)
     user = people.by_id(connection, actor.user_id)
     assert user is not None
+    now = datetime.now(UTC)
     places = people.known_addresses(connection, user.id)
     return {
-        "made_at": iso(datetime.now(UTC)),
+        "made_at": iso(now),
         "account": {
             **{name: value for name, value in account.items() if name not in ("company", "companies", "version")},
             "locked": user.locked,
@@ -66,8 +67,8 @@ def _document(connection: Connection, actor: Actor) -> dict[str, Any]:
             for row in companies.memberships_whole(connection, user.id)
         ],
         "invitations": [
-            {"company": row.name, "invited_at": iso(row.created_at), "expires_at": iso(row.expires_at)}
-            for row in companies.invitations_of(connection, user.email_normalized)
+            {"company": row.company_name, "invited_at": iso(row.created_at), "expires_at": iso(row.expires_at)}
+            for row in invitations.of_address(connection, user.email_normalized, now, None, MOST)
         ],
         "sessions": _told(sessions.all_of(connection, user.id, MOST), _SESSION),
         "api_tokens": _told(sessions.all_api_tokens_of(connection, user.id, MOST), _API_TOKEN),

@@ -136,6 +136,20 @@ class Link(Base):
     used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
+class EmailUndo(Base):
+    """The token of a link that gives an account its former address back, whoever holds the account meanwhile."""
+
+    __tablename__ = "email_undos"
+    __table_args__ = (Unique("token_hash"),)
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    user_id: Mapped[str] = mapped_column(String(36), ForeignKey("users.id"), index=True)
+    token_hash: Mapped[str] = mapped_column(String(64))
+    email: Mapped[str] = mapped_column(String(254))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+    used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
 class Mail(Base):
     """A mail to send: recipient, template and values sealed, because they hold a link's token; emptied once sent."""
 
@@ -169,7 +183,10 @@ class Session(Base):
 
 
 class RefreshToken(Base):
-    """One refresh token of a session's chain, stored hashed; a used one that comes back is a theft."""
+    """One refresh token of a session's chain, stored hashed; a used one that comes back is a theft.
+
+    Its successor is kept sealed for the seconds in which a lost answer may be asked for again.
+    """
 
     __tablename__ = "refresh_tokens"
     token_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -177,6 +194,7 @@ class RefreshToken(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
     used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    successor: Mapped[bytes | None] = mapped_column(LargeBinary)
 
 
 class ApiToken(Base):

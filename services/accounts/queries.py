@@ -31,7 +31,7 @@ def me(connection: Connection, actor: Actor) -> dict[str, Any]:
     user = people.by_id(connection, actor.user_id)
     if user is None:
         raise not_found("accounts.user_not_found", "Your account was erased.")
-    members = companies.memberships(connection, user.id)
+    members = [] if user.staff else companies.memberships(connection, user.id)
     present = next((member for member in members if member.company_id == actor.company_id), None)
     now = datetime.now(UTC)
     return {
@@ -47,7 +47,7 @@ def me(connection: Connection, actor: Actor) -> dict[str, Any]:
         "otp_asked": user.staff and user.otp_confirmed_at is None,
         "pending_email": mails.pending_email(connection, EMAIL_CHANGE, user.id, now),
         "company": _ref(present) if present else None,
-        "companies": [_ref(member) for member in members if not member.locked],
+        "companies": [place(member) for member in members],
         "version": user.version,
     }
 
@@ -79,7 +79,7 @@ def get_company(database: Database, call: Call) -> dict[str, Any]:
     """
     actor = Actor.of(call)
     company_id = actor.require_company()
-    row = database.read(lambda connection: _present(connection, company_id))
+    row = database.read(lambda connection: present_company(connection, company_id))
     return {
         "id": row.id,
         "name": row.name,
@@ -88,32 +88,6 @@ def get_company(database: Database, call: Call) -> dict[str, Any]:
         "created_at": iso(row.created_at),
         "version": row.version,
     }
-
-
-def list_company_users(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the users of the caller's company, open invitations at the end.
-
-    Raises: accounts.company_needed, accounts.token_bound.
-    """
-    actor = Actor.of(call)
-    company_id = actor.require_company()
-    actor.require_unbound()
-    return database.read(lambda connection: _users(connection, company_id, request))
-
-
-def list_company_users_staff(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the users of any company, open invitations at the end.
-
-    Raises: accounts.staff_needed, accounts.company_not_found.
-    """
-    Actor.of(call).require_staff()
-    company_id = request["company_id"]
-
-    def work(connection: Connection) -> dict[str, Any]:
-        _present(connection, company_id)
-        return _users(connection, company_id, request)
-
-    return database.read(work)
 
 
 def get_company_staff(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -125,7 +99,7 @@ def get_company_staff(database: Database, call: Call, request: Mapping[str, Any]
     actor.require_staff()
 
     def work(connection: Connection) -> dict[str, Any]:
-        row = _present(connection, companies.current_id(connection, request["company_id"]))
+        row = present_company(connection, companies.current_id(connection, request["company_id"]))
         absorbed = companies.absorbed_ids(connection, row.id)
         names = companies.names(connection, absorbed)
         return {
@@ -140,20 +114,15 @@ def get_company_staff(database: Database, call: Call, request: Mapping[str, Any]
     return database.read(work)
 
 
-def _present(connection: Connection, company_id: str) -> Any:
+def present_company(connection: Connection, company_id: str) -> Any:
+    """Return a company that was not absorbed.
+
+    Raises: accounts.company_not_found.
+    """
     row = companies.by_id(connection, company_id)
     if row is None:
         raise not_found("accounts.company_not_found", "There is no such company.")
     return row
-
-
-def _users(connection: Connection, company_id: str, request: Mapping[str, Any]) -> dict[str, Any]:
-    rows = people.of_company(connection, company_id, request["cursor"], request["limit"])
-    page, following = _page(rows, request["limit"], "membership_id")
-    items = [_company_user(row) for row in page]
-    if following is None:
-        items += [_invited(row) for row in companies.invitations(connection, company_id)]
-    return {"items": items, "next": following}
 
 
 def list_companies_staff(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -164,7 +133,7 @@ def list_companies_staff(database: Database, call: Call, request: Mapping[str, A
     Actor.of(call).require_staff()
     limit = request["limit"]
     rows = database.read(lambda connection: companies.search(connection, request["q"], request["cursor"], limit))
-    page, following = _page(rows, limit, "id")
+    page, following = page_of(rows, limit, "id")
     items = [
         {
             "id": row.id,
@@ -187,7 +156,7 @@ def list_users_staff(database: Database, call: Call, request: Mapping[str, Any])
 
     def work(connection: Connection) -> dict[str, Any]:
         rows = people.search(connection, request["q"], request["cursor"], request["limit"])
-        page, following = _page(rows, request["limit"], "id")
+        page, following = page_of(rows, request["limit"], "id")
         return {"items": [staff_user(connection, row) for row in page], "next": following}
 
     return database.read(work)
@@ -204,7 +173,7 @@ def staff_user(connection: Connection, row: Any) -> dict[str, Any]:
         "locked": row.locked,
         "staff": row.staff,
         "account_rights": sorted(row.account_rights),
-        "companies": [_ref(member) for member in companies.memberships(connection, row.id)],
+        "companies": [place(member) for member in companies.memberships(connection, row.id)],
     }
 
 
@@ -330,33 +299,14 @@ def _ref(member: Membership) -> dict[str, Any]:
     return {"id": member.company_id, "name": member.company_name, "role": member.role}
 
 
-def _page(rows: Sequence[Any], limit: int, key: str) -> tuple[Sequence[Any], str | None]:
+def place(member: Membership) -> dict[str, Any]:
+    """Return a membership in a list of all that a person has, with its lock."""
+    return {**_ref(member), "locked": member.locked}
+
+
+def page_of(rows: Sequence[Any], limit: int, key: str) -> tuple[Sequence[Any], str | None]:
     """Return a page and the cursor of the next one, from rows that were asked for with one more than `limit`."""
     if len(rows) <= limit:
         return rows, None
     page = rows[:limit]
     return page, str(getattr(page[-1], key))
-
-
-def _company_user(row: Any) -> dict[str, Any]:
-    return {
-        "id": row.id,
-        "email": row.email,
-        "forename": row.forename,
-        "surname": row.surname,
-        "role": row.role,
-        "locked": row.membership_locked,
-        "state": "member",
-    }
-
-
-def _invited(row: Any) -> dict[str, Any]:
-    return {
-        "id": row.id,
-        "email": row.email,
-        "forename": None,
-        "surname": None,
-        "role": "member",
-        "locked": False,
-        "state": "invited",
-    }

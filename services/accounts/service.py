@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.accounts import api, export, queries
+from services.accounts import api, export, members, queries
 from services.accounts.commands import (
     api_tokens,
     companies,
@@ -17,6 +17,7 @@ from services.accounts.commands import (
 )
 from services.accounts.providers import KitProvider, MailLoop, SweepLoop
 from services.accounts.service_imports import ImportEntrypoints
+from services.accounts.service_invitations import InvitationEntrypoints
 from services.accounts.service_staff import StaffEntrypoints
 from services.chassis.context import Call
 from services.chassis.entrypoints import rpc
@@ -26,7 +27,7 @@ from services.chassis.providers import DatabaseProvider, EventsLeaf
 from services.chassis.relay import Relay
 
 
-class AccountsService(ImportEntrypoints, StaffEntrypoints):
+class AccountsService(ImportEntrypoints, InvitationEntrypoints, StaffEntrypoints):
     """Who people are, which companies they belong to, and what their tokens say."""
 
     name = "accounts"
@@ -271,7 +272,7 @@ class AccountsService(ImportEntrypoints, StaffEntrypoints):
     def create_company(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Make a company with the caller as its first administrator (ACC-3, ACC-4).
 
-        Raises: accounts.scope_needed.
+        Raises: accounts.scope_needed, accounts.user_not_found, accounts.staff_in_company.
         Emits: company_created.
         """
         return companies.create_company(self.database, call, request)
@@ -299,16 +300,7 @@ class AccountsService(ImportEntrypoints, StaffEntrypoints):
 
         Raises: accounts.company_needed.
         """
-        return queries.list_company_users(self.database, call, request)
-
-    @rpc(api.AddCompanyUserRequest)
-    def add_company_user(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
-        """Add a user by address, or invite (ACC-3).
-
-        Raises: accounts.company_needed, accounts.scope_needed, accounts.already_member, accounts.too_many_attempts.
-        Emits: company_user_added, company_user_invited.
-        """
-        return company_users.add_company_user(self.database, call, request, self.kit)
+        return members.list_company_users(self.database, call, request)
 
     @rpc(api.UpdateCompanyUserRequest)
     def update_company_user(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
@@ -326,18 +318,9 @@ class AccountsService(ImportEntrypoints, StaffEntrypoints):
 
         Raises: accounts.company_needed, accounts.admin_needed, accounts.scope_needed, accounts.user_not_found,
             accounts.last_admin.
-        Emits: company_user_removed.
+        Emits: company_user_removed, invitation_withdrawn.
         """
         company_users.remove_company_user(self.database, call, request)
-
-    @rpc(api.AcceptInvitationRequest)
-    def accept_invitation(self, call: Call, request: dict[str, Any]) -> None:
-        """Join the company of an invitation (ACC-3).
-
-        Raises: accounts.scope_needed, accounts.link_invalid, accounts.invitation_of_another.
-        Emits: company_user_added.
-        """
-        company_users.accept_invitation(self.database, call, request, self.kit)
 
     @rpc(api.FindCompaniesRequest)
     def find_companies_by_email(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:

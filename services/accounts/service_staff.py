@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.accounts import api, queries
+from services.accounts import api, members, queries
 from services.accounts.commands import companies, company_users, staff
 from services.chassis.context import Call
 from services.chassis.db import Database
@@ -36,7 +36,8 @@ class StaffEntrypoints:
     def update_user_staff(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Change lock, account rights or staff mark of a user (ACC-9, ACC-10).
 
-        Raises: accounts.staff_needed, accounts.scope_needed, accounts.user_not_found, accounts.staff_self.
+        Raises: accounts.staff_needed, accounts.scope_needed, accounts.user_not_found, accounts.staff_self,
+            accounts.user_in_company.
         Emits: user_locked, user_unlocked, user_changed.
         """
         return staff.update_user_staff(self.database, call, request)
@@ -64,7 +65,7 @@ class StaffEntrypoints:
 
         Raises: accounts.staff_needed, accounts.company_not_found.
         """
-        return queries.list_company_users_staff(self.database, call, request)
+        return members.list_company_users_staff(self.database, call, request)
 
     @rpc(api.UpdateCompanyUserStaffRequest)
     def update_company_user_staff(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:

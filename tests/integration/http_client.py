@@ -66,6 +66,12 @@ class Person:
         self.use(self.post("/v1/sessions/refreshes", {"refresh_token": self.tokens["refresh_token"]}).expect(201))
         return self
 
+    def accept_invitations(self) -> Person:
+        """Say yes to every open invitation, and get tokens that know it."""
+        for item in self.get("/v1/me/invitations").expect(200)["items"]:
+            self.post(f"/v1/me/invitations/{item['id']}/acceptance").expect(204)
+        return self.refresh()
+
     def use(self, tokens: dict[str, Any]) -> None:
         """Send these tokens from now on."""
         self.tokens = tokens

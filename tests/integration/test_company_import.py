@@ -58,7 +58,7 @@ def story(installation: Installation) -> Story:
     guest = found(installation, "gwen", "Guest Ltd")
     member = register(installation, "mia")
     other.post("/v1/company/users", {"email": email_of(member)}).expect(201)
-    member.refresh()
+    member.accept_invitations()
     story = Story(installation, installation.staff(), ours, other, member, guest, macs(3))
     both, mine, theirs = story.hardware
     story.project, story.records = stock(story.staff, ours, [both, mine], {"operators7": 10, "pbx7-100": 1})

@@ -11,6 +11,7 @@ class CompanyRef(AnswerSchema):
     id = fields.String(required=True)
     name = fields.String(required=True)
     role = fields.String(required=True, metadata={"enum": ["admin", "member"]})
+    locked = fields.Boolean(metadata={"description": "true where an administrator locked the caller out of it"})
 
 
 class UserRef(AnswerSchema):
@@ -106,12 +107,35 @@ class CompanyUserList(AnswerSchema):
     next = fields.String(required=True, allow_none=True)
 
 
-class AddedUser(AnswerSchema):
-    """What became of an added address."""
+class InvitedUser(AnswerSchema):
+    """An address that was invited; the same for every address, whoever has it."""
 
     id = fields.String(required=True)
     email = fields.String(required=True)
-    state = fields.String(required=True, metadata={"enum": ["member", "invited"]})
+    state = fields.String(required=True, metadata={"enum": ["invited"]})
+
+
+class InvitingCompany(AnswerSchema):
+    """The company of an invitation."""
+
+    id = fields.String(required=True)
+    name = fields.String(required=True)
+
+
+class MyInvitation(AnswerSchema):
+    """An open invitation to one's own address."""
+
+    id = fields.String(required=True)
+    company = fields.Nested(InvitingCompany, required=True)
+    invited_by = fields.String(required=True, metadata={"description": "name of the person"})
+    expires_at = fields.String(required=True)
+
+
+class MyInvitationList(AnswerSchema):
+    """A page of the open invitations to one's own address."""
+
+    items = fields.List(fields.Nested(MyInvitation), required=True)
+    next = fields.String(required=True, allow_none=True)
 
 
 class StaffUser(AnswerSchema):

@@ -69,7 +69,7 @@ class MembershipChanged(MembershipData):
 
 
 class InvitationData(_Data):
-    """An invitation; subject is its id."""
+    """An invitation, its end without a membership too; subject is its id."""
 
     invitation_id = fields.String(required=True)
 
@@ -128,6 +128,8 @@ EVENTS: Final[dict[str, type[Schema]]] = {
     "company_changed": CompanyChanged,
     "company_user_added": MembershipData,
     "company_user_invited": InvitationData,
+    "invitation_withdrawn": InvitationData,
+    "invitation_declined": InvitationData,
     "company_user_changed": MembershipChanged,
     "company_user_removed": MembershipData,
     "company_merged": CompanyMerged,

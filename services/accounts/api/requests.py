@@ -205,7 +205,7 @@ class SearchRequest(ListRequest):
 
 
 class AddCompanyUserRequest(RequestSchema):
-    """The address of a user to add or to invite."""
+    """The address of somebody to invite."""
 
     email = EmailAddress(required=True)
 
@@ -227,6 +227,12 @@ class AcceptInvitationRequest(RequestSchema):
     """The token of an invitation mail."""
 
     token = _secret()
+
+
+class InvitationRequest(RequestSchema):
+    """One of the open invitations to the caller's address."""
+
+    invitation_id = Id(required=True)
 
 
 class UpdateUserStaffRequest(RequestSchema):

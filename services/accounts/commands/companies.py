@@ -5,6 +5,7 @@ from typing import Any
 
 from services.accounts.api import ADMIN, SCOPE_ACCOUNT, SCOPE_WRITE, Actor
 from services.accounts.commands.common import administrated
+from services.accounts.commands.invitations import staff_in_company
 from services.accounts.domain import iso
 from services.accounts.store import companies, people, sessions
 from services.chassis.context import Call
@@ -18,13 +19,18 @@ def create_company(database: Database, call: Call, request: Mapping[str, Any]) -
 
     The token in hand does not name the company yet: the next refresh or `renew_token` does.
 
-    Raises: accounts.scope_needed.
+    Raises: accounts.scope_needed, accounts.user_not_found, accounts.staff_in_company.
     Emits: company_created.
     """
     actor = Actor.of(call)
     actor.require_scope(SCOPE_ACCOUNT)
 
     def work(unit: Unit) -> dict[str, Any]:
+        user = people.locked_by_id(unit, actor.user_id)
+        if user is None:
+            raise not_found("accounts.user_not_found", "Your account was erased.")
+        if user.staff:
+            raise staff_in_company()
         company_id = new_id()
         companies.add(
             unit,

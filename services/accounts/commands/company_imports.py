@@ -198,7 +198,7 @@ class _Import:
         if isinstance(choice, ServiceError):
             raise choice
         present = companies.membership(unit.connection, choice.company_id, user_id)
-        if user.locked or present is None or present.locked or present.role != ADMIN:
+        if user.locked or user.staff or present is None or present.locked or present.role != ADMIN:
             raise _admin_needed()
         mine = companies.membership(unit.connection, self.own_id, self.actor.user_id)
         if mine is None or mine.locked or mine.role != ADMIN:

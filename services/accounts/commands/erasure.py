@@ -7,7 +7,7 @@ from services.accounts.api import SCOPE_ACCOUNT, Actor
 from services.accounts.commands.common import fits_password_again, require_password
 from services.accounts.domain import EMAIL_CHANGE, normalized_email
 from services.accounts.kit import Kit
-from services.accounts.store import companies, mails, people, sessions, throttles
+from services.accounts.store import companies, invitations, mails, people, sessions, throttles
 from services.chassis import idempotency
 from services.chassis.context import Call
 from services.chassis.db import Database, Unit
@@ -51,7 +51,7 @@ def _forget(unit: Unit, kit: Kit, user: Any, command_id: str) -> None:
     addresses = {user.email_normalized, *([normalized_email(pending)] if pending else [])}
     mails.forget(unit, kit.keys, addresses)
     mails.forget_links(unit, user.id)
-    companies.forget_invitations(unit, user.email_normalized)
+    invitations.forget(unit, user.email_normalized)
     people.forget_registrations(unit, user.email_normalized)
     sessions.forget_names(unit, user.id)
     throttles.clear(unit, throttles.key_of("mail", "account", user.email_normalized))

@@ -22,6 +22,7 @@ from services.accounts.commands import logins
 from services.accounts.commands.common import fits_otp
 from services.accounts.domain import Membership
 from services.accounts.kit import Kit
+from services.accounts.queries import place
 from services.accounts.store import companies, people, sessions, throttles
 from services.chassis.context import Call
 from services.chassis.db import Database, Unit
@@ -99,7 +100,7 @@ def refresh_session(database: Database, call: Call, request: Mapping[str, Any], 
             raise _refusal_of_company(user.locked, asked)
         company_id = member.company_id if member else None
         sessions.change(unit, session.id, last_used_at=unit.now, company_id=company_id)
-        if company_id != user.last_company_id:
+        if company_id not in (None, user.last_company_id):
             people.touch(unit, user.id, last_company_id=company_id)
         return _tokens(unit, kit, user, session.id, member)
 
@@ -178,17 +179,23 @@ def create_device_session(database: Database, call: Call, request: Mapping[str, 
         if user is None or user.otp_confirmed_at is not None:
             return logins.refuse(unit, login, "password" if user is None else "otp")
         logins.forgive(unit, login)
-        member, refused = _company(unit, user, None)
-        if user.locked or refused:
-            return _refusal_of_company(user.locked, None)
+        member, _ = _company(unit, user, None)
+        # Without a company a device can do nothing, so that its person is told why here and not one request later.
+        if user.locked or (member is None and _memberships(unit.connection, user)):
+            return _refusal_of_company(True, None)
         return _access(unit.connection, unit.now, kit, user, new_id(), member, DEVICE_DOOR)
 
     return _answer_or_raise(database.write(work, call=call))
 
 
 def _company(unit: Unit, user: Any, asked: str | None, last_used: str | None = None) -> tuple[Membership | None, bool]:
-    members = companies.memberships(unit.connection, user.id)
+    members = _memberships(unit.connection, user)
     return domain.choose_company(members, asked, last_used or user.last_company_id)
+
+
+def _memberships(connection: Connection, user: Any) -> list[Membership]:
+    """Return where a user may work: staff of the vendor in no customer's company, whoever put them into one."""
+    return [] if user.staff else companies.memberships(connection, user.id)
 
 
 def _refusal_of_company(locked: bool, asked: str | None) -> ServiceError:
@@ -210,7 +217,7 @@ def _open(unit: Unit, kit: Kit, user: Any, member: Membership | None, user_agent
             "expires_at": unit.now + domain.SESSION_LIFE,
         },
     )
-    if company_id != user.last_company_id:
+    if company_id not in (None, user.last_company_id):
         people.touch(unit, user.id, last_company_id=company_id)
     unit.emit(
         "session_created",
@@ -225,7 +232,6 @@ def _open(unit: Unit, kit: Kit, user: Any, member: Membership | None, user_agent
 def _tokens(unit: Unit, kit: Kit, user: Any, session_id: str, member: Membership | None) -> dict[str, Any]:
     refresh_token = domain.new_secret()
     sessions.add_refresh_token(unit, session_id, refresh_token)
-    members = [one for one in companies.memberships(unit.connection, user.id) if not one.locked]
     return {
         **_access(unit.connection, unit.now, kit, user, session_id, member, _scopes(kit, user)),
         "refresh_token": refresh_token,
@@ -237,7 +243,7 @@ def _tokens(unit: Unit, kit: Kit, user: Any, session_id: str, member: Membership
             "language": user.language,
         },
         "company": company_ref(member) if member else None,
-        "companies": [company_ref(one) for one in members],
+        "companies": [place(one) for one in _memberships(unit.connection, user)],
     }
 
 
@@ -290,7 +296,7 @@ def _renewed(connection: Connection, actor: Actor, asked: str | None, kit: Kit) 
         raise _refusal_of_company(True, None)
     if user is not None and session is not None and session.ended_at is None and session.expires_at > now:
         wanted = asked or actor.company_id or session.company_id
-        member, refused = domain.choose_company(companies.memberships(connection, user.id), wanted, None)
+        member, refused = domain.choose_company(_memberships(connection, user), wanted, None)
         if refused:
             raise _refusal_of_company(False, asked)
         return _access(connection, now, kit, user, session.id, member, _scopes(kit, user))
@@ -321,6 +327,8 @@ def _access_of_api_token(connection: Connection, now: datetime, kit: Kit, token:
         return None
     member = None
     if token.company_id is not None:
+        if user.staff:
+            return None
         member = companies.membership(connection, token.company_id, user.id)
         if member is None or member.locked:
             return None

@@ -8,7 +8,7 @@ from services.accounts.commands.common import emit_for_user
 from services.accounts.domain import new_secret, normalized_email
 from services.accounts.kit import Argon2Hasher, Hasher
 from services.accounts.queries import staff_user
-from services.accounts.store import people, sessions
+from services.accounts.store import companies, people, sessions
 from services.chassis.context import Call
 from services.chassis.db import Database, Unit
 from services.chassis.errors import conflict, not_found
@@ -18,7 +18,8 @@ from services.chassis.ids import new_id
 def update_user_staff(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
     """Change lock, account rights or staff mark of a user.
 
-    Raises: accounts.staff_needed, accounts.user_not_found, accounts.staff_self.
+    Raises: accounts.staff_needed, accounts.scope_needed, accounts.user_not_found, accounts.staff_self,
+        accounts.user_in_company.
     Emits: user_locked, user_unlocked, user_changed.
     """
     actor = Actor.of(call)
@@ -32,6 +33,8 @@ def update_user_staff(database: Database, call: Call, request: Mapping[str, Any]
         if user.id == actor.user_id and ("locked" in request or "staff" in request):
             raise conflict("accounts.staff_self", "You cannot lock yourself or change your own staff mark.")
         changed = _changes(user, request)
+        if changed.get("staff"):
+            _require_no_company(unit, user.id)
         if changed:
             people.change(unit, user.id, **changed)
             _tell(unit, user.id, changed)
@@ -57,6 +60,7 @@ def create_staff(
 
     Returns:
         The user's id, and the password when one was made up.
+    Raises: accounts.user_in_company.
     Emits: user_activated for a new account, user_changed.
     """
     made_up = new_secret() if password is None else None
@@ -67,6 +71,8 @@ def create_staff(
     def work(unit: Unit) -> tuple[str, str | None]:
         known = people.by_email(unit.connection, normalized)
         if known is not None:
+            people.locked_by_id(unit, known.id)
+            _require_no_company(unit, known.id)
             people.change(unit, known.id, staff=True)
             _tell(unit, known.id, {"staff": True})
             return known.id, None
@@ -87,6 +93,18 @@ def create_staff(
         return user_id, made_up
 
     return database.write(work)
+
+
+def _require_no_company(unit: Unit, user_id: str) -> None:
+    """Refuse the staff mark to a member: staff belong to no customer's company (ACC-3). The user's row is held."""
+    members = companies.memberships(unit.connection, user_id)
+    if members:
+        raise conflict(
+            "accounts.user_in_company",
+            "The user belongs to a company, and staff belong to none: take the user out of it first, or use another "
+            "account.",
+            companies=[{"id": member.company_id, "name": member.company_name} for member in members],
+        )
 
 
 def _changes(user: Any, request: Mapping[str, Any]) -> dict[str, Any]:

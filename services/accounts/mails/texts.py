@@ -127,37 +127,22 @@ TEXTS: Final[dict[str, dict[str, Text]]] = {
     "invitation": {
         "en": Text(
             "You are invited to a company",
-            "a user of a company in the license portal invites you to work in it. Log in, or register with this "
-            "address first, then open the link and accept there. The link works once, within 14 days.",
-            "If you do not want to, ignore this mail.",
+            "a user of a company in the license portal invites you to work in it. If you have no account yet, register "
+            "with this address first. Then open the link and accept there; the link works once, within 14 days. You "
+            "also find the invitation in your account after every login, and can decline it there.",
+            "If you do not want to, ignore this mail: nobody becomes a user of a company without saying yes.",
             "/invitation",
             "See the invitation",
         ),
         "de": Text(
             "Sie sind in eine Firma eingeladen",
-            "ein Benutzer einer Firma im Lizenzportal lädt Sie ein, dort mitzuarbeiten. Melden Sie sich an oder "
-            "registrieren Sie sich zuerst mit dieser Adresse, öffnen Sie dann den Link und nehmen Sie dort an. Der "
-            "Link gilt einmal und 14 Tage lang.",
-            "Möchten Sie das nicht? Dann ignorieren Sie diese Mail.",
+            "ein Benutzer einer Firma im Lizenzportal lädt Sie ein, dort mitzuarbeiten. Haben Sie noch kein Konto, dann "
+            "registrieren Sie sich zuerst mit dieser Adresse. Öffnen Sie dann den Link und nehmen Sie dort an; er gilt "
+            "einmal und 14 Tage lang. Sie finden die Einladung auch nach jeder Anmeldung in Ihrem Konto und können sie "
+            "dort ablehnen.",
+            "Möchten Sie das nicht? Dann ignorieren Sie diese Mail: Niemand gehört zu einer Firma, ohne Ja zu sagen.",
             "/invitation",
             "Einladung ansehen",
-        ),
-    },
-    "added_to_company": {
-        "en": Text(
-            "You were added to a company",
-            "a user of a company in the license portal added you to it. You find it after the next login.",
-            "If you do not know the company, ask the vendor's support.",
-            "/login",
-            "To the login page",
-        ),
-        "de": Text(
-            "Sie wurden einer Firma hinzugefügt",
-            "ein Benutzer einer Firma im Lizenzportal hat Sie ihr hinzugefügt. Sie finden sie nach der nächsten "
-            "Anmeldung.",
-            "Kennen Sie die Firma nicht? Dann wenden Sie sich an den Support des Herstellers.",
-            "/login",
-            "Zur Anmeldeseite",
         ),
     },
     "company_imported": {

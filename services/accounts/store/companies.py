@@ -1,4 +1,4 @@
-"""SQL for companies, memberships and invitations."""
+"""SQL for companies and memberships."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Row
 
 from services.accounts.domain import Membership as Member
-from services.accounts.models import Company, Invitation, Membership, User
+from services.accounts.models import Company, Membership, User
 from services.accounts.store.people import contains
 from services.chassis.db import Unit, insert_or_ignore
 from services.chassis.ids import new_id
@@ -106,17 +106,6 @@ def memberships_whole(connection: Connection, user_id: str) -> Sequence[Any]:
     ).all()
 
 
-def invitations_of(connection: Connection, email_normalized: str) -> Sequence[Any]:
-    """Return the open invitations of an address with the company's name."""
-    return connection.execute(
-        sa.select(Company.name, Invitation.created_at, Invitation.expires_at)
-        .join(Company, Company.id == Invitation.company_id)
-        .where(Invitation.email_normalized == email_normalized)
-        .order_by(Invitation.created_at)
-        .limit(200)
-    ).all()
-
-
 def membership(connection: Connection, company_id: str, user_id: str) -> Member | None:
     """Return the membership of a user in a company."""
     return next((member for member in memberships(connection, user_id) if member.company_id == company_id), None)
@@ -167,40 +156,3 @@ def has_users(connection: Connection, company_id: str) -> bool:
     """Return whether anybody belongs to a company."""
     statement = sa.select(sa.func.count()).where(Membership.company_id == company_id)
     return bool(connection.execute(statement).scalar_one())
-
-
-def invite(unit: Unit, values: Mapping[str, Any]) -> str:
-    """Store an invitation, or renew the one that this address has; returns its id."""
-    table = Invitation.__table__
-    same = sa.and_(table.c.company_id == values["company_id"], table.c.email_normalized == values["email_normalized"])
-    old = unit.execute(sa.select(table.c.id).where(same)).scalar()
-    if old is not None:
-        unit.execute(sa.update(Invitation).where(same).values(expires_at=values["expires_at"], email=values["email"]))
-        return str(old)
-    identifier = new_id()
-    unit.execute(sa.insert(Invitation).values(id=identifier, created_at=unit.now, **values))
-    return identifier
-
-
-def invitation(connection: Connection, invitation_id: str) -> Row[Any] | None:
-    """Return an invitation."""
-    table = Invitation.__table__
-    return connection.execute(sa.select(*table.c).where(table.c.id == invitation_id)).first()
-
-
-def invitations(connection: Connection, company_id: str) -> Sequence[Row[Any]]:
-    """Return the open invitations of a company, at most 200."""
-    table = Invitation.__table__
-    return connection.execute(
-        sa.select(*table.c).where(table.c.company_id == company_id).order_by(table.c.id).limit(200)
-    ).all()
-
-
-def forget_invitations(unit: Unit, email_normalized: str) -> None:
-    """Delete all invitations of an address."""
-    unit.execute(sa.delete(Invitation).where(Invitation.email_normalized == email_normalized))
-
-
-def withdraw_invitation(unit: Unit, invitation_id: str) -> None:
-    """Delete an invitation."""
-    unit.execute(sa.delete(Invitation).where(Invitation.id == invitation_id))

@@ -11,7 +11,10 @@ from services.chassis.db import Unit
 
 DAY: Final = timedelta(days=1)
 _LIVES: Final[tuple[tuple[Any, timedelta], ...]] = (
-    (models.Registration.__table__.c.expires_at, DAY),
+    # For as long as one may lie beside another of the same address.
+    (models.Registration.__table__.c.expires_at, 3 * DAY),
+    (models.Invitation.__table__.c.expires_at, DAY),
+    (models.EmailUndo.__table__.c.expires_at, 30 * DAY),
     (models.Link.__table__.c.expires_at, 30 * DAY),
     (models.ThrottleRow.__table__.c.updated_at, DAY),
     (models.KnownAddress.__table__.c.seen_at, KNOWN_ADDRESS_LIFE),

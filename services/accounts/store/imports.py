@@ -25,13 +25,16 @@ _imports = CompanyImport.__table__
 
 
 def members(connection: Connection, company_id: str, into_id: str) -> Sequence[Row[Any]]:
-    """Return the users of a company: user_id, role, locked, created_at, and whether the other company has them too."""
+    """Return the users of a company: user_id, role, locked, created_at, and whether the other company has them too.
+
+    Staff of the vendor who were put into it once are left out: they belong to no customer's company.
+    """
     other = sa.exists().where(Membership.user_id == User.id, Membership.company_id == into_id)
     statement = (
         sa.select(Membership.user_id, Membership.role, Membership.locked, Membership.created_at)
         .add_columns(User.email, User.language, other.correlate(User).label("is_member"))
         .join(User, User.id == Membership.user_id)
-        .where(Membership.company_id == company_id)
+        .where(Membership.company_id == company_id, User.staff.is_(False))
         .order_by(Membership.user_id)
     )
     return connection.execute(statement).all()

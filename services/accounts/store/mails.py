@@ -49,6 +49,15 @@ def take_link(unit: Unit, purpose: str, secret: str) -> Row[Any] | None:
     return unit.execute(sa.select(*table.c).where(same)).first() if taken.rowcount == 1 else None
 
 
+def open_link(connection: Connection, purpose: str, secret: str, now: datetime) -> Row[Any] | None:
+    """Return a link that could be used now, without using it up."""
+    table = Link.__table__
+    same = sa.and_(table.c.token_hash == digest(secret), table.c.purpose == purpose)
+    return connection.execute(
+        sa.select(*table.c).where(same, table.c.used_at.is_(None), table.c.expires_at > now)
+    ).first()
+
+
 def void_links(unit: Unit, purpose: str, subject_id: str) -> None:
     """Make all unused links of one purpose and subject worthless."""
     unit.execute(

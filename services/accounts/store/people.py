@@ -94,6 +94,13 @@ def touch(unit: Unit, user_id: str, **values: Any) -> None:
     unit.execute(sa.update(User).where(User.id == user_id).values(**values))
 
 
+def leave_company(unit: Unit, user_id: str, company_id: str) -> None:
+    """Forget that a company was the one used last."""
+    unit.execute(
+        sa.update(User).where(User.id == user_id, User.last_company_id == company_id).values(last_company_id=None)
+    )
+
+
 def take_otp_step(unit: Unit, user_id: str, step: int) -> bool:
     """Mark the time step of a code as used; returns whether it was new, so that a code works once."""
     result = unit.execute(

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from services.accounts import queries
 from services.accounts.api import requests
-from services.accounts.commands import companies, registration, sessions
+from services.accounts.commands import companies, invitations, registration, sessions
 from services.accounts.kit import Argon2Hasher, Kit
 from services.accounts.models import Mail
 from services.chassis.context import Call
@@ -125,6 +125,14 @@ class World:
         call = self.member(email)
         self.do(companies.create_company, requests.CreateCompanyRequest, call, name=company)
         return self.call_of(self.renew(call))
+
+    def join(self, admin: Call, email: str) -> str:
+        """Let an account be invited to the admin's company and say yes; returns the user's id."""
+        self.do(invitations.add_company_user, requests.AddCompanyUserRequest, admin, email=email)
+        token = self.last_token("invitation")
+        call = self.call_of(self.login(email))
+        self.do(invitations.accept_invitation, requests.AcceptInvitationRequest, call, token=token)
+        return str(call.claims["sub"])
 
     def revocations(self, since: datetime | None = None) -> list[dict[str, Any]]:
         """Return what the gateways are told not to believe any more."""

@@ -13,7 +13,7 @@ from services.accounts import otp, queries
 from services.accounts.api import Actor, answers, requests
 from services.accounts.commands import (
     api_tokens,
-    company_users,
+    invitations,
     me,
     registration,
     second_factor,
@@ -131,7 +131,7 @@ def test_an_api_token_does_what_its_scopes_say_until_it_is_revoked(world: World)
     for refused_call in (
         lambda: world.do(*create[:2], bound, **values),
         lambda: queries.list_api_tokens(world.database, bound),
-        lambda: world.do(company_users.add_company_user, requests.AddCompanyUserRequest, bound, email="x@example.org"),
+        lambda: world.do(invitations.add_company_user, requests.AddCompanyUserRequest, bound, email="x@example.org"),
     ):
         with refused("accounts.scope_needed"):
             refused_call()

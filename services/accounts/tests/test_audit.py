@@ -28,7 +28,7 @@ def busy(world: World) -> World:
     admin = world.admin("ada@example.org")
     for address in ("bob@example.org", "eve@example.org", "zoe@example.org"):
         world.activate(address)
-        world.do(company_users.add_company_user, requests.AddCompanyUserRequest, admin, email=address)
+        world.join(admin, address)
     bob, eve = (world.call_of(world.login(address)) for address in ("bob@example.org", "eve@example.org"))
     with_second_factor(world, bob)
     world.do(api_tokens.create_api_token, requests.CreateApiTokenRequest, bob, name="x", scopes=["read"])

@@ -86,7 +86,7 @@ A, B, LOCKED = (
         ([A, B], None, "gone", (A, False)),
         ([A, B], "b", "a", (B, False)),
         ([LOCKED, B], None, "c", (B, False)),
-        ([LOCKED], None, None, (None, True)),
+        ([LOCKED], None, None, (None, False)),
         ([LOCKED, A], "c", None, (None, True)),
         ([A], "z", None, (None, True)),
     ],

@@ -154,6 +154,16 @@ CASES: Final[tuple[Case, ...]] = (
     Case(
         "POST /v1/invitations/acceptances", Of.OWN, body={"token": _NEVER}, status=404, code="accounts.link_invalid"
     ),
+    # An invitation is the invited person's, whatever company it is of.
+    Case("GET /v1/me/invitations", Of.OWN),
+    Case(
+        "POST /v1/me/invitations/{invitation_id}/acceptance", Of.OWN, path={"invitation_id": "$invitation"},
+        status=404, code="accounts.invitation_not_found",
+    ),
+    Case(
+        "DELETE /v1/me/invitations/{invitation_id}", Of.OWN, path={"invitation_id": "$invitation"}, status=404,
+        code="accounts.invitation_not_found",
+    ),
     # --- projects
     Case("GET /v1/projects", Of.OWN, company_needed=True),
     Case("POST /v1/projects", Of.OWN_COMPANY, body={"name": "$unknown name"}),

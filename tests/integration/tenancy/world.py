@@ -240,7 +240,8 @@ class World:
         self.tokens["project2"], self.things["token2"] = make(self.owner, bound, self.things["project2"])
         (session,) = (s for s in self.owner.get("/v1/sessions").expect(200)["items"] if s["current"])
         self.things["session"] = session["id"]
-        self.owner.post("/v1/company/users", {"email": "invited-by-owner@tenants.example"}).expect(201)
+        body = {"email": "invited-by-owner@tenants.example"}
+        self.things["invitation"] = self.owner.post("/v1/company/users", body).expect(201)["id"]
 
     def _share(self) -> None:
         """Let the stranger hold one device too (DEV-5): its licenses are the device's, all else stays the owner's."""
