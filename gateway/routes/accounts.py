@@ -26,7 +26,8 @@ ROWS = (
     Row(
         "POST", "/v1/registrations/confirmations", "accounts", "confirm_registration", Right.NONE,
         "Activate the account with the token of the mailed link.",
-        request=api.ConfirmRequest, status=204, errors=("accounts.link_invalid",),
+        request=api.ConfirmRegistrationRequest, status=204,
+        errors=("accounts.link_invalid", "accounts.password_needed", "accounts.password_too_common"),
     ),
     Row(
         "POST", "/v1/registrations/resends", "accounts", "resend_registration", Right.NONE,
@@ -49,8 +50,8 @@ ROWS = (
         "Log in; the session is in the company asked for, else the last used one, else the only one.",
         request=api.CreateSessionRequest, answer=api.Session, status=201, keyed=False,
         errors=(
-            "accounts.login_failed", "accounts.otp_needed", "accounts.locked", "accounts.company_not_found",
-            "accounts.too_many_attempts",
+            "accounts.login_failed", "accounts.otp_needed", "accounts.not_activated", "accounts.locked",
+            "accounts.company_not_found", "accounts.too_many_attempts",
         ),
     ),
     Row(

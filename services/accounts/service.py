@@ -53,11 +53,11 @@ class AccountsService(ImportEntrypoints, InvitationEntrypoints, StaffEntrypoints
         """
         return registration.register(self.database, call, request, self.kit)
 
-    @rpc(api.ConfirmRequest, public=True)
+    @rpc(api.ConfirmRegistrationRequest, public=True)
     def confirm_registration(self, call: Call, request: dict[str, Any]) -> None:
         """Make the account of a mailed link work (ACC-2).
 
-        Raises: accounts.link_invalid.
+        Raises: accounts.link_invalid, accounts.password_needed, accounts.password_too_common.
         Emits: user_activated.
         """
         registration.confirm_registration(self.database, call, request, self.kit)
@@ -92,8 +92,8 @@ class AccountsService(ImportEntrypoints, InvitationEntrypoints, StaffEntrypoints
     def create_session(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Log a person in (ACC-8, S2, S3).
 
-        Raises: accounts.login_failed, accounts.otp_needed, accounts.locked, accounts.company_not_found,
-            accounts.too_many_attempts.
+        Raises: accounts.login_failed, accounts.otp_needed, accounts.not_activated, accounts.locked,
+            accounts.company_not_found, accounts.too_many_attempts.
         Emits: session_created, login_failed.
         """
         return sessions.create_session(self.database, call, request, self.kit)

@@ -6,6 +6,10 @@ ERRORS: Final[dict[str, str]] = {
     "accounts.login_needed": "The request needs a login; log in and send the access token.",
     "accounts.login_failed": "E-mail address, password or second factor do not match; check them and try again.",
     "accounts.otp_needed": "The account has a second factor; send the code of the authenticator app as `otp`.",
+    "accounts.not_activated": "The registration of this address was not activated yet; open the link of the mail, or "
+    "ask for it again with `/registrations/resends`.",
+    "accounts.password_needed": "The address was registered more than once, so that no password of before counts; send "
+    "the one to be used as `password` with the token.",
     "accounts.locked": "The vendor locked the account, or for a device every company of it did; ask them to unlock it.",
     "accounts.too_many_attempts": "Too many attempts failed; wait for the seconds in Retry-After before the next one.",
     "accounts.refresh_invalid": "The refresh token is unknown, expired or was withdrawn; log in again.",

@@ -71,6 +71,12 @@ class ConfirmRequest(PublicRequest):
     token = _secret()
 
 
+class ConfirmRegistrationRequest(ConfirmRequest):
+    """The token of an activation mail; a password where several registrations of the address were open."""
+
+    password = Password(load_default=None, allow_none=True)
+
+
 class EmailRequest(PublicRequest):
     """An e-mail address to which a mail is sent if an account is there."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.accounts.commands.common import address_key, count_attempt, too_many
-from services.accounts.domain import normalized_email
+from services.accounts.domain import ACTIVATION_LIFE, normalized_email
 from services.accounts.store import people, throttles
 from services.chassis.context import Call
 from services.chassis.db import Database, Unit
@@ -26,6 +26,8 @@ class Login:
     user: Any
     account_key: str
     address: str | None
+    waiting: str | None = None
+    """Hash of the password of the newest registration that was not activated, whether or not there is an account."""
 
     @property
     def address_hash(self) -> str:
@@ -43,7 +45,10 @@ def begin(database: Database, call: Call, email: str, address: str | None) -> Lo
         known = throttles.knows_address(unit.connection, user.id if user else "", address_hash, unit.now)
         key = throttles.key_of("login", "account", normalized, address_hash if known else "")
         wait = count_attempt(unit, key, address)
-        return wait or Login(user, key, address)
+        if wait:
+            return wait
+        registered = people.last_registration(unit.connection, normalized, unit.now - ACTIVATION_LIFE)
+        return Login(user, key, address, registered.password_hash if registered is not None else None)
 
     outcome = database.write(work, call=call)
     if isinstance(outcome, int):

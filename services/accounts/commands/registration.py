@@ -4,8 +4,10 @@ Known and unknown addresses get the same answer after the same work; only the ma
 """
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from sqlalchemy import Connection
 
 from services.accounts.commands.common import (
     address_key,
@@ -29,7 +31,7 @@ from services.accounts.kit import Kit
 from services.accounts.store import mails, people, throttles
 from services.chassis.context import Call
 from services.chassis.db import Database, Unit
-from services.chassis.errors import ServiceError, invalid, not_found
+from services.chassis.errors import ServiceError, conflict, invalid, not_found
 from services.chassis.ids import new_id
 
 
@@ -80,16 +82,33 @@ def register(database: Database, call: Call, request: Mapping[str, Any], kit: Ki
 
 
 def confirm_registration(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> None:
-    """Make the account of a registration work.
+    """Make the account of a registration work, with exactly the data that its link was mailed for.
 
-    Raises: accounts.link_invalid.
+    Where several registrations of the address were open, one may be a stranger's, and the mail does not tell whose:
+    none of their passwords counts, and the owner of the mailbox chooses one. The link stays good until then.
+
+    Raises: accounts.link_invalid, accounts.password_needed, accounts.password_too_common.
     Emits: user_activated.
     """
+    password = request["password"]
+    found = database.read(lambda connection: _registered(connection, request["token"], datetime.now(UTC)))
+    password_hash = None
+    # Nothing is hashed for a link that is only guessed.
+    if password is not None and found is not None:
+        check_password_choice(password, found.email, found.forename, found.surname)
+        password_hash = kit.hasher.hash(password)
 
     def work(unit: Unit) -> None:
-        link = mails.take_link(unit, ACTIVATION, request["token"])
-        row = people.registration(unit.connection, link.subject_id) if link else None
-        if row is None or row.expires_at <= unit.now or not people.add(unit, _user_values(row)):
+        row = _registered(unit.connection, request["token"], unit.now)
+        if row is None or mails.take_link(unit, ACTIVATION, request["token"]) is None:
+            raise _link_invalid()
+        if password_hash is None and people.is_contested(unit.connection, row):
+            raise conflict(
+                "accounts.password_needed",
+                "This address was registered more than once: choose the password of the account and send it as "
+                "`password` with the token.",
+            )
+        if not people.add(unit, _user_values(row, password_hash)):
             raise _link_invalid()
         people.forget_registrations(unit, row.email_normalized)
         unit.emit("user_activated", subject=row.id, data={"user_id": row.id}, actor_id=row.id)
@@ -202,16 +221,24 @@ def _without_secrets(request: Mapping[str, Any], kit: Kit) -> dict[str, Any]:
     """Return the request as it is fingerprinted: without a plain hash of a secret, and without where it came from."""
     clean = {name: value for name, value in request.items() if name not in ("client_address", "user_agent")}
     for name in ("password", "token"):
-        if name in clean:
+        if clean.get(name) is not None:
             clean[name] = kit.fingerprint(clean[name])
     return clean
 
 
-def _user_values(row: Any) -> dict[str, Any]:
+def _registered(connection: Connection, token: str, now: datetime) -> Any:
+    """Return the open registration of a link that could be used now."""
+    link = mails.open_link(connection, ACTIVATION, token, now)
+    row = people.registration(connection, link.subject_id) if link is not None else None
+    return row if row is not None and row.expires_at > now else None
+
+
+def _user_values(row: Any, password_hash: str | None) -> dict[str, Any]:
     copied = ("id", "email", "email_normalized", "password_hash", "forename", "surname", "language")
     return {
         **{name: getattr(row, name) for name in copied},
         "vendor_customer_number": row.vendor_customer_number,
+        **({"password_hash": password_hash} if password_hash is not None else {}),
     }
 
 

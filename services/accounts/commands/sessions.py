@@ -36,14 +36,20 @@ DEVICE_DOOR = (SCOPE_READ, SCOPE_DEVICE)
 def create_session(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> dict[str, Any]:
     """Log a person in.
 
-    Raises: accounts.login_failed, accounts.otp_needed, accounts.locked, accounts.too_many_attempts,
-        accounts.company_not_found.
+    Raises: accounts.login_failed, accounts.otp_needed, accounts.not_activated, accounts.locked,
+        accounts.too_many_attempts, accounts.company_not_found.
     Emits: session_created, or login_failed.
     """
     login = logins.begin(database, call, request["email"], request.get("client_address"))
     fits = kit.hasher.verify(login.user.password_hash if login.user else None, request["password"])
+    # Registrations of known addresses have a row too: neither answer nor time tells whether an account is there.
+    waits = not fits and login.waiting is not None and kit.hasher.verify(login.waiting, request["password"])
 
     def work(unit: Unit) -> dict[str, Any] | ServiceError:
+        if waits:
+            # It stays counted as failed: else a stranger's own registration would clear guesses at the real password.
+            logins.refuse(unit, login, "not_activated")
+            return _not_activated()
         user = people.locked_by_id(unit, login.user.id) if fits else None
         if user is None or user.password_hash != login.user.password_hash:
             return logins.refuse(unit, login, "password")
@@ -71,7 +77,8 @@ def create_session(database: Database, call: Call, request: Mapping[str, Any], k
 def refresh_session(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> dict[str, Any]:
     """Give new tokens for a refresh token, in the company asked for; this is also the company switch.
 
-    A token that was used before ends its session, except within ten seconds: then the first answer got lost.
+    A token that was used before ends its session, except within ten seconds: then the first answer got lost, and the
+    successor that it named is given again. So every session has one chain, however requests meet.
 
     Raises: accounts.refresh_invalid, accounts.refresh_reused, accounts.locked, accounts.company_not_found.
     Emits: session_revoked when a stolen token was used.
@@ -86,7 +93,7 @@ def refresh_session(database: Database, call: Call, request: Mapping[str, Any], 
         session = sessions.by_id(unit.connection, token.session_id)
         if session is None or session.ended_at is not None or session.expires_at <= unit.now:
             return invalid
-        if not first and domain.refresh_is_theft(token.used_at, unit.now):
+        if not first and (token.successor is None or domain.refresh_is_theft(token.used_at, unit.now)):
             _end(unit, session, "refresh_reused")
             return unauthenticated("accounts.refresh_reused", "The refresh token was used before: log in again.")
         # Held, so that a lock either sees this session in its company or is seen by it.
@@ -102,7 +109,7 @@ def refresh_session(database: Database, call: Call, request: Mapping[str, Any], 
         sessions.change(unit, session.id, last_used_at=unit.now, company_id=company_id)
         if company_id not in (None, user.last_company_id):
             people.touch(unit, user.id, last_company_id=company_id)
-        return _tokens(unit, kit, user, session.id, member)
+        return _tokens(unit, kit, user, session.id, member, _successor(unit, kit, token, first))
 
     return _answer_or_raise(database.write(work, call=call))
 
@@ -193,9 +200,28 @@ def _company(unit: Unit, user: Any, asked: str | None, last_used: str | None = N
     return domain.choose_company(members, asked, last_used or user.last_company_id)
 
 
+def _successor(unit: Unit, kit: Kit, token: Any, first: bool) -> str:
+    """Return the refresh token that follows a used one: a new one at first, the same one when it is asked for again."""
+    purpose = f"refresh_tokens:{token.token_hash}"
+    if not first:
+        return kit.keys.unseal(bytes(token.successor), purpose).decode()
+    secret = domain.new_secret()
+    sessions.add_refresh_token(unit, token.session_id, secret)
+    sessions.keep_successor(unit, token.token_hash, kit.keys.seal(secret.encode(), purpose))
+    return secret
+
+
 def _memberships(connection: Connection, user: Any) -> list[Membership]:
     """Return where a user may work: staff of the vendor in no customer's company, whoever put them into one."""
     return [] if user.staff else companies.memberships(connection, user.id)
+
+
+def _not_activated() -> ServiceError:
+    return forbidden(
+        "accounts.not_activated",
+        "The registration of this address was not activated yet: open the link of the mail that was sent to it, or ask "
+        "for it again with /registrations/resends.",
+    )
 
 
 def _refusal_of_company(locked: bool, asked: str | None) -> ServiceError:
@@ -226,12 +252,14 @@ def _open(unit: Unit, kit: Kit, user: Any, member: Membership | None, user_agent
         actor_id=user.id,
         data={"user_id": user.id, "session_id": session_id},
     )
-    return _tokens(unit, kit, user, session_id, member)
-
-
-def _tokens(unit: Unit, kit: Kit, user: Any, session_id: str, member: Membership | None) -> dict[str, Any]:
     refresh_token = domain.new_secret()
     sessions.add_refresh_token(unit, session_id, refresh_token)
+    return _tokens(unit, kit, user, session_id, member, refresh_token)
+
+
+def _tokens(
+    unit: Unit, kit: Kit, user: Any, session_id: str, member: Membership | None, refresh_token: str
+) -> dict[str, Any]:
     return {
         **_access(unit.connection, unit.now, kit, user, session_id, member, _scopes(kit, user)),
         "refresh_token": refresh_token,

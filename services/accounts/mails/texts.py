@@ -136,10 +136,10 @@ TEXTS: Final[dict[str, dict[str, Text]]] = {
         ),
         "de": Text(
             "Sie sind in eine Firma eingeladen",
-            "ein Benutzer einer Firma im Lizenzportal lädt Sie ein, dort mitzuarbeiten. Haben Sie noch kein Konto, dann "
-            "registrieren Sie sich zuerst mit dieser Adresse. Öffnen Sie dann den Link und nehmen Sie dort an; er gilt "
-            "einmal und 14 Tage lang. Sie finden die Einladung auch nach jeder Anmeldung in Ihrem Konto und können "
-            "sie dort ablehnen.",
+            "ein Benutzer einer Firma im Lizenzportal lädt Sie ein, dort mitzuarbeiten. Haben Sie noch kein Konto, "
+            "dann registrieren Sie sich zuerst mit dieser Adresse. Öffnen Sie dann den Link und nehmen Sie dort an; er "
+            "gilt einmal und 14 Tage lang. Sie finden die Einladung auch nach jeder Anmeldung in Ihrem Konto und "
+            "können sie dort ablehnen.",
             "Möchten Sie das nicht? Dann ignorieren Sie diese Mail: Niemand gehört zu einer Firma, ohne Ja zu sagen.",
             "/invitation",
             "Einladung ansehen",

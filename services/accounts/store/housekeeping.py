@@ -6,7 +6,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from services.accounts import models
-from services.accounts.domain import KNOWN_ADDRESS_LIFE
+from services.accounts.domain import KNOWN_ADDRESS_LIFE, REUSE_GRACE
 from services.chassis.db import Unit
 
 DAY: Final = timedelta(days=1)
@@ -30,4 +30,7 @@ def sweep(unit: Unit) -> int:
     total = 0
     for column, life in _LIVES:
         total += unit.execute(sa.delete(column.table).where(column < unit.now - life)).rowcount
+    # Whoever asks for a successor after this is taken for a thief.
+    late = sa.and_(models.RefreshToken.used_at < unit.now - REUSE_GRACE, models.RefreshToken.successor.is_not(None))
+    unit.execute(sa.update(models.RefreshToken).where(late).values(successor=None))
     return total

@@ -148,6 +148,29 @@ def newest_registration(connection: Connection, email_normalized: str, now: date
     ).first()
 
 
+def is_contested(connection: Connection, registration: Row[Any]) -> bool:
+    """Return whether another registration of the same address was open at any time while this one was."""
+    table = Registration.__table__
+    statement = sa.select(table.c.id).where(
+        table.c.email_normalized == registration.email_normalized,
+        table.c.id != registration.id,
+        table.c.created_at < registration.expires_at,
+        table.c.expires_at > registration.created_at,
+    )
+    return connection.execute(statement.limit(1)).first() is not None
+
+
+def last_registration(connection: Connection, email_normalized: str, since: datetime) -> Row[Any] | None:
+    """Return the newest registration of an address since a time, also one that an account stood against."""
+    table = Registration.__table__
+    return connection.execute(
+        sa.select(*table.c)
+        .where(table.c.email_normalized == email_normalized, table.c.created_at > since)
+        .order_by(table.c.created_at.desc(), table.c.id.desc())
+        .limit(1)
+    ).first()
+
+
 def forget_registrations(unit: Unit, email_normalized: str) -> None:
     """Delete all registrations of an address, because one of them became an account."""
     unit.execute(sa.delete(Registration).where(Registration.email_normalized == email_normalized))

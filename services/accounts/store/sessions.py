@@ -89,6 +89,7 @@ def add_refresh_token(unit: Unit, session_id: str, secret: str) -> None:
             created_at=unit.now,
             expires_at=unit.now + REFRESH_IDLE,
             used_at=None,
+            successor=None,
         )
     )
 
@@ -106,6 +107,11 @@ def take_refresh_token(unit: Unit, secret: str) -> tuple[Row[Any], bool] | None:
     )
     row = unit.execute(sa.select(*table.c).where(table.c.token_hash == key)).first()
     return None if row is None else (row, first.rowcount == 1)
+
+
+def keep_successor(unit: Unit, token_hash: str, sealed: bytes) -> None:
+    """Keep the sealed successor of a used refresh token, for who lost the answer that named it."""
+    unit.execute(sa.update(RefreshToken).where(RefreshToken.token_hash == token_hash).values(successor=sealed))
 
 
 def revoke(unit: Unit, kind: str, subject_id: str, company_id: str | None = None) -> None:

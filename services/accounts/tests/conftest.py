@@ -93,7 +93,8 @@ class World:
     def activate(self, email: str, **changes: Any) -> None:
         """Register and use the link."""
         self.register(email, **changes)
-        self.do(registration.confirm_registration, requests.ConfirmRequest, token=self.last_token("activation"))
+        schema = requests.ConfirmRegistrationRequest
+        self.do(registration.confirm_registration, schema, token=self.last_token("activation"))
 
     def login(self, email: str, password: str = PASSWORD, **values: Any) -> dict[str, Any]:
         """Log in and return the answer."""

@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from eventlet.greenpool import GreenPool
 
 from services.accounts import queries
 from services.accounts.api import Actor, answers, requests
+from services.accounts.audit_people import check_people
 from services.accounts.commands import companies, sessions
 from services.accounts.models import RefreshToken, Session, ThrottleRow
+from services.accounts.store.housekeeping import sweep
 from services.accounts.tests.conftest import PASSWORD, World, claims_of
 from services.accounts.tests.test_story import refused
 from services.chassis.errors import ServiceError
@@ -27,13 +30,54 @@ def refresh(world: World, token: str, **values: Any) -> dict[str, Any]:
 
 
 def test_each_refresh_gives_a_new_token_and_a_lost_answer_can_be_asked_again(world: World) -> None:
+    """Issue 6.2: two uses of a refresh token left two living chains."""
     world.activate("ada@example.org")
     first = world.login("ada@example.org")
     second = refresh(world, first["refresh_token"])
     again = refresh(world, first["refresh_token"])
-    assert len({first["refresh_token"], second["refresh_token"], again["refresh_token"]}) == 3
-    assert refresh(world, second["refresh_token"])["user"] == first["user"]
-    assert refresh(world, again["refresh_token"])["user"] == first["user"]
+    assert first["refresh_token"] != second["refresh_token"] == again["refresh_token"]
+    assert again["access_token"]
+    third = refresh(world, second["refresh_token"])
+    # Also once the successor was used: a thief with an old token never has a chain of his own.
+    assert refresh(world, first["refresh_token"])["refresh_token"] == second["refresh_token"]
+    assert refresh(world, third["refresh_token"])["user"] == first["user"]
+    assert chains(world) == 1
+
+
+def chains(world: World) -> int:
+    """Return the number of refresh tokens that were not used."""
+    with world.database.engine.connect() as connection:
+        unused = sa.select(sa.func.count()).select_from(RefreshToken).where(RefreshToken.used_at.is_(None))
+        return int(connection.execute(unused).scalar_one())
+
+
+def test_parallel_refreshes_lead_to_one_chain(world: World) -> None:
+    """Issue 6.2: two uses of a refresh token left two living chains."""
+    world.activate("ada@example.org")
+    token = world.login("ada@example.org")["refresh_token"]
+    for _ in range(8):
+        found = list(GreenPool(6).imap(lambda one: refresh(world, one)["refresh_token"], [token] * 6))
+        assert len(set(found)) == 1
+        assert chains(world) == 1
+        token = found[0]
+    checks = world.database.read(lambda connection: check_people(connection, world.kit.keys))
+    assert [flaw for check in checks for flaw in check.flaws] == []
+
+
+def test_a_successor_is_sealed_and_forgotten(world: World) -> None:
+    world.activate("ada@example.org")
+    first = world.login("ada@example.org")
+    second = refresh(world, first["refresh_token"])["refresh_token"]
+    with world.database.engine.begin() as connection:
+        (sealed,) = connection.scalars(sa.select(RefreshToken.successor).where(RefreshToken.successor.is_not(None)))
+        assert second.encode() not in bytes(sealed or b"")
+        old = datetime.now(UTC) - timedelta(seconds=11)
+        connection.execute(sa.update(RefreshToken).where(RefreshToken.used_at.is_not(None)).values(used_at=old))
+    world.database.write(sweep)
+    with world.database.engine.begin() as connection:
+        assert set(connection.scalars(sa.select(RefreshToken.successor))) == {None}
+    with refused("accounts.refresh_reused"):
+        refresh(world, first["refresh_token"])
 
 
 def test_an_old_refresh_token_that_comes_back_ends_the_session(world: World) -> None:

@@ -36,10 +36,10 @@ def test_a_new_user_gets_from_the_form_to_a_company(world: World) -> None:
     world.register("Ada@Example.org", language="de")
     mail = world.mails()[0]
     assert (mail["template"], mail["language"], mail["to"]) == ("activation", "de", "Ada@Example.org")
-    with refused("accounts.login_failed"):
+    with refused("accounts.not_activated"):
         world.login("ada@example.org")
 
-    world.do(registration.confirm_registration, requests.ConfirmRequest, token=mail["values"]["token"])
+    world.do(registration.confirm_registration, requests.ConfirmRegistrationRequest, token=mail["values"]["token"])
     answer = world.login(" ada@example.ORG ")
     assert answers.Session().validate(answer) == {}
     assert (answer["company"], answer["companies"], answer["expires_in"]) == (None, [], 900)
@@ -68,20 +68,26 @@ def test_a_new_user_gets_from_the_form_to_a_company(world: World) -> None:
 def test_a_link_works_once(world: World) -> None:
     world.register("ada@example.org")
     token = world.last_token("activation")
-    world.do(registration.confirm_registration, requests.ConfirmRequest, token=token)
+    world.do(registration.confirm_registration, requests.ConfirmRegistrationRequest, token=token)
     for wrong in (token, "nonsense"):
         with refused("accounts.link_invalid"):
-            world.do(registration.confirm_registration, requests.ConfirmRequest, token=wrong)
+            world.do(registration.confirm_registration, requests.ConfirmRegistrationRequest, token=wrong)
 
 
 def test_a_link_activates_the_data_that_it_was_sent_for(world: World) -> None:
     world.register("ada@example.org", password="the first password")
     first = world.last_token("activation")
-    world.register("ada@example.org", password="somebody else's one")
-    world.do(registration.confirm_registration, requests.ConfirmRequest, token=first)
-    assert world.login("ada@example.org", "the first password")["user"]["email"] == "ada@example.org"
+    world.register("ada@example.org", password="somebody else's one", forename="Eve")
+    # Neither password counts, for one of them is a stranger's.
+    with refused("accounts.password_needed"):
+        world.do(registration.confirm_registration, requests.ConfirmRegistrationRequest, token=first)
+    values = {"token": first, "password": "a chosen password of mine"}
+    world.do(registration.confirm_registration, requests.ConfirmRegistrationRequest, **values)
+    assert world.login("ada@example.org", "a chosen password of mine")["user"]["forename"] == "Ada"
     with refused("accounts.link_invalid"):
-        world.do(registration.confirm_registration, requests.ConfirmRequest, token=world.last_token("activation"))
+        world.do(
+            registration.confirm_registration, requests.ConfirmRegistrationRequest, token=world.last_token("activation")
+        )
 
 
 def test_a_known_address_gets_the_same_answer_and_a_mail_that_says_so(world: World) -> None:
@@ -89,7 +95,8 @@ def test_a_known_address_gets_the_same_answer_and_a_mail_that_says_so(world: Wor
     world.register("ADA@example.org", password="another password")
     assert world.mails()[-1]["template"] == "already_registered"
     assert world.types()[-1] == "registration_repeated"
-    with refused("accounts.login_failed"):
+    # As for an address without an account, which a stranger could tell else.
+    with refused("accounts.not_activated"):
         world.login("ada@example.org", "another password")
 
 
@@ -101,8 +108,8 @@ def test_a_resent_link_replaces_the_one_before(world: World) -> None:
     second = world.last_token("activation")
     assert len(world.mails()) == 2
     with refused("accounts.link_invalid"):
-        world.do(registration.confirm_registration, requests.ConfirmRequest, token=first)
-    world.do(registration.confirm_registration, requests.ConfirmRequest, token=second)
+        world.do(registration.confirm_registration, requests.ConfirmRegistrationRequest, token=first)
+    world.do(registration.confirm_registration, requests.ConfirmRegistrationRequest, token=second)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +153,7 @@ def test_a_repeated_registration_sends_one_mail(world: World) -> None:
 def test_no_secret_stands_in_the_database(world: World) -> None:
     world.register("ada@example.org")
     token = world.last_token("activation")
-    world.do(registration.confirm_registration, requests.ConfirmRequest, token=token)
+    world.do(registration.confirm_registration, requests.ConfirmRegistrationRequest, token=token)
     refresh_token = world.login("ada@example.org")["refresh_token"]
     with world.database.engine.connect() as connection:
         for table in [*Base.metadata.sorted_tables, *tables.metadata.sorted_tables]:
