@@ -86,6 +86,13 @@ def keygen(
     typer.echo(f"The key of {canonical} is in {state}.")
 
 
+@app.command()
+@_told
+def fingerprint(state: StateOption = DEFAULT_STATE) -> None:
+    """Print the fingerprint of the device's key, to compare with what the portal shows before accepting it."""
+    typer.echo(Device(state).fingerprint())
+
+
 @app.command("request-certificate")
 @_told
 def request_certificate(

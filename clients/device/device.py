@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from clients.device.errors import DeviceError
+from clients.device.errors import REFUSED_FOR_GOOD, RETURNED_BEFORE, DeviceError
 from clients.device.formats import (
     Keys,
     LicenseFile,
@@ -30,23 +30,6 @@ from clients.device.portal import Portal
 from clients.device.state import State
 
 _MAC = re.compile(r"(?:[0-9A-F]{2}([-:.]?)(?:[0-9A-F]{2}\1){4}[0-9A-F]{2})|[0-9A-F]{6}|(?:[0-9A-F]{2}-){2}[0-9A-F]{2}")
-
-_RETURNED_BEFORE = "licensing.already_returned"
-# With one of these the portal says that this very return was never credited.
-_REFUSED_FOR_GOOD = frozenset(
-    f"licensing.{word}"
-    for word in (
-        "return_malformed",
-        "return_untrusted",
-        "return_other_device",
-        "return_bad_signature",
-        "return_file_unknown",
-        "return_not_encrypted",
-        "return_newer_file",
-        "return_file_void",
-        "not_returnable",
-    )
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +59,21 @@ class Device:
     def hardware_id(self) -> str:
         """Return the hardware id in canonical spelling."""
         return self.state.hardware_id
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of the device's public key (SubjectPublicKeyInfo), 64 hexadecimal digits.
+
+        A person compares it with what the portal shows before files are encrypted to it.
+
+        Raises:
+            DeviceError: `not_ready` without a key.
+        """
+        key = self.state.key()
+        if key is None:
+            raise DeviceError("not_ready", "The device has no key yet; run keygen first.")
+        digest = hashes.Hash(hashes.SHA256())
+        digest.update(_public_der(key.public_key()))
+        return digest.finalize().hex()
 
     def keygen(self, hardware_id: str, *, renew: bool = False) -> str:
         """Make the device's P-256 key, or with `renew` the next one, which takes over with its certificate.
@@ -288,10 +286,10 @@ class Device:
             error: of this attempt.
             first: whether the return was never sent before, so that nothing can have been credited.
         """
-        if error.portal_code == _RETURNED_BEFORE:
+        if error.portal_code == RETURNED_BEFORE:
             # Its licenses are back already; the file must never be used again.
             self._forget_return()
-        elif error.word == "refused" and (first or error.portal_code in _REFUSED_FOR_GOOD):
+        elif error.word == "refused" and (first or error.portal_code in REFUSED_FOR_GOOD):
             signed = self.state.read("returned.signed")
             if signed is not None:
                 self.state.write("installed.signed", signed)

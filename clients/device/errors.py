@@ -24,6 +24,28 @@ EXIT_CODES: Final[dict[str, tuple[int, str]]] = {
 }
 
 
+RETURNED_BEFORE = "licensing.already_returned"
+# With one of these the portal says that this very return was never credited.
+REFUSED_FOR_GOOD = frozenset(
+    f"licensing.{word}"
+    for word in (
+        "return_malformed",
+        "return_untrusted",
+        "return_other_device",
+        "return_bad_signature",
+        "return_file_unknown",
+        "return_not_encrypted",
+        "return_newer_file",
+        "return_file_void",
+        "return_certificate_superseded",
+        "return_other_certificate",
+        "return_counter_too_high",
+        "return_other_company",
+        "not_returnable",
+    )
+)
+
+
 class DeviceError(Exception):
     """A refusal or failure of the device client.
 

@@ -14,13 +14,18 @@ ROWS = (
         "GET", "/device/v1/{hardware_id}/license-file", "licensing", "fetch_device_file", Right.DEVICE,
         "Fetch the device's license file: 304 when it has the newest, 204 when there is none.",
         power=FILES, request=api.FetchDeviceFileRequest, scope=SCOPE_DEVICE, gives=(XML, "text/plain"),
-        compose=compose.device_file, errors=("devices.device_not_found",),
+        compose=compose.device_file,
+        errors=("devices.device_not_found", "licensing.no_certificate", "licensing.certificate_not_accepted"),
     ),
     Row(
         "PUT", "/device/v1/{hardware_id}/license-return", "licensing", "return_device_licenses", Right.DEVICE,
         "Deliver the device's return.",
         power=FILES, request=api.ReturnDeviceLicensesRequest, answer=api.ReturnReceipt, status=201, scope=SCOPE_DEVICE,
-        takes=XML, raw="xml", errors=("devices.device_not_found", "licensing.return_other_device"),
+        takes=XML, raw="xml",
+        errors=(
+            "devices.device_not_found", "licensing.return_other_device", "licensing.return_certificate_superseded",
+            "licensing.return_other_company",
+        ),
     ),
     Row(
         "POST", "/device/v1/{hardware_id}/certificate-request", "licensing", "request_device_certificate", Right.DEVICE,

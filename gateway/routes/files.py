@@ -17,7 +17,8 @@ ROWS = (
         power=FILES, request=api.IssueLicenseFileRequest, status=201, gives=(XML, "text/plain"),
         location="/v1/license-files/{serial}", compose=compose.document,
         errors=(
-            "licensing.no_certificate", "licensing.confirmation_needed", "licensing.version_needed",
+            "licensing.no_certificate", "licensing.certificate_not_accepted", "licensing.confirmation_needed",
+            "licensing.version_needed",
             "licensing.never_encrypted", "licensing.nothing_to_issue", "licensing.device_rma",
             "licensing.rule_violated",
         ),
@@ -35,7 +36,10 @@ ROWS = (
         takes=XML, raw="xml",
         errors=(
             "licensing.return_malformed", "licensing.return_untrusted", "licensing.return_bad_signature",
-            "licensing.return_file_unknown", "licensing.already_returned", "licensing.not_returnable",
+            "licensing.return_certificate_revoked", "licensing.return_certificate_superseded",
+            "licensing.return_other_certificate", "licensing.return_other_company",
+            "licensing.return_counter_too_high", "licensing.return_file_unknown", "licensing.already_returned",
+            "licensing.not_returnable",
         ),
     ),
     Row(

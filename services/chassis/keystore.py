@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from services.chassis.jwk import public_jwk
 from services.chassis.settings import Settings
 
 Algorithm = Literal["Ed25519", "ES256"]
@@ -103,6 +104,21 @@ class KeyStore:
                 return key
         raise KeyStoreError(f"There is no key {kid} for {purpose} in {self._folder}.")
 
+    def kept(self, purpose: str, kid: str) -> Key:
+        """Return a key by its id, revoked or not: to audit what it signed while it was good, never to sign (S28).
+
+        Raises:
+            KeyStoreError: there was never such a key.
+        """
+        for key in self._load(purpose):
+            if key.kid == kid:
+                return key
+        raise KeyStoreError(f"There was never a key {kid} for {purpose} in {self._folder}.")
+
+    def revoked(self, purpose: str) -> frozenset[str]:
+        """Return the ids of the revoked keys of a purpose: what they signed is good for nobody but the auditor."""
+        return frozenset(key.kid for key in self._load(purpose) if key.revoked_at is not None)
+
     def sign(self, purpose: str, algorithm: Algorithm, data: bytes) -> tuple[str, bytes]:
         """Sign bytes with the active key of a purpose.
 
@@ -128,7 +144,10 @@ class KeyStore:
         """Return the public keys of a purpose as JWKs (RFC 7517), active one first; revoked ones are left out."""
         self.active(purpose, algorithm)
         keys = [(key, state) for key, state in self.states(purpose) if state != REVOKED]
-        return [_jwk(key, state) for key, state in sorted(keys, key=lambda pair: pair[1] != ACTIVE)]
+        return [
+            public_jwk(key.kid, key.private.public_key(), state)
+            for key, state in sorted(keys, key=lambda pair: pair[1] != ACTIVE)
+        ]
 
     def states(self, purpose: str) -> list[tuple[Key, str]]:
         """Return the keys of a purpose, oldest first, each with its state now."""
@@ -259,19 +278,6 @@ def _opened(path: Path, content: bytes, passphrase: bytes) -> Any:
         return serialization.load_pem_private_key(content, passphrase)
     except ValueError as error:
         raise KeyStoreError(f"{path} cannot be opened: the passphrase is another one, or it is damaged.") from error
-
-
-def _jwk(key: Key, state: str) -> dict[str, Any]:
-    from jwt.algorithms import ECAlgorithm, OKPAlgorithm
-
-    public = key.private.public_key()
-    if isinstance(public, ed25519.Ed25519PublicKey):
-        jwk = dict(OKPAlgorithm.to_jwk(public, as_dict=True))
-        algorithm = "EdDSA"
-    else:
-        jwk = dict(ECAlgorithm.to_jwk(public, as_dict=True))
-        algorithm = "ES256"
-    return {**jwk, "kid": key.kid, "use": "sig", "alg": algorithm, "state": state}
 
 
 @contextmanager

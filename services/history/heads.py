@@ -17,12 +17,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
-import jwt
 import structlog
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from services.chassis.keystore import KeyStore
+from services.chassis.keystore import Key, KeyStore
 from services.chassis.settings import Settings
 from services.history.domain import HEADS_TAG, START, Head, heads_to_sign, read_heads
 
@@ -42,6 +41,8 @@ class Signed:
     documents: int = 0
     last_at: datetime | None = None
     digest: str = START
+    signing_since: datetime | None = None
+    """Since when the youngest key that signed so far signs."""
     chains: dict[str, dict[int, str]] = field(default_factory=dict)
 
     def moved(self, heads: Sequence[Head]) -> list[Head]:
@@ -106,7 +107,7 @@ class SignedHeads:
         signed = Signed()
         if not self._path.exists():
             return signed
-        keys = self._public_keys()
+        keys = self._known_keys()
         for number, line in enumerate(_whole_lines(self._path.read_bytes()).splitlines(), start=1):
             try:
                 self._take(signed, line, keys)
@@ -115,12 +116,16 @@ class SignedHeads:
                 raise HeadsError(f"{self._path}, line {number}: {reason}") from None
         return signed
 
-    def _take(self, signed: Signed, line: bytes, keys: Mapping[str, Ed25519PublicKey]) -> None:
+    def _take(self, signed: Signed, line: bytes, keys: Mapping[str, Key]) -> None:
         envelope = json.loads(line)
         payload = str(envelope["payload"]).encode()
         if envelope["kid"] not in keys:
             raise ValueError(f"signed with the key {envelope['kid']!r}, which is not one of history's")
-        keys[envelope["kid"]].verify(base64.b64decode(envelope["signature"]), HEADS_TAG + payload)
+        key = keys[envelope["kid"]]
+        public = key.private.public_key()
+        assert isinstance(public, Ed25519PublicKey)
+        public.verify(base64.b64decode(envelope["signature"]), HEADS_TAG + payload)
+        _refuse_revoked(signed, key)
         previous, at, heads = read_heads(payload)
         if previous != signed.digest:
             raise ValueError("it does not follow the document before it")
@@ -130,13 +135,9 @@ class SignedHeads:
         signed.last_at = at
         signed.digest = hashlib.sha256(payload).hexdigest()
 
-    def _public_keys(self) -> dict[str, Ed25519PublicKey]:
-        keys = {}
-        for jwk in self._keys.public_jwks(PURPOSE, "Ed25519"):
-            key = jwt.PyJWK.from_dict(jwk).key
-            if isinstance(key, Ed25519PublicKey):
-                keys[str(jwk["kid"])] = key
-        return keys
+    def _known_keys(self) -> dict[str, Key]:
+        """Return all keys that ever signed heads, the revoked ones too: what they signed before still counts (S28)."""
+        return {key.kid: key for key, _ in self._keys.states(PURPOSE)}
 
     def _append(self, line: bytes) -> None:
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
@@ -153,6 +154,13 @@ class SignedHeads:
         with self._path.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def _refuse_revoked(signed: Signed, key: Key) -> None:
+    """Refuse a revoked key behind a document of a younger one: whoever stole it may append, and date it as he likes."""
+    if key.revoked_at is not None and signed.signing_since is not None and key.active_from < signed.signing_since:
+        raise ValueError(f"signed with the key {key.kid!r}, which was revoked, after a younger key had signed")
+    signed.signing_since = max(key.active_from, signed.signing_since or key.active_from)
 
 
 def _whole_lines(content: bytes) -> bytes:

@@ -31,6 +31,7 @@ class Device:
     rma: bool
     held_by_others: bool
     powers: frozenset[str]
+    proven: bool
 
     @classmethod
     def of(cls, facts: dict[str, Any]) -> Device:
@@ -44,6 +45,7 @@ class Device:
             bool(facts["rma"]),
             bool(facts["held_by_others"]),
             frozenset(facts["powers"]),
+            facts.get("possession") == "proven",
         )
 
     def concerned(self, actor: Actor) -> list[str]:

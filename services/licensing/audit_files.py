@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Row
 from services.chassis.audit import Check, Flaws
 from services.chassis.keystore import KeyStore, KeyStoreError
 from services.licensing.certificates import profile
-from services.licensing.commands.authority import FILE_KEY, private
+from services.licensing.commands.authority import FILE_KEY, TEXT_KEY
 from services.licensing.commands.certificates import load_key, subject_of
 from services.licensing.commands.files import text_lines, vendor_secret
 from services.licensing.files import envelope, payload, signing, text
@@ -76,11 +76,13 @@ def _file_flaws(connection: Connection, keystore: KeyStore, row: Row[Any]) -> It
     if hashlib.sha256(row.content.encode()).hexdigest() != row.content_digest:
         yield "its bytes are not those that were stored first"
     if row.form == store.TEXT:
-        secret = vendor_secret(keystore, row.kid)
+        secret = vendor_secret(keystore.kept(TEXT_KEY, row.kid))
         if text.check_text(row.content, row.hardware_id, secret) != text_lines(row):
             yield "its text has other lines than were recorded"
         return
-    key = private(keystore.named(FILE_KEY, row.kid)).public_key()
+    # A key that was revoked since signed this while it was good: its public part is kept for this (S28).
+    key = keystore.kept(FILE_KEY, row.kid).private.public_key()
+    assert isinstance(key, ec.EllipticCurvePublicKey)
     if not signing.verify(key, bytes(row.signature), signed):
         yield "its signature does not fit"
     yield from _envelope_flaws(connection, row, signed, key)

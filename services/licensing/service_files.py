@@ -34,8 +34,8 @@ class FileEntrypoints:
 
         Raises: devices.device_not_found, projects.power_needed, licensing.device_rma, licensing.nothing_to_issue,
             licensing.version_needed, licensing.never_encrypted, licensing.no_certificate,
-            licensing.confirmation_needed, licensing.rule_violated.
-        Emits: license_file_issued.
+            licensing.certificate_not_accepted, licensing.confirmation_needed, licensing.rule_violated.
+        Emits: license_file_issued, certificate_accepted.
         """
         return files.issue_license_file(self.database, self.keystore, call, request, devices=self.devices)
 
@@ -52,7 +52,7 @@ class FileEntrypoints:
         """Give a device its current encrypted file (LIC-7).
 
         Raises: accounts.scope_needed, devices.device_not_found, projects.power_needed, licensing.device_rma,
-            licensing.no_certificate, licensing.rule_violated.
+            licensing.no_certificate, licensing.certificate_not_accepted, licensing.rule_violated.
         Emits: license_file_issued, license_file_fetched.
         """
         return files.fetch_device_file(self.database, self.keystore, call, request, devices=self.devices)
@@ -62,9 +62,11 @@ class FileEntrypoints:
         """Take a return that a person uploads (LIC-8).
 
         Raises: licensing.return_malformed, licensing.return_untrusted, licensing.return_other_device,
-            licensing.return_certificate_revoked, licensing.return_bad_signature, licensing.return_file_unknown,
-            licensing.return_not_encrypted, licensing.return_newer_file, licensing.return_file_void,
-            licensing.already_returned, licensing.not_returnable, projects.power_needed, devices.device_not_found.
+            licensing.return_certificate_revoked, licensing.return_certificate_superseded,
+            licensing.return_other_certificate, licensing.return_other_company, licensing.return_counter_too_high,
+            licensing.return_bad_signature, licensing.return_file_unknown, licensing.return_not_encrypted,
+            licensing.return_newer_file, licensing.return_file_void, licensing.already_returned,
+            licensing.not_returnable, projects.power_needed, devices.device_not_found.
         Emits: licenses_returned, return_refused.
         """
         return returns.return_licenses(self.database, call, request, devices=self.devices)

@@ -7,9 +7,10 @@ What a request means to the ledger belongs to the ledger's own contract; the byt
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+import re
+from typing import Any, ClassVar, Protocol
 
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema, ValidationError, fields, validate
 
 from services.chassis.context import Call
 from services.chassis.fields import AnswerSchema, EmptyRequest, Flag, Id, RequestSchema, Text
@@ -22,6 +23,8 @@ FIRST_SIGNED_VERSION = 8
 ERRORS: dict[str, str] = {
     "licensing.no_certificate": "The device has no certificate, so nothing can be encrypted for it: request one for"
     " the device (POST /v1/devices/{id}/certificates), or download unencrypted with `confirm_no_return`.",
+    "licensing.certificate_not_accepted": "The device's key was not certified for your company: compare its"
+    " `fingerprint` with the one that the device shows, and send it once as `accept_certificate`.",
     "licensing.confirmation_needed": "An unencrypted download ends the right to return the licenses that are on the"
     " device now; send `confirm_no_return: true` if that is wanted.",
     "licensing.version_needed": "The device has licenses of both families; name the `version` of the file.",
@@ -35,6 +38,15 @@ ERRORS: dict[str, str] = {
     "licensing.return_other_device": "The return was made by another device than the one it is sent for.",
     "licensing.return_untrusted": "The certificate in the return was not issued by this device authority.",
     "licensing.return_certificate_revoked": "The certificate that signed the return was revoked; request a new one.",
+    "licensing.return_certificate_superseded": "The return is signed with an earlier key of the device, which no longer"
+    " speaks for it; make the return anew on the device, with its present key.",
+    "licensing.return_other_certificate": "The file was issued to a later certificate of the device than the one that"
+    " signed the return; make the return anew on the device, with its present key.",
+    "licensing.return_other_company": "The file was issued to another company, and you did not prove that you have the"
+    " device: let the device fetch its file with your login and return that one, or prove that you have it"
+    " (POST /v1/devices/{id}/possession).",
+    "licensing.return_counter_too_high": "The counter in the return is far above the highest that was issued; the"
+    " device was given a file that is not of this portal: let the vendor look at it.",
     "licensing.return_bad_signature": "The return was changed after the device signed it; make it again on the device.",
     "licensing.return_file_unknown": "No license file with the serial number in the return was issued for this device.",
     "licensing.return_not_encrypted": "The file was issued unencrypted; its licenses can never be returned.",
@@ -53,16 +65,35 @@ ERRORS: dict[str, str] = {
 }
 
 
+class Fingerprint(fields.String):
+    """SHA-256 as 64 hexadecimal digits, colons between the pairs allowed; read as lower case without them."""
+
+    PATTERN: ClassVar = "^([0-9A-Fa-f]{2}:?){31}[0-9A-Fa-f]{2}$"
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(validate=[validate.Length(64, 95), validate.Regexp(self.PATTERN)], **options)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> str:
+        text = str(super()._deserialize(value, attr, data, **options))
+        # `$` would let a line end pass.
+        if not re.fullmatch(self.PATTERN, text) or "\n" in text:
+            raise ValidationError("Send the SHA-256 fingerprint that the device shows: 64 hexadecimal digits.")
+        return text.replace(":", "").lower()
+
+
 class IssueLicenseFileRequest(RequestSchema):
     """Ask for the current license file of a device.
 
     `version` picks the family (5 to 7 text, from 8 on signed XML); needed only when the device has both.
+    `accept_certificate` is the fingerprint of the device's key (SHA-256 of its SubjectPublicKeyInfo, hexadecimal) as
+    the device shows it; needed once for a key that the company did not have certified.
     """
 
     device_id = Id(required=True)
     encrypted = Flag(required=True)
     version = fields.Integer(strict=True, load_default=None, allow_none=True, validate=validate.Range(5, 99))
     confirm_no_return = Flag(load_default=False)
+    accept_certificate = Fingerprint(load_default=None, allow_none=True)
 
 
 class GetLicenseFileRequest(RequestSchema):
@@ -167,6 +198,7 @@ class Certificate(AnswerSchema):
     device_id = fields.String()
     hardware_id = fields.String()
     state = fields.String(validate=validate.OneOf(("current", "superseded", "revoked")))
+    fingerprint = fields.String()
     issued_at = fields.String()
     expires_at = fields.String()
     revoked_at = fields.String(allow_none=True)
@@ -185,10 +217,20 @@ class ListCertificatesRequest(RequestSchema):
     device_id = Id(required=True)
 
 
+class ListedCertificate(Certificate):
+    """A certificate as the company sees it.
+
+    `acceptance`: `own` (requested by this company, or renewed from such a one), `accepted` (by its fingerprint) or
+    `needed` before a file is encrypted to it.
+    """
+
+    acceptance = fields.String(required=True, validate=validate.OneOf(("own", "accepted", "needed")))
+
+
 class Certificates(AnswerSchema):
     """Certificates of a device, newest first."""
 
-    items = fields.List(fields.Nested(Certificate))
+    items = fields.List(fields.Nested(ListedCertificate))
 
 
 class RevokeCertificateRequest(RequestSchema):
@@ -316,6 +358,13 @@ class CertificateIssued(Schema):
     renewal = fields.Boolean(required=True)
 
 
+class CertificateAccepted(Schema):
+    """Event data: a company accepted a device's key that it had not certified, by its fingerprint."""
+
+    serial = fields.String(required=True)
+    fingerprint = fields.String(required=True)
+
+
 class CertificateRevoked(Schema):
     """Event data: a device's certificate was revoked."""
 
@@ -329,6 +378,7 @@ EVENTS: dict[str, type[Schema]] = {
     "licenses_returned": LicensesReturned,
     "return_refused": ReturnRefused,
     "certificate_issued": CertificateIssued,
+    "certificate_accepted": CertificateAccepted,
     "certificate_revoked": CertificateRevoked,
 }
 """Event type -> schema of its data."""

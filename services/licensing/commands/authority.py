@@ -129,6 +129,11 @@ def device_crl(database: Database, keystore: KeyStore) -> dict[str, Any]:
     return {"content_type": "application/pkix-crl", "content_base64": base64.b64encode(content).decode()}
 
 
+def revoked_kids(keystore: KeyStore | None) -> frozenset[str]:
+    """Return the revoked keys of license files: what they signed is made anew when it is next asked for (S28)."""
+    return frozenset() if keystore is None else keystore.revoked(FILE_KEY) | keystore.revoked(TEXT_KEY)
+
+
 def signing_keys(keystore: KeyStore) -> dict[str, Any]:
     """Publish the keys that license files are verified with, as a JWK set; a rotated key stays in it."""
     return {"keys": keystore.public_jwks(FILE_KEY, "ES256")}

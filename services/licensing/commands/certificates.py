@@ -26,6 +26,7 @@ from services.licensing.access import Device
 from services.licensing.api.files import ERRORS
 from services.licensing.certificates import profile
 from services.licensing.certificates.requests import key_bytes, key_digest, read_request
+from services.licensing.commands.acceptance import standings
 from services.licensing.commands.authority import ISSUING_KEY, chain, issuing_authority, private
 from services.licensing.files.errors import FormatError
 from services.licensing.files.payload import write_time
@@ -134,6 +135,8 @@ class _Request:
             "not_after": not_after,
             "recorded_at": unit.now,
             "state": store.CURRENT,
+            # Whose word this key has: its own of before, or the one whose proof came with it.
+            "renews": current.serial if current is not None and (same_key or proof is not None) else None,
         }
         store.insert(connection, values)
         self._emit(
@@ -216,9 +219,13 @@ def list_certificates(
 ) -> dict[str, Any]:
     """List all certificates that a device ever had, newest first."""
     device = Device.of(devices.get_device_facts(call, device_id=request["device_id"]))
-    rows = database.read(lambda connection: store.of_device(connection, device.hardware_id))
+    rows, acceptance = database.read(
+        lambda connection: (store.of_device(connection, device.hardware_id), standings(connection, device)),
+        snapshot=True,
+    )
     # Who else holds the device asked for some of them: whoever looks sees the device as their own record (I14).
-    return {"items": [{**describe(row), "device_id": device.device_id} for row in rows]}
+    facts = {"device_id": device.device_id}
+    return {"items": [{**describe(row), **facts, "acceptance": acceptance[row.serial]} for row in rows]}
 
 
 def revoke_certificate(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -264,6 +271,7 @@ def describe(row: Row[Any]) -> dict[str, Any]:
         "device_id": row.device_id,
         "hardware_id": row.hardware_id,
         "state": row.state,
+        "fingerprint": row.key_digest,
         "issued_at": write_time(row.recorded_at),
         "expires_at": write_time(row.not_after),
         "revoked_at": write_time(row.revoked_at) if row.revoked_at else None,

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -33,9 +32,11 @@ from services.licensing.store import certificates, files, ledger, lines
 from services.licensing.store.catalogue import get_catalogue
 from services.licensing.store.ledger import Entry
 from services.licensing.store.lines import InstalledLine
+from services.licensing.store.payers import payers
 from services.projects.api import FILES
 
-_log = structlog.get_logger(__name__)
+COUNTER_LEAP = 1_000_000
+"""So far above the highest issued counter a device is believed: each such leap costs it a file and a return."""
 
 
 def return_licenses(
@@ -44,7 +45,8 @@ def return_licenses(
     """Take a return that a person uploads; it is credited to the project in which their record of the device is.
 
     Raises: licensing.return_malformed, .return_untrusted, .return_other_device, .return_certificate_revoked,
-        .return_bad_signature, .return_file_unknown, .return_not_encrypted, .return_newer_file, .return_file_void,
+        .return_bad_signature, .return_certificate_superseded, .return_other_certificate, .return_other_company,
+        .return_counter_too_high, .return_file_unknown, .return_not_encrypted, .return_newer_file, .return_file_void,
         .already_returned, .not_returnable, projects.power_needed, devices.device_not_found.
     Emits: licenses_returned, return_refused.
     """
@@ -83,14 +85,14 @@ def _take(
         # The device first: whoever does not hold it learns nothing about its files.
         device = Device.of(devices.find_device(call, hardware_id=given.device))
         access.require_power(device.powers, FILES)
-        database.read(lambda connection: _check_signature(connection, given))
+        serial = database.read(lambda connection: _check_signature(connection, given))
     except ServiceError as refusal:
         # What was credited and whose answer got lost must never look refused: the device would install its file again.
         answer = None if dry_run or not refusal.is_final else database.answered(call, "return_licenses", request)
         if answer is None:
             raise
         return answer
-    work = _Return(Actor.of(call), device, get_catalogue(database), given)
+    work = _Return(Actor.of(call), device, get_catalogue(database), given, serial)
     if dry_run:
         return {**rehearse(database, call, work), "receipt": None}
     answer = database.command(call, "return_licenses", request, work, on_refusal=work.note_refusal)
@@ -98,8 +100,12 @@ def _take(
     return answer
 
 
-def _check_signature(connection: Connection, given: DeviceReturn) -> None:
-    """Refuse a return that was not signed with the key of a certificate of this device; an expired one is good."""
+def _check_signature(connection: Connection, given: DeviceReturn) -> str:
+    """Refuse a return that was not signed with the key of a certificate of this device; an expired one is good.
+
+    Returns:
+        The certificate's serial number. Whether its key still speaks for the device is looked at under the lock.
+    """
     try:
         certificate = x509.load_der_x509_certificate(given.certificate)
         serial = f"{certificate.serial_number:x}"
@@ -119,29 +125,46 @@ def _check_signature(connection: Connection, given: DeviceReturn) -> None:
     assert isinstance(key, ec.EllipticCurvePublicKey)
     if not verify(key, given.signature, given.signed, one_form=False):
         raise invalid("licensing.return_bad_signature", ERRORS["licensing.return_bad_signature"])
+    return serial
 
 
 def _der(pem: str) -> bytes:
     return x509.load_pem_x509_certificate(pem.encode()).public_bytes(serialization.Encoding.DER)
 
 
+def superseded(connection: Connection, signer: Row[Any]) -> ServiceError:
+    """Make the refusal of a return whose key no longer speaks for the device; it says which one does."""
+    current = certificates.current(connection, signer.hardware_id)
+    present = f"the key {current.key_digest}" if current is not None else "none"
+    return conflict(
+        "licensing.return_certificate_superseded",
+        f"The return is signed with an earlier key of the device ({signer.key_digest}); the one that speaks for it now"
+        f" is {present}. Make the return anew on the device; if it does not have that key, request a new certificate.",
+        certificate=signer.serial,
+        fingerprint=signer.key_digest,
+        current_fingerprint=current.key_digest if current is not None else None,
+    )
+
+
 class _Return:
     """One return, as a unit of work that may run more than once."""
 
-    def __init__(self, actor: Actor, device: Device, catalogue: Catalogue, given: DeviceReturn) -> None:
+    def __init__(self, actor: Actor, device: Device, catalogue: Catalogue, given: DeviceReturn, signer: str) -> None:
         self.actor, self.device, self.catalogue, self.given = actor, device, catalogue, given
+        self.signer = signer
         self.digest = hashlib.sha256(given.signed).hexdigest()
 
     def __call__(self, unit: Unit) -> dict[str, Any]:
         """Check what is stored, credit what goes back, end the file."""
         connection, hardware_id = unit.connection, self.device.hardware_id
         ledger.lock_device(unit, hardware_id)
-        certificates.lock_hardware(connection, hardware_id)
+        highest = certificates.lock_hardware(connection, hardware_id)
         known = files.return_by_digest(connection, self.digest)
         if known is not None and _same_company(connection, known.company_id, self.device.company_id):
             # The same bytes under a new command id: the answer that they got (api.md).
             return dict(known.answer)
         file = self._check_file(connection)
+        self._check_counter(highest)
         going, kept = self._sort(connection, file)
         if not going:
             raise conflict("licensing.not_returnable", ERRORS["licensing.not_returnable"], kept=kept)
@@ -149,6 +172,7 @@ class _Return:
         self._book(unit, going)
         files.mark_returned(connection, file.serial)
         files.make_void(connection, hardware_id, file.counter)
+        self._remember_counter(connection, highest)
         answer = {
             "returned": [
                 {**named, "project_id": self.device.project_id} for named in self._named((one, "") for one in going)
@@ -176,6 +200,7 @@ class _Return:
         return answer
 
     def _check_file(self, connection: Connection) -> Row[Any]:
+        """Refuse a file that cannot be given back, or not by this key and this company; returns its row."""
         file = files.get(connection, self.given.serial)
         if file is None or file.hardware_id != self.device.hardware_id or file.signed_at is None:
             raise not_found("licensing.return_file_unknown", ERRORS["licensing.return_file_unknown"])
@@ -189,13 +214,64 @@ class _Return:
             raise _refusal("licensing.return_not_encrypted")
         if file.state == files.RETURNED:
             raise _refusal("licensing.already_returned")
+        self._check_signer(connection, file)
         newest = files.newest(connection, self.device.hardware_id, (files.ENCRYPTED,))
         if newest is not None and newest.counter > file.counter:
             # Were it taken, the newer file could still be installed with the same licenses in it.
             raise _refusal("licensing.return_newer_file")
         if file.state == files.VOID:
             raise _refusal("licensing.return_file_void")
+        self._check_company(connection, file)
         return file
+
+    def _check_signer(self, connection: Connection, file: Row[Any]) -> None:
+        """Refuse a signature that is not of the file's certificate or a later one, or of one that is over (LIC-8)."""
+        signer = certificates.get(connection, self.signer)
+        issued_to = certificates.get(connection, file.certificate_serial)
+        assert signer is not None
+        assert issued_to is not None
+        if signer.state == certificates.REVOKED:
+            raise _refusal("licensing.return_certificate_revoked")
+        if signer.state != certificates.CURRENT:
+            raise superseded(connection, signer)
+        if signer.recorded_at < issued_to.recorded_at:
+            raise conflict(
+                "licensing.return_other_certificate",
+                f"The file was issued to the device's certificate {issued_to.serial}, and the return is signed with"
+                f" the earlier one {signer.serial}: let the device make the return anew with its present key.",
+                certificate=signer.serial,
+                issued_to=issued_to.serial,
+            )
+
+    def _check_company(self, connection: Connection, file: Row[Any]) -> None:
+        """Refuse another company's file to a record that proves nothing, while somebody else has a stake in the device.
+
+        A return says what the device gives up, not to whom: whoever got hold of it could deliver it as his own.
+        """
+        group = aliases.group(connection, aliases.current(connection, self.device.company_id))
+        if file.company_id in group or self.device.proven:
+            return
+        if self.device.held_by_others or set(payers(connection, self.device.hardware_id)) - set(group):
+            raise _refusal("licensing.return_other_company")
+
+    def _check_counter(self, highest: int) -> None:
+        """Refuse a counter that no file of this device can have: a device must not use up all that there are."""
+        limit = highest + COUNTER_LEAP
+        if self.given.counter > limit:
+            raise invalid(
+                "licensing.return_counter_too_high",
+                f"The return gives up files up to the counter {self.given.counter}; the highest that was issued for"
+                f" the device is {highest}, and at most {limit} is believed. The device was given a file that is not of"
+                " this portal: let the vendor look at it.",
+                counter=self.given.counter,
+                highest=highest,
+                limit=limit,
+            )
+
+    def _remember_counter(self, connection: Connection, highest: int) -> None:
+        """Let the next file have a counter above what the device says it had: it would refuse any other."""
+        if highest < self.given.counter <= highest + COUNTER_LEAP:
+            certificates.raise_floor(connection, self.device.hardware_id, self.given.counter)
 
     def _sort(self, connection: Connection, file: Row[Any]) -> tuple[list[InstalledLine], list[dict[str, Any]]]:
         installed = {line.id: line for line in lines.installed_lines(connection, self.device.hardware_id)}
@@ -273,6 +349,11 @@ class _Return:
         """Write a refused return into the history; a file that the device gave up in vain is made anew next time."""
         if refusal.code == "licensing.not_returnable":
             files.make_void_one(unit.connection, self.given.serial)
+        # What the device says about its counter is true whatever became of its file, such as after a restore.
+        highest = certificates.lock_hardware(unit.connection, self.device.hardware_id)
+        signer = certificates.get(unit.connection, self.signer)
+        if signer is not None and signer.state == certificates.CURRENT:
+            self._remember_counter(unit.connection, highest)
         data = {"serial": self.given.serial, "code": refusal.code}
         self._emit(unit, "return_refused", self.device.company_id, data, anonymous=False)
 

@@ -5,6 +5,7 @@ from services.licensing.models.catalogue import CatalogueState, CatalogueVersion
 from services.licensing.models.deletions import ProjectDeletion
 from services.licensing.models.files import (
     Authority,
+    CertificateAcceptance,
     DeviceCertificate,
     FileCounter,
     LicenseFileLine,
@@ -22,6 +23,7 @@ __all__ = [
     "Base",
     "CatalogueState",
     "CatalogueVersion",
+    "CertificateAcceptance",
     "DeviceCertificate",
     "DeviceLine",
     "DeviceType",

@@ -29,12 +29,17 @@ from services.licensing.models.base import Base
 
 
 class FileCounter(Base):
-    """The highest counter given to a file of a device; its row is locked while a file or certificate is recorded."""
+    """The highest counter given to a file of a device; its row is locked while a file or certificate is recorded.
+
+    `floor` is the highest counter that the device itself named in a return when that was higher: it installs nothing
+    up to it, so the next file gets a higher one. 0 when that never happened.
+    """
 
     __tablename__ = "file_counters"
 
     hardware_id: Mapped[str] = mapped_column(String(32), primary_key=True)
     counter: Mapped[int] = mapped_column(BigInteger)
+    floor: Mapped[int] = mapped_column(BigInteger, server_default="0")
 
 
 class LicenseFileRow(Base):
@@ -118,7 +123,10 @@ class Authority(Base):
 
 
 class DeviceCertificate(Base):
-    """One device certificate: recorded before it is signed (rule L9), then filled in once."""
+    """One device certificate: recorded before it is signed (rule L9), then filled in once.
+
+    `renews` is the serial number of the one whose key spoke for this one's; None when nobody's key did.
+    """
 
     __tablename__ = "certificates"
     __table_args__ = (
@@ -149,6 +157,20 @@ class DeviceCertificate(Base):
     state: Mapped[str] = mapped_column(String(10))
     revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     reason: Mapped[str | None] = mapped_column(String(200))
+    renews: Mapped[str | None] = mapped_column(String(64))
+
+
+class CertificateAcceptance(Base):
+    """A company took a key that it had not certified for its device's, by the key's fingerprint (LIC-10)."""
+
+    __tablename__ = "certificate_acceptances"
+
+    company_id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    hardware_id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    key_digest: Mapped[str] = mapped_column(String(64), primary_key=True)
+    serial: Mapped[str] = mapped_column(String(64))
+    accepted_by: Mapped[str] = mapped_column(String(36))
+    accepted_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
 class RevocationList(Base):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Connection
 
 from services.licensing.access import Device
 from services.licensing.api.files import FIRST_SIGNED_VERSION
+from services.licensing.commands.issuing import is_overtaken
 from services.licensing.domain.catalogue import Catalogue
 from services.licensing.store import files
 from services.licensing.store.lines import InstalledLine
@@ -18,7 +19,11 @@ _FAMILIES: Final = (("text",), ("plain", "encrypted"))
 
 
 def file_state(
-    connection: Connection, device: Device, installed: Sequence[InstalledLine], catalogue: Catalogue
+    connection: Connection,
+    device: Device,
+    installed: Sequence[InstalledLine],
+    catalogue: Catalogue,
+    revoked_kids: Collection[str] = (),
 ) -> Mapping[str, Any]:
     """Return state, serial and time of fetching of a device's newest file; one outdated family makes it outdated.
 
@@ -29,6 +34,7 @@ def file_state(
         device: the device as the caller holds it.
         installed: its lines.
         catalogue: tells the version of a line.
+        revoked_kids: signing keys whose files are made anew.
     """
     newest, current = [], True
     for forms in _FAMILIES:
@@ -37,7 +43,8 @@ def file_state(
         if file is not None:
             newest.append(file)
             present = {row.line_id for row in files.lines_of(connection, file.serial)}
-            current = current and present == wanted and file.state == files.ACTIVE
+            good = file.state == files.ACTIVE and not is_overtaken(connection, file, revoked_kids)
+            current = current and present == wanted and good
         elif wanted:
             current = False
     if not newest:

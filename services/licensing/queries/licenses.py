@@ -13,6 +13,7 @@ from services.chassis.db import Database
 from services.devices.api import DevicesClient
 from services.licensing import access
 from services.licensing.access import Device
+from services.licensing.commands import authority
 from services.licensing.commands.assign import device_type_of, resolved
 from services.licensing.commands.naming import refuse_not_offered
 from services.licensing.domain.catalogue import FLOATING, GATEWAY, PBX, Catalogue, LicenseType
@@ -55,7 +56,7 @@ def list_device_licenses(
     actor = Actor.of(call)
     actor.require_scope(SCOPE_READ)
     device = access.get_device(call, devices, request["device_id"], SEE)
-    catalogue = get_catalogue(database)
+    catalogue, revoked_kids = get_catalogue(database), authority.revoked_kids(database.keystore)
 
     def work(connection: Connection) -> dict[str, Any]:
         installed = lines.installed_lines(connection, device.hardware_id)
@@ -65,7 +66,7 @@ def list_device_licenses(
             "items": [item for line, item in shown if not _is_floating(catalogue, line)],
             "next": None,
             "floating": floating[0] if floating else None,
-            "file": dict(file_state(connection, device, installed, catalogue)),
+            "file": dict(file_state(connection, device, installed, catalogue, revoked_kids)),
         }
 
     return database.read(work)

@@ -26,6 +26,21 @@ def lock_hardware(connection: Connection, hardware_id: str) -> int:
     return counter
 
 
+def floor(connection: Connection, hardware_id: str) -> int:
+    """Return the highest counter that the device named by itself; a file must have a higher one to be installed."""
+    found: int | None = connection.scalar(sa.select(FileCounter.floor).where(FileCounter.hardware_id == hardware_id))
+    return found or 0
+
+
+def raise_floor(connection: Connection, hardware_id: str, counter: int) -> None:
+    """Remember a counter that a locked device named above all that was issued to it."""
+    connection.execute(
+        sa.update(FileCounter)
+        .where(FileCounter.hardware_id == hardware_id, FileCounter.floor < counter)
+        .values(floor=counter)
+    )
+
+
 def set_counter(connection: Connection, hardware_id: str, counter: int) -> None:
     """Store the highest file counter of a locked device."""
     connection.execute(sa.update(FileCounter).where(FileCounter.hardware_id == hardware_id).values(counter=counter))

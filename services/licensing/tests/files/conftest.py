@@ -85,9 +85,10 @@ class Room:
             self.devices.produce(hardware_id, model)
         return self.devices.hold(hardware_id, company_id=company.id, project_id=company.project_id)
 
-    def put(self, hardware_id: str, company: Company, license_type: str, quantity: int) -> str:
-        """Put licenses on a device as an assignment does; returns the line's id."""
+    def put(self, hardware_id: str, company: Company, license_type: str, quantity: int, *, paid: bool = False) -> str:
+        """Put licenses on a device as an assignment does, `paid` by the company's project; returns the line's id."""
         line_id, transfer_id = new_id(), new_id()
+        draws = [[company.project_id, quantity]] if paid else []
 
         def work(unit: Unit) -> None:
             ledger.lock_device(unit, hardware_id)
@@ -107,7 +108,7 @@ class Room:
                 "transfer_id": transfer_id,
                 "company_id": company.id,
                 "project_id": company.project_id,
-                "draws": "[]",
+                "draws": json.dumps(draws),
                 "assigned_by": new_id(),
                 "assigned_at": unit.now,
             }

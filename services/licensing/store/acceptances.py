@@ -1,0 +1,28 @@
+"""SQL of the keys that companies accepted for devices."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from services.chassis.db import insert_or_ignore
+from services.licensing.models import CertificateAcceptance
+
+
+def insert(connection: Connection, values: dict[str, Any]) -> bool:
+    """Note that a company accepted a key; False when it had done so before."""
+    return insert_or_ignore(connection, CertificateAcceptance, values)
+
+
+def accepted(connection: Connection, company_ids: Collection[str], hardware_id: str) -> set[str]:
+    """Return the digests of the keys of a device that one of these companies accepted."""
+    return set(
+        connection.scalars(
+            sa.select(CertificateAcceptance.key_digest).where(
+                CertificateAcceptance.company_id.in_(company_ids), CertificateAcceptance.hardware_id == hardware_id
+            )
+        )
+    )

@@ -1,0 +1,266 @@
+"""Hostile returns: keys that were kept, returns that were caught, counters that no file has (LIC-8)."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from clients.device import Device, DeviceError
+from services.licensing.commands.returns import COUNTER_LEAP
+from services.licensing.models import DeviceCertificate, FileCounter, LicenseFileLine, LicenseFileRow
+from services.licensing.store import certificates
+from services.licensing.tests.files.conftest import IP800, Company, Door, Room
+from services.licensing.tests.files.test_journey import refused
+
+
+def kept(device: Device, folder: Path) -> Device:
+    """Copy a device with its key, as its owner can before he sells it."""
+    shutil.copytree(device.state.folder, folder)
+    return Device(folder)
+
+
+def renewed(device: Device, door: Door) -> None:
+    """Let a device have a new key, by the word of the old one."""
+    device.keygen(IP800, renew=True)
+    device.request_certificate(door)
+
+
+def floor_of(room: Room) -> int:
+    """Return the counter that the device named above all that was issued."""
+    return room.database.read(lambda connection: certificates.floor(connection, IP800))
+
+
+def as_if_installed(thief: Device, device: Device, counter: int | None = None) -> None:
+    """Let a copy say that it has the file which the device has installed."""
+    signed = device.state.read("installed.signed")
+    assert signed is not None
+    thief.state.write("installed.signed", signed)
+    record = device.state.record()
+    thief.state.save_record({**record, "last_counter": counter or record["last_counter"]})
+
+
+def test_a_kept_key_of_before_returns_nothing(
+    room: Room, company: Company, certified: Device, door: Door, tmp_path: Path
+) -> None:
+    """Issue 6.1: a former owner kept a superseded key and returned the buyer's licenses to himself."""
+    thief = kept(certified, tmp_path / "thief")
+    renewed(certified, door)
+    room.put(IP800, company, "port8", 20)
+    certified.fetch(door)
+    as_if_installed(thief, certified)
+    seller = room.company()
+    room.hold(IP800, seller)
+    xml = thief.make_return().decode()
+    for who in (seller, company):
+        error = refused(
+            "licensing.return_certificate_superseded", lambda w=who: room.ask("return_licenses", w.call(), xml=xml)
+        )
+        assert error.status == 409
+        assert error.extra["fingerprint"] in error.detail
+        assert error.extra["current_fingerprint"] in error.detail
+    assert room.balance(seller, "port8") == room.balance(company, "port8") == 0
+    codes = [event["data"]["code"] for event in room.events("return_refused")]
+    assert codes == ["licensing.return_certificate_superseded"] * 2
+    certified.deliver_return(door)
+    assert room.balance(company, "port8") == 20
+
+
+def test_a_key_that_is_superseded_while_its_return_is_on_the_way_returns_nothing(
+    room: Room, company: Company, certified: Device, door: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Issue 6.4 (L20): what the signature was checked against is looked at again under the lock."""
+    room.put(IP800, company, "port8", 20)
+    certified.fetch(door)
+    xml = kept(certified, tmp_path / "thief").make_return().decode()
+    command = room.database.command
+
+    def late(*arguments: object, **options: object) -> object:
+        monkeypatch.undo()
+        renewed(certified, door)
+        return command(*arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(room.database, "command", late)
+    refused("licensing.return_certificate_superseded", lambda: room.ask("return_licenses", company.call(), xml=xml))
+    assert room.balance(company, "port8") == 0
+
+
+def test_a_file_of_the_key_before_goes_back_by_the_key_that_renewed_it(
+    room: Room, company: Company, certified: Device, door: Door
+) -> None:
+    room.put(IP800, company, "port8", 20)
+    certified.fetch(door)
+    renewed(certified, door)
+    certified.deliver_return(door)
+    assert room.balance(company, "port8") == 20
+
+
+def test_an_earlier_certificate_does_not_return_what_a_later_one_got(
+    room: Room, company: Company, certified: Device, door: Door, tmp_path: Path
+) -> None:
+    """Issue 6.1: also where the books say that the earlier one is current again."""
+    thief = kept(certified, tmp_path / "thief")
+    renewed(certified, door)
+    room.put(IP800, company, "port8", 20)
+    certified.fetch(door)
+    as_if_installed(thief, certified)
+    old, new = (device.state.certificate() for device in (thief, certified))
+    assert old is not None
+    assert new is not None
+
+    def swap(unit: object) -> None:
+        table = DeviceCertificate
+        for serial, state in ((new.serial_number, "superseded"), (old.serial_number, "current")):
+            unit.execute(sa.update(table).where(table.serial == f"{serial:x}").values(state=state))  # type: ignore[attr-defined]
+
+    room.database.write(swap)
+    xml = thief.make_return().decode()
+    error = refused("licensing.return_other_certificate", lambda: room.ask("return_licenses", company.call(), xml=xml))
+    assert error.extra["issued_to"] == f"{new.serial_number:x}"
+    assert room.balance(company, "port8") == 0
+
+
+def test_the_same_return_again_is_answered_though_the_key_was_renewed_since(
+    room: Room, company: Company, certified: Device, door: Door
+) -> None:
+    room.put(IP800, company, "port8", 20)
+    certified.fetch(door)
+    xml = certified.make_return().decode()
+    receipt = room.ask("return_licenses", company.call(), xml=xml)
+    renewed(certified, door)
+    assert room.ask("return_licenses", company.call(), xml=xml) == receipt
+    assert room.balance(company, "port8") == 20
+
+
+@pytest.mark.parametrize("by_device", [True, False])
+def test_a_return_that_was_caught_is_worth_nothing_to_a_stranger(
+    room: Room, company: Company, certified: Device, door: Door, by_device: bool
+) -> None:
+    """Issue 6.1: whoever holds a claimed record and gets hold of the XML, or the device with his own login."""
+    room.put(IP800, company, "port8", 20)
+    certified.fetch(door)
+    xml = certified.make_return().decode()
+    stranger = room.company()
+    room.hold(IP800, stranger)
+
+    def deliver() -> object:
+        if by_device:
+            return room.ask("return_device_licenses", stranger.door(), hardware_id=IP800, xml=xml)
+        return room.ask("return_licenses", stranger.call(), xml=xml)
+
+    error = refused("licensing.return_other_company", deliver)
+    assert "possession" in error.detail
+    assert room.balance(stranger, "port8") == 0
+    room.ask("return_licenses", company.call(), xml=xml)
+    assert room.balance(company, "port8") == 20
+
+
+def test_a_caught_return_is_worth_nothing_where_only_the_payer_is_left(
+    room: Room, company: Company, certified: Device, door: Door
+) -> None:
+    """Issue 6.1: the payer took the device out of his list; what he paid is still on it."""
+    room.put(IP800, company, "port8", 20, paid=True)
+    certified.fetch(door)
+    xml = certified.make_return().decode()
+    stranger = room.company()
+    room.devices.records.clear()
+    room.hold(IP800, stranger)
+    refused("licensing.return_other_company", lambda: room.ask("return_licenses", stranger.call(), xml=xml))
+
+
+def test_a_counter_above_the_highest_is_the_floor_of_the_next_file(
+    room: Room, company: Company, certified: Device, door: Door
+) -> None:
+    """Issue 6.1: the device got a forged file, and then took none of ours any more."""
+    room.put(IP800, company, "port8", 20)
+    certified.fetch(door)
+    certified.state.save_record({**certified.state.record(), "last_counter": 41})
+    certified.deliver_return(door)
+    assert room.balance(company, "port8") == 20
+    room.put(IP800, company, "port8", 5)
+    outcome = certified.fetch(door)
+    assert outcome.file is not None
+    assert (outcome.state, outcome.file.counter) == ("installed", 42)
+
+
+def test_a_file_that_the_restored_books_do_not_know_raises_the_floor(
+    room: Room, company: Company, certified: Device, door: Door
+) -> None:
+    """Issue 6.1: after a restore the refused return still tells which counter the device is at."""
+    for quantity in (20, 5, 1):
+        room.put(IP800, company, "port8", quantity)
+        certified.fetch(door)
+
+    def restore(unit: object) -> None:
+        gone = sa.select(LicenseFileRow.serial).where(LicenseFileRow.counter > 1)
+        unit.execute(sa.delete(LicenseFileLine).where(LicenseFileLine.serial.in_(gone)))  # type: ignore[attr-defined]
+        unit.execute(sa.delete(LicenseFileRow).where(LicenseFileRow.counter > 1))  # type: ignore[attr-defined]
+        unit.execute(sa.update(FileCounter).values(counter=1))  # type: ignore[attr-defined]
+
+    room.database.write(restore)
+    with pytest.raises(DeviceError) as caught:
+        certified.deliver_return(door)
+    assert caught.value.portal_code == "licensing.return_file_unknown"
+    assert floor_of(room) == 3
+    record = room.devices.find_device(company.call(), hardware_id=IP800)["device_id"]
+    outcome = certified.fetch(door)
+    assert outcome.file is not None
+    assert (outcome.state, outcome.file.counter) == ("installed", 4)
+    again = room.ask("issue_license_file", company.call(), device_id=record, encrypted=True)
+    assert (again["created"], again["counter"]) == (False, 4)
+    certified.deliver_return(door)
+    assert room.balance(company, "port8") == 26
+
+
+@pytest.mark.parametrize("counter", [COUNTER_LEAP + 2, 2**31, 2**53, 9_999_999_999_999_999])
+def test_an_absurd_counter_is_refused_and_forgotten(
+    room: Room, company: Company, certified: Device, door: Door, counter: int
+) -> None:
+    room.put(IP800, company, "port8", 20)
+    certified.fetch(door)
+    record = certified.state.record()
+    certified.state.save_record({**record, "last_counter": counter})
+    with pytest.raises(DeviceError) as caught:
+        certified.deliver_return(door)
+    assert caught.value.portal_code == "licensing.return_counter_too_high"
+    assert floor_of(room) == 0
+    assert room.balance(company, "port8") == 0
+    certified.state.save_record({**certified.state.record(), "last_counter": record["last_counter"]})
+    certified.deliver_return(door)
+    assert room.balance(company, "port8") == 20
+
+
+def test_refused_returns_do_not_climb(room: Room, company: Company, certified: Device, door: Door) -> None:
+    """Issue 6.1: a hostile device must not use up the counters by returns that are refused."""
+    room.put(IP800, company, "port8", 20)
+    certified.fetch(door)
+    counter = 1
+    for _ in range(5):
+        counter += COUNTER_LEAP
+        thief = kept(certified, certified.state.folder.parent / f"try-{counter}")
+        signed = thief.state.read("installed.signed")
+        assert signed is not None
+        # A file that nobody issued: refused, and its counter believed, but never more than one leap above ours.
+        thief.state.save_record({**thief.state.record(), "last_counter": counter})
+        xml = thief.make_return().decode()
+        room.put(IP800, company, "port8", 1)
+        record = room.devices.find_device(company.call(), hardware_id=IP800)["device_id"]
+        if counter == 1 + COUNTER_LEAP:
+            room.ask("issue_license_file", company.call(), device_id=record, encrypted=True)
+        refused("licensing.return_newer_file", lambda x=xml: room.ask("return_licenses", company.call(), xml=x))
+    assert floor_of(room) <= 2 + COUNTER_LEAP
+
+
+def test_a_kept_key_of_before_raises_no_floor(
+    room: Room, company: Company, certified: Device, door: Door, tmp_path: Path
+) -> None:
+    thief = kept(certified, tmp_path / "thief")
+    renewed(certified, door)
+    room.put(IP800, company, "port8", 20)
+    certified.fetch(door)
+    as_if_installed(thief, certified, counter=500_000)
+    xml = thief.make_return().decode()
+    refused("licensing.return_certificate_superseded", lambda: room.ask("return_licenses", company.call(), xml=xml))
+    assert floor_of(room) == 0
