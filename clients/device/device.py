@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import re
@@ -71,9 +72,7 @@ class Device:
         key = self.state.key()
         if key is None:
             raise DeviceError("not_ready", "The device has no key yet; run keygen first.")
-        digest = hashes.Hash(hashes.SHA256())
-        digest.update(_public_der(key.public_key()))
-        return digest.finalize().hex()
+        return hashlib.sha256(_public_der(key.public_key())).hexdigest()
 
     def keygen(self, hardware_id: str, *, renew: bool = False) -> str:
         """Make the device's P-256 key, or with `renew` the next one, which takes over with its certificate.
@@ -148,7 +147,7 @@ class Device:
             DeviceError: as `open_license_file`, and `unreachable`, `login_refused`, `refused`, `not_ready`.
         """
         with self.state.locked():
-            installed = self.installed()
+            installed = self._usable()
             etag = self.state.record().get("etag") if installed else None
             answer = portal.get(portal.device_path(self.hardware_id, "license-file"), etag)
             if answer.status == 304:
@@ -306,13 +305,22 @@ class Device:
     def _install(self, data: bytes) -> Installed:
         file = self.verify(data)
         record = self.state.record()
-        known = self.installed()
+        known = self._usable()
         if known is not None and known.serial == file.serial:
             return Installed("current", known)
         self.state.write("installed.signed", file.signed)
         self.state.save_record({**record, "last_counter": file.counter, "serial": file.serial})
         self._forget_return()
         return Installed("installed", file)
+
+    def _usable(self) -> LicenseFile | None:
+        """Return the installed file if it still verifies: one of a revoked key must not stand in a new one's way."""
+        try:
+            return self.installed()
+        except DeviceError as error:
+            if error.word not in ("unknown_key", "changed"):
+                raise
+            return None
 
     def _stored(self, name: str) -> LicenseFile | None:
         signed = self.state.read(name)
@@ -384,9 +392,7 @@ def canonical_hardware_id(text: str) -> str:
 
 
 def _command_id(purpose: str, data: bytes) -> str:
-    digest = hashes.Hash(hashes.SHA256())
-    digest.update(data)
-    return f"device-{purpose}-{digest.finalize().hex()[:40]}"
+    return f"device-{purpose}-{hashlib.sha256(data).hexdigest()[:40]}"
 
 
 def _public_der(key: object) -> bytes:

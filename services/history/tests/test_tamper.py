@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -28,7 +29,8 @@ class Chained:
     def __init__(self, database: Database, folder: Path, keep: Callable[..., int], sources: Sources) -> None:
         self.database = database
         self.path = folder / "heads" / "history.jsonl"
-        self.signed_heads = SignedHeads(self.path, KeyStore(folder / "head-keys", b"test"))
+        self.keys = KeyStore(folder / "head-keys", b"test")
+        self.signed_heads = SignedHeads(self.path, self.keys)
         self.company = new_id()
         for _ in range(COUNT):
             keep(sources.event(company=self.company))
@@ -233,3 +235,35 @@ def test_a_document_that_was_cut_off_while_it_was_written_is_written_again(
     assert chained.sign(2)
     assert chained.path.read_bytes().startswith(whole)
     assert chained.signed_heads.read().documents == 2
+
+
+def test_heads_go_on_after_their_key_was_revoked(chained: Chained, keep: Callable[..., int], sources: Sources) -> None:
+    """Issue 6.4: after `revoke-key history history-heads` no head was ever signed or believed again."""
+    assert chained.sign(1)
+    stolen = chained.keys.active("history-heads", "Ed25519").kid
+    chained.keys.rotate("history-heads", "Ed25519")
+    chained.keys.revoke("history-heads", stolen)
+    assert chained.signed_heads.read().documents == 1
+    keep(sources.event(company=chained.company))
+    assert chained.sign(3)
+    assert chained.signed_heads.read().documents == 2
+    assert chained.verify() is None
+
+
+def test_a_revoked_key_signs_no_head_behind_a_younger_one(
+    chained: Chained, keep: Callable[..., int], sources: Sources, tmp_path: Path
+) -> None:
+    """Issue 6.4: who stole the key may not go on signing heads with it, whatever time he writes into them."""
+    assert chained.sign(1)
+    shutil.copytree(tmp_path / "head-keys", tmp_path / "stolen")
+    stolen = chained.keys.active("history-heads", "Ed25519").kid
+    chained.keys.rotate("history-heads", "Ed25519")
+    chained.keys.revoke("history-heads", stolen)
+    keep(sources.event(company=chained.company))
+    assert chained.sign(3)
+    keep(sources.event(company=chained.company))
+    thief = SignedHeads(chained.path, KeyStore(tmp_path / "stolen", b"test"))
+    thief.read = chained.signed_heads.read  # type: ignore[method-assign]
+    assert thief.sign_if_due(chained.database.read(store.heads), START + timedelta(hours=5))
+    with pytest.raises(HeadsError, match="which was revoked, after a younger key had signed"):
+        chained.signed_heads.read()
