@@ -62,9 +62,7 @@ class Device:
         return self.state.hardware_id
 
     def fingerprint(self) -> str:
-        """Return the SHA-256 of the device's public key (SubjectPublicKeyInfo), 64 hexadecimal digits.
-
-        A person compares it with what the portal shows before files are encrypted to it.
+        """Return the SHA-256 of the device's public key (SubjectPublicKeyInfo) in hexadecimal, for a person to compare.
 
         Raises:
             DeviceError: `not_ready` without a key.
