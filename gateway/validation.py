@@ -145,6 +145,8 @@ def _query_of(row: Row, query: str) -> dict[str, Any]:
             problems.append({"pointer": "?", "code": "field.invalid", "detail": "Must be printable UTF-8."})
         elif name not in row.query_names:
             problems.append(_entry(f"?{name}", "Unknown field."))
+        elif not value:
+            problems.append(_entry(f"?{name}", "Must not be empty; leave the parameter out."))
         elif name in values:
             problems.append({"pointer": f"?{name}", "code": "field.repeated", "detail": "Must be given once."})
         else:
@@ -168,8 +170,6 @@ def _typed(field: fields.Field[Any] | None, value: str) -> Any:
         return int(value)
     if field is None or isinstance(field, fields.Boolean):
         return _BOOLEANS.get(value, value)
-    if value == "" and field.allow_none:
-        return None
     return value
 
 

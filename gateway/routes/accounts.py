@@ -7,7 +7,7 @@ from marshmallow import fields
 from gateway import compose
 from gateway.row import Right, Row
 from services.accounts import api
-from services.chassis.fields import EmptyAnswer, EmptyRequest
+from services.chassis.fields import EmptyAnswer, EmptyRequest, ListRequest
 
 
 class MeAndProject(api.Me):
@@ -63,7 +63,7 @@ ROWS = (
     Row(
         "GET", "/v1/sessions", "accounts", "list_sessions", Right.LOGIN,
         "List one's own sessions.",
-        request=EmptyRequest, answer=api.SessionList, scope=api.SCOPE_ACCOUNT,
+        request=ListRequest, answer=api.SessionList, scope=api.SCOPE_ACCOUNT,
     ),
     Row(
         "DELETE", "/v1/sessions/{session_id}", "accounts", "delete_session", Right.LOGIN,
@@ -112,7 +112,7 @@ ROWS = (
     Row(
         "GET", "/v1/me/tokens", "accounts", "list_api_tokens", Right.LOGIN,
         "List one's own API tokens, without their secrets.",
-        request=EmptyRequest, answer=api.ApiTokenList, scope=api.SCOPE_ACCOUNT,
+        request=ListRequest, answer=api.ApiTokenList, scope=api.SCOPE_ACCOUNT,
     ),
     Row(
         "POST", "/v1/me/tokens", "accounts", "create_api_token", Right.LOGIN,

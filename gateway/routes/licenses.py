@@ -16,7 +16,8 @@ ROWS = (
     Row(
         "GET", "/v1/devices/{device_id}/licenses", "licensing", "list_device_licenses", Right.COMPANY,
         "List what is installed on a device, what of it can go back, and the state of its license file.",
-        power=SEE, request=api.DeviceRequest, answer=api.DeviceLicenses, errors=("devices.device_not_found",),
+        power=SEE, request=api.ListDeviceLicensesRequest, answer=api.DeviceLicenses,
+        errors=("devices.device_not_found",),
     ),
     Row(
         "POST", "/v1/devices/{device_id}/licenses", "licensing", "assign_licenses", Right.COMPANY,

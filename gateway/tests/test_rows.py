@@ -169,6 +169,32 @@ def test_a_limit_outside_its_range_is_named(gateway: Gateway, row: Row, limit: s
     assert answer.body["errors"][0]["pointer"] == "?limit"
 
 
+@pytest.mark.parametrize("row", [row for row in ROWS if row.query_names], ids=name_of)
+def test_an_empty_parameter_is_named(gateway: Gateway, row: Row) -> None:
+    """Issue 6.5: "empty `?project=` meant all"."""
+    for name in row.query_names:
+        for query in (f"{name}=", name):
+            answer = gateway.ask(row.method, f"{path_of(row)}?{query}", token=token_of(gateway, row))
+            check_problem(answer, 422, "request.invalid")
+            assert [(item["pointer"], item["code"]) for item in answer.body["errors"]] == [(f"?{name}", "field.empty")]
+    assert gateway.rooms.calls == []
+
+
+def test_every_list_takes_limit_and_cursor_and_answers_items_and_next() -> None:
+    """Issue 6.5: lists without pages, pages without lists; api.md: "every list, without exception"."""
+    lists = [row for row in ROWS if row.method == "GET" and row.answer and "items" in row.answer().fields]
+    assert {row.path for row in lists} == {row.path for row in ROWS if {"limit", "cursor"} & row.query_names}
+    for row in lists:
+        assert row.answer is not None
+        assert {"limit", "cursor"} <= row.query_names, name_of(row)
+        fields_of = row.answer().fields
+        assert fields_of["items"].required, name_of(row)
+        assert fields_of["next"].required, name_of(row)
+        assert fields_of["next"].allow_none, name_of(row)
+        limit = row.wire_fields["limit"]
+        assert (limit.load_default, limit.required) == (50, False)
+
+
 @pytest.mark.parametrize("row", ROWS, ids=name_of)
 def test_dry_run_is_for_the_routes_that_have_it(gateway: Gateway, row: Row) -> None:
     if row.dry_run:

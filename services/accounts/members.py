@@ -2,20 +2,22 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Connection
 
 from services.accounts.api import SCOPE_ACCOUNT, Actor
 from services.accounts.domain import FORMER_USER, iso
-from services.accounts.queries import page_of, present_company
+from services.accounts.queries import present_company
 from services.accounts.store import invitations, people
 from services.chassis.context import Call
 from services.chassis.db import Database
 from services.chassis.errors import not_found
+from services.chassis.fields import read_text
+from services.chassis.paging import Listing
 
-_INVITED: Final = "invited:"
-"""How a place among the invitations of a company begins; others are among its users."""
+_USER, _INVITATION = 0, 1
+"""The two parts of the list of a company's users, in their order."""
 
 
 def list_company_users(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -26,7 +28,8 @@ def list_company_users(database: Database, call: Call, request: Mapping[str, Any
     actor = Actor.of(call)
     company_id = actor.require_company()
     actor.require_unbound()
-    return database.read(lambda connection: _users(connection, company_id, request))
+    listing = Listing(call, "list_company_users", request)
+    return database.read(lambda connection: _users(connection, company_id, listing))
 
 
 def list_company_users_staff(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -35,11 +38,11 @@ def list_company_users_staff(database: Database, call: Call, request: Mapping[st
     Raises: accounts.staff_needed, accounts.company_not_found.
     """
     Actor.of(call).require_staff()
-    company_id = request["company_id"]
+    company_id, listing = request["company_id"], Listing(call, "list_company_users_staff", request)
 
     def work(connection: Connection) -> dict[str, Any]:
         present_company(connection, company_id)
-        return _users(connection, company_id, request)
+        return _users(connection, company_id, listing)
 
     return database.read(work)
 
@@ -51,16 +54,16 @@ def list_my_invitations(database: Database, call: Call, request: Mapping[str, An
     """
     actor = Actor.of(call)
     actor.require_scope(SCOPE_ACCOUNT)
+    listing = Listing(call, "list_my_invitations", request, own=True)
+    after = listing.after(read_text)
     former = FORMER_USER.get(call.language, FORMER_USER["en"])
 
     def work(connection: Connection) -> dict[str, Any]:
         user = people.by_id(connection, actor.user_id)
         if user is None:
             raise not_found("accounts.user_not_found", "Your account was erased.")
-        rows = invitations.of_address(
-            connection, user.email_normalized, datetime.now(UTC), request["cursor"], request["limit"]
-        )
-        page, following = page_of(rows, request["limit"], "id")
+        rows = invitations.of_address(connection, user.email_normalized, datetime.now(UTC), after, listing.limit)
+        page, following = listing.page(rows, lambda row: (row.id,))
         names = people.names(connection, [row.invited_by for row in page])
         items = [
             {
@@ -76,23 +79,25 @@ def list_my_invitations(database: Database, call: Call, request: Mapping[str, An
     return database.read(work)
 
 
-def _users(connection: Connection, company_id: str, request: Mapping[str, Any]) -> dict[str, Any]:
-    cursor, limit = request["cursor"], request["limit"]
-    items: list[dict[str, Any]] = []
-    after = cursor.removeprefix(_INVITED) if cursor is not None and cursor.startswith(_INVITED) else None
-    if after is None:
-        rows = people.of_company(connection, company_id, cursor, limit)
-        page, following = page_of(rows, limit, "membership_id")
-        items = [_company_user(row) for row in page]
-        if following is not None:
-            return {"items": items, "next": following}
-    room, now = limit - len(items), datetime.now(UTC)
-    invited = invitations.of_company(connection, company_id, now, after or None, room)
-    items += [_invited(row) for row in invited[:room]]
-    if len(invited) <= room:
-        return {"items": items, "next": None}
-    # Where the users fill a page to the brim, the invitations begin on the next one.
-    return {"items": items, "next": f"{_INVITED}{invited[room - 1].id if room else ''}"}
+def _users(connection: Connection, company_id: str, listing: Listing) -> dict[str, Any]:
+    part, last = listing.after(_part, read_text) or (_USER, None)
+    rows: list[tuple[int, str, Any]] = []
+    if part == _USER:
+        members = people.of_company(connection, company_id, last, listing.limit)
+        rows = [(_USER, row.membership_id, row) for row in members]
+    if len(rows) <= listing.limit:
+        after, room = last if part == _INVITATION else None, listing.limit - len(rows)
+        invited = invitations.of_company(connection, company_id, datetime.now(UTC), after, room)
+        rows += [(_INVITATION, row.id, row) for row in invited]
+    page, following = listing.page(rows, lambda row: row[:2])
+    items = [_company_user(row) if kind == _USER else _invited(row) for kind, _, row in page]
+    return {"items": items, "next": following}
+
+
+def _part(value: Any) -> int:
+    if value not in (_USER, _INVITATION):
+        raise ValueError(value)
+    return int(value)
 
 
 def _company_user(row: Any) -> dict[str, Any]:

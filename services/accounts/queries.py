@@ -12,6 +12,8 @@ from services.accounts.store import companies, imports, mails, people, sessions
 from services.chassis.context import Call
 from services.chassis.db import Database
 from services.chassis.errors import forbidden, not_found
+from services.chassis.fields import read_text
+from services.chassis.paging import Listing
 
 
 def get_me(database: Database, call: Call) -> dict[str, Any]:
@@ -52,11 +54,14 @@ def me(connection: Connection, actor: Actor) -> dict[str, Any]:
     }
 
 
-def list_sessions(database: Database, call: Call) -> dict[str, Any]:
+def list_sessions(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
     """Return the caller's sessions that live, newest first."""
     actor = Actor.of(call)
     actor.require_scope(SCOPE_ACCOUNT)
-    rows = database.read(lambda connection: sessions.living(connection, actor.user_id, datetime.now(UTC)))
+    listing, now = Listing(call, "list_sessions", request, own=True), datetime.now(UTC)
+    after = listing.after(read_text)
+    rows = database.read(lambda connection: sessions.living(connection, actor.user_id, now, after, listing.limit))
+    page, following = listing.page(rows, lambda row: (row.id,))
     items = [
         {
             "id": row.id,
@@ -67,9 +72,9 @@ def list_sessions(database: Database, call: Call) -> dict[str, Any]:
             "user_agent": row.user_agent,
             "company": row.company_id,
         }
-        for row in rows
+        for row in page
     ]
-    return {"items": items, "next": None}
+    return {"items": items, "next": following}
 
 
 def get_company(database: Database, call: Call) -> dict[str, Any]:
@@ -131,9 +136,10 @@ def list_companies_staff(database: Database, call: Call, request: Mapping[str, A
     Raises: accounts.staff_needed.
     """
     Actor.of(call).require_staff()
-    limit = request["limit"]
-    rows = database.read(lambda connection: companies.search(connection, request["q"], request["cursor"], limit))
-    page, following = page_of(rows, limit, "id")
+    listing = Listing(call, "list_companies_staff", request)
+    after = listing.after(read_text)
+    rows = database.read(lambda connection: companies.search(connection, request["q"], after, listing.limit))
+    page, following = listing.page(rows, lambda row: (row.id,))
     items = [
         {
             "id": row.id,
@@ -153,10 +159,12 @@ def list_users_staff(database: Database, call: Call, request: Mapping[str, Any])
     Raises: accounts.staff_needed.
     """
     Actor.of(call).require_staff()
+    listing = Listing(call, "list_users_staff", request)
+    after = listing.after(read_text)
 
     def work(connection: Connection) -> dict[str, Any]:
-        rows = people.search(connection, request["q"], request["cursor"], request["limit"])
-        page, following = page_of(rows, request["limit"], "id")
+        rows = people.search(connection, request["q"], after, listing.limit)
+        page, following = listing.page(rows, lambda row: (row.id,))
         return {"items": [staff_user(connection, row) for row in page], "next": following}
 
     return database.read(work)
@@ -232,7 +240,7 @@ def list_revocations(database: Database, request: Mapping[str, Any]) -> dict[str
     return {"items": items}
 
 
-def list_api_tokens(database: Database, call: Call) -> dict[str, Any]:
+def list_api_tokens(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
     """Return the caller's API tokens, newest first, without their secrets.
 
     Raises: accounts.scope_needed.
@@ -240,7 +248,10 @@ def list_api_tokens(database: Database, call: Call) -> dict[str, Any]:
     actor = Actor.of(call)
     if SCOPE_ACCOUNT not in actor.scopes:
         raise forbidden("accounts.scope_needed", "API tokens are managed after a login, not by an API token.")
-    rows = database.read(lambda connection: sessions.api_tokens(connection, actor.user_id))
+    listing = Listing(call, "list_api_tokens", request, own=True)
+    after = listing.after(read_text)
+    rows = database.read(lambda connection: sessions.api_tokens(connection, actor.user_id, after, listing.limit))
+    page, following = listing.page(rows, lambda row: (row.id,))
     items = [
         {
             "id": row.id,
@@ -252,9 +263,9 @@ def list_api_tokens(database: Database, call: Call) -> dict[str, Any]:
             "expires_at": iso(row.expires_at),
             "last_used_at": iso(row.last_used_at),
         }
-        for row in rows
+        for row in page
     ]
-    return {"items": items, "next": None}
+    return {"items": items, "next": following}
 
 
 def get_job(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -302,11 +313,3 @@ def _ref(member: Membership) -> dict[str, Any]:
 def place(member: Membership) -> dict[str, Any]:
     """Return a membership in a list of all that a person has, with its lock."""
     return {**_ref(member), "locked": member.locked}
-
-
-def page_of(rows: Sequence[Any], limit: int, key: str) -> tuple[Sequence[Any], str | None]:
-    """Return a page and the cursor of the next one, from rows that were asked for with one more than `limit`."""
-    if len(rows) <= limit:
-        return rows, None
-    page = rows[:limit]
-    return page, str(getattr(page[-1], key))

@@ -107,13 +107,13 @@ class AccountsService(ImportEntrypoints, InvitationEntrypoints, StaffEntrypoints
         """
         return sessions.refresh_session(self.database, call, request, self.kit)
 
-    @rpc(EmptyRequest)
+    @rpc(ListRequest)
     def list_sessions(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """List the caller's sessions (ACC-11).
 
         Raises: accounts.scope_needed.
         """
-        return queries.list_sessions(self.database, call)
+        return queries.list_sessions(self.database, call, request)
 
     @rpc(api.SessionRequest)
     def delete_session(self, call: Call, request: dict[str, Any]) -> None:
@@ -215,13 +215,13 @@ class AccountsService(ImportEntrypoints, InvitationEntrypoints, StaffEntrypoints
         """
         erasure.erase_me(self.database, call, request, self.kit)
 
-    @rpc(EmptyRequest)
+    @rpc(ListRequest)
     def list_api_tokens(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """List the caller's API tokens (ACC-11).
 
         Raises: accounts.scope_needed.
         """
-        return queries.list_api_tokens(self.database, call)
+        return queries.list_api_tokens(self.database, call, request)
 
     @rpc(api.CreateApiTokenRequest)
     def create_api_token(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 from collections.abc import Collection
 from datetime import UTC, date, datetime
 from typing import Any
@@ -12,8 +9,9 @@ from typing import Any
 from services.accounts.api import Actor
 from services.chassis.context import Call
 from services.chassis.db import Database
-from services.chassis.errors import ServiceError, invalid
+from services.chassis.errors import ServiceError
 from services.chassis.fields import read_moment, read_text
+from services.chassis.paging import Listing
 from services.devices import answers, store
 from services.devices.access import (
     ProjectAccess,
@@ -50,8 +48,8 @@ def list_devices(
         access = project_access(database, call, actor, project_id, projects)
         access.require(SEE)
         company_ids = [access.company_id]
-    sort, limit = request["sort"], request["limit"]
-    after = _read_cursor(request["cursor"], sort)
+    sort, listing = request["sort"], Listing(call, "list_devices", request)
+    after = listing.after(read_moment if sort.endswith("added_at") else read_text, read_text)
     found = database.read(
         lambda connection: store.list_records(
             connection,
@@ -62,13 +60,13 @@ def list_devices(
             type_name=request["type"],
             sort=sort,
             after=after,
-            limit=limit,
+            limit=listing.limit,
         )
     )
     today = _today()
-    items = [answers.device(row, foreign=not actor.owns(row.company_id), today=today) for row, _ in found[:limit]]
-    last = found[limit - 1] if len(found) > limit else None
-    return {"items": items, "next": _make_cursor(sort, last[1], last[0].id) if last else None}
+    page, following = listing.page(found, lambda item: (item[1], item[0].id))
+    items = [answers.device(row, foreign=not actor.owns(row.company_id), today=today) for row, _ in page]
+    return {"items": items, "next": following}
 
 
 def get_device(database: Database, call: Call, request: dict[str, Any], *, projects: ProjectsClient) -> dict[str, Any]:
@@ -151,27 +149,3 @@ def _facts(database: Database, row: AnyRow, access: ProjectAccess) -> dict[str, 
 
 def _today() -> date:
     return datetime.now(UTC).date()
-
-
-def _make_cursor(sort: str, value: Any, device_id: str) -> str:
-    shown = value.isoformat() if isinstance(value, datetime) else value
-    return base64.urlsafe_b64encode(json.dumps([sort, shown, device_id], ensure_ascii=False).encode()).decode()
-
-
-def _read_cursor(cursor: str | None, sort: str) -> tuple[Any, str] | None:
-    """Return the sort value and id that a cursor holds.
-
-    Raises: request.invalid for a cursor that is not of this list in this order.
-    """
-    if not cursor:
-        return None
-    try:
-        made_for, value, device_id = json.loads(base64.urlsafe_b64decode(cursor.encode("ascii")))
-        if made_for != sort:
-            raise ValueError
-        return read_moment(value) if sort.endswith("added_at") else read_text(value), read_text(device_id)
-    except (ValueError, TypeError, binascii.Error, UnicodeError) as error:
-        detail = "This is no cursor of this list in this order: take it from the answer before, or leave it out."
-        raise invalid(
-            "request.invalid", detail, errors=[{"pointer": "/cursor", "code": "request.invalid", "detail": detail}]
-        ) from error

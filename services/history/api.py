@@ -23,7 +23,6 @@ ERRORS: dict[str, str] = {
     "history.company_not_found": "This is not a company you may read; leave `id` out to read your own.",
     "history.project_not_found": "This is not a project you may read; check the id in the project list.",
     "history.admin_needed": "Only an admin of the company reads what other users did; ask one of them.",
-    "history.cursor_invalid": "This cursor was not made by this list; start again without one.",
 }
 
 
@@ -96,8 +95,8 @@ EVENTS: dict[str, type[Schema]] = {"company_merge_applied": CompanyMergeApplied}
 class ListHistoryAnswer(AnswerSchema):
     """A page of lines and the cursor of the next one, null on the last page."""
 
-    items = fields.List(fields.Nested(HistoryLine))
-    next = fields.String(allow_none=True)
+    items = fields.List(fields.Nested(HistoryLine), required=True)
+    next = fields.String(required=True, allow_none=True)
 
 
 class HistoryClient(Protocol):

@@ -6,12 +6,10 @@ object and one that does not exist get the same answer.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, or_
@@ -21,10 +19,12 @@ from services.chassis import aliases
 from services.chassis.context import Call
 from services.chassis.db import Database
 from services.chassis.errors import forbidden, invalid, not_found
+from services.chassis.fields import read_moment
+from services.chassis.paging import Listing
 from services.devices.api import MalformedIdError, canonical_hardware_id
 from services.history import store
 from services.history.api import ERRORS
-from services.history.domain import canonical_json, canonical_time, period_start, within_project
+from services.history.domain import canonical_time, period_start, within_project
 from services.history.store import Place, PlacedLine
 
 
@@ -43,8 +43,9 @@ def list_history(database: Database, call: Call, request: Mapping[str, Any], *, 
     """
     actor = Actor.of(call)
     actor.require_scope("read")
-    before = _read_cursor(request["cursor"])
-    limit = int(request["limit"])
+    listing = Listing(call, "list_history", request)
+    place = listing.after(read_moment, _position)
+    before = Place(*place) if place else None
 
     def read(connection: Connection) -> list[PlacedLine]:
         condition = _Reader(connection, actor).condition(request)
@@ -53,11 +54,11 @@ def list_history(database: Database, call: Call, request: Mapping[str, Any], *, 
         condition = and_(condition, store.between(since, request["to"]))
         if request["action"]:
             condition = and_(condition, store.of_action(request["action"]))
-        return store.page(connection, condition, before, limit + 1)
+        return store.page(connection, condition, before, listing.limit + 1)
 
     found = database.read(read)
-    more = found[limit - 1].place if len(found) > limit else None
-    return {"items": [_item(actor, entry) for entry in found[:limit]], "next": _write_cursor(more)}
+    page, following = listing.page(found, lambda entry: (entry.place.at, entry.place.position))
+    return {"items": [_item(actor, entry) for entry in page], "next": following}
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,21 +176,7 @@ def _item(actor: Actor, entry: PlacedLine) -> dict[str, Any]:
     }
 
 
-def _write_cursor(place: Place | None) -> str | None:
-    if place is None:
-        return None
-    text = canonical_json([canonical_time(place.at), place.position])
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
-
-
-def _read_cursor(cursor: str | None) -> Place | None:
-    if cursor is None:
-        return None
-    try:
-        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        at, position = json.loads(text)
-        if type(position) is not int or not 0 < position < 2**63:
-            raise ValueError(position)
-        return Place(datetime.fromisoformat(at).astimezone(UTC), position)
-    except (binascii.Error, TypeError, ValueError, OverflowError):
-        raise invalid("history.cursor_invalid", ERRORS["history.cursor_invalid"]) from None
+def _position(value: Any) -> int:
+    if type(value) is not int or not 0 < value < 2**63:
+        raise ValueError(value)
+    return value

@@ -54,7 +54,7 @@ class HistoryService:
 
         Raises: accounts.company_needed, accounts.scope_needed, history.id_needed, history.device_not_found,
             history.user_not_found, history.company_not_found, history.project_not_found, history.admin_needed,
-            history.cursor_invalid.
+            request.invalid.
         """
         return queries.list_history(self.database, call, request, now=datetime.now(UTC))
 

@@ -132,7 +132,7 @@ class LicensingService(FileEntrypoints):
         """
         return get_license_options(self.database, call, request, devices=self.devices)
 
-    @rpc(api.DeviceRequest)
+    @rpc(api.ListDeviceLicensesRequest)
     def list_device_licenses(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """List what is on a device and how its license file stands (LIC-5).
 

@@ -1,8 +1,5 @@
 """The reads of projects: one function per read."""
 
-import base64
-import binascii
-import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -12,8 +9,9 @@ from sqlalchemy import Connection, Row
 from services.accounts.api import AccountsClient, Actor
 from services.chassis.context import Call
 from services.chassis.db import Database
-from services.chassis.errors import ServiceError, conflict, forbidden, invalid, not_found
+from services.chassis.errors import ServiceError, conflict, forbidden, not_found
 from services.chassis.fields import read_text
+from services.chassis.paging import Listing
 from services.projects import store
 from services.projects.domain import CLOSED, GUEST, MANAGE, OPEN, OWN, powers_of, roles_of
 from services.projects.names import company_names, complete_names, known_names
@@ -101,19 +99,18 @@ def list_projects(
     """
     actor = Actor.of(call)
     company_id = actor.require_company()
-    limit = request["limit"]
-    after = _from_cursor(request["cursor"])
+    listing = Listing(call, "list_projects", request)
+    after = listing.after(read_text, read_text)
 
     def work(connection: Connection) -> tuple[Any, set[str], dict[str, str], str | None]:
-        rows = store.visible(connection, actor, after, limit, archived=request["archived"])
-        owners = {row.company_id for row in rows[:limit]}
+        rows = store.visible(connection, actor, after, listing.limit, archived=request["archived"])
+        owners = {row.company_id for row in rows[: listing.limit]}
         return rows, owners, known_names(connection, owners), store.selected(connection, actor.user_id, company_id)
 
     rows, owners, known, selected = database.read(work)
-    page = rows[:limit]
+    page, following = listing.page(rows, lambda row: (row.order_key, row.id))
     names = complete_names(database, call, accounts, known, owners)
     items = [project_answer(actor, row, OWN if actor.owns(row.company_id) else GUEST, names) for row in page]
-    following = _to_cursor(page[-1]) if len(rows) > limit else None
     return {"items": items, "next": following, "selected": selected}
 
 
@@ -132,17 +129,18 @@ def list_rights(database: Database, call: Call, request: Mapping[str, Any], acco
     Raises: projects.not_found, projects.power_needed.
     """
     actor = Actor.of(call)
-    limit = request["limit"]
+    listing = Listing(call, "list_rights", request)
+    after = listing.after(read_text)
 
     def work(connection: Connection) -> Any:
         load_with_power(connection, actor, request["project_id"], MANAGE)
-        return store.rights(connection, request["project_id"], request["cursor"], limit)
+        return store.rights(connection, request["project_id"], after, listing.limit)
 
     rows = database.read(work)
-    page = rows[:limit]
+    page, following = listing.page(rows, lambda row: (row.company_id,))
     names = company_names(database, call, accounts, [row.company_id for row in page])
     items = [right_answer(row, names) for row in page]
-    return {"items": items, "next": page[-1].company_id if len(rows) > limit else None}
+    return {"items": items, "next": following}
 
 
 def project_answer(actor: Actor, row: Any, relation: str, names: Mapping[str, str]) -> dict[str, Any]:
@@ -172,21 +170,3 @@ def right_answer(row: Any, names: Mapping[str, str]) -> dict[str, Any]:
 def iso(moment: datetime) -> str:
     """Return a time as answers carry it: RFC 3339 in UTC."""
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _to_cursor(row: Any) -> str:
-    return base64.urlsafe_b64encode(json.dumps([row.order_key, row.id]).encode()).decode()
-
-
-def _from_cursor(cursor: str | None) -> tuple[str, str] | None:
-    if cursor is None:
-        return None
-    try:
-        key, identifier = json.loads(base64.urlsafe_b64decode(cursor.encode()))
-        return read_text(key), read_text(identifier)
-    except (ValueError, TypeError, binascii.Error):
-        raise invalid(
-            "request.invalid",
-            "cursor: take it from `next` of the page before.",
-            errors=[{"pointer": "/cursor", "code": "request.invalid", "detail": "Not a cursor of this list."}],
-        ) from None

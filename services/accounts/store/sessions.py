@@ -25,15 +25,18 @@ def by_id(connection: Connection, session_id: str) -> Row[Any] | None:
     return connection.execute(sa.select(*table.c).where(table.c.id == session_id)).first()
 
 
-def living(connection: Connection, user_id: str, now: datetime) -> Sequence[Row[Any]]:
-    """Return a user's sessions that live, newest first, at most 200."""
+def living(connection: Connection, user_id: str, now: datetime, after: str | None, limit: int) -> Sequence[Row[Any]]:
+    """Return a user's sessions that live, newest first, one more than `limit` if there are more."""
     table = Session.__table__
-    return connection.execute(
+    statement = (
         sa.select(*table.c)
         .where(table.c.user_id == user_id, table.c.ended_at.is_(None), table.c.expires_at > now)
         .order_by(table.c.id.desc())
-        .limit(200)
-    ).all()
+        .limit(limit + 1)
+    )
+    if after is not None:
+        statement = statement.where(table.c.id < after)
+    return connection.execute(statement).all()
 
 
 def all_of(connection: Connection, user_id: str, limit: int) -> Sequence[Row[Any]]:
@@ -142,15 +145,18 @@ def api_token_by_id(connection: Connection, token_id: str) -> Row[Any] | None:
     return connection.execute(sa.select(*table.c).where(table.c.id == token_id)).first()
 
 
-def api_tokens(connection: Connection, user_id: str) -> Sequence[Row[Any]]:
-    """Return a user's API tokens that were not revoked, newest first, at most 200."""
+def api_tokens(connection: Connection, user_id: str, after: str | None, limit: int) -> Sequence[Row[Any]]:
+    """Return a user's API tokens that were not revoked, newest first, one more than `limit` if there are more."""
     table = ApiToken.__table__
-    return connection.execute(
+    statement = (
         sa.select(*table.c)
         .where(table.c.user_id == user_id, table.c.revoked_at.is_(None))
         .order_by(table.c.id.desc())
-        .limit(200)
-    ).all()
+        .limit(limit + 1)
+    )
+    if after is not None:
+        statement = statement.where(table.c.id < after)
+    return connection.execute(statement).all()
 
 
 def all_api_tokens_of(connection: Connection, user_id: str, limit: int) -> Sequence[Row[Any]]:

@@ -130,7 +130,7 @@ def test_an_api_token_does_what_its_scopes_say_until_it_is_revoked(world: World)
     bound = world.call_of(access)
     for refused_call in (
         lambda: world.do(*create[:2], bound, **values),
-        lambda: queries.list_api_tokens(world.database, bound),
+        lambda: queries.list_api_tokens(world.database, bound, {"limit": 50, "cursor": None}),
         lambda: world.do(invitations.add_company_user, requests.AddCompanyUserRequest, bound, email="x@example.org"),
     ):
         with refused("accounts.scope_needed"):
@@ -143,7 +143,7 @@ def test_an_api_token_does_what_its_scopes_say_until_it_is_revoked(world: World)
     )
     assert claims_of(world.kit, device["access_token"])["scopes"] == ["device", "read"]
     assert world.renew(bound)
-    listed = queries.list_api_tokens(world.database, call)
+    listed = queries.list_api_tokens(world.database, call, {"limit": 50, "cursor": None})
     assert answers.ApiTokenList().validate(listed) == {}
     assert [item["last_used_at"] is not None for item in listed["items"] if item["id"] == made["id"]] == [True]
 

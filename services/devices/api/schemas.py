@@ -65,8 +65,8 @@ class DeviceWithActions(Device):
 class DeviceList(AnswerSchema):
     """A page of devices."""
 
-    items = fields.List(fields.Nested(Device))
-    next = fields.String(allow_none=True)
+    items = fields.List(fields.Nested(Device), required=True)
+    next = fields.String(required=True, allow_none=True)
 
 
 class DeviceFacts(AnswerSchema):
@@ -225,7 +225,7 @@ class WarrantyAnswer(AnswerSchema):
     rma = fields.Boolean()
 
 
-class ListOrderDevicesRequest(RequestSchema):
+class ListOrderDevicesRequest(ListRequest):
     """An order number; to know it is to be allowed to see its devices."""
 
     number = fields.String(required=True)
@@ -240,10 +240,11 @@ class OrderDevice(AnswerSchema):
 
 
 class OrderDevices(AnswerSchema):
-    """All devices of an order."""
+    """A page of the devices of an order."""
 
     number = fields.String()
-    items = fields.List(fields.Nested(OrderDevice))
+    items = fields.List(fields.Nested(OrderDevice), required=True)
+    next = fields.String(required=True, allow_none=True)
 
 
 class ProducedDevice(RequestSchema):

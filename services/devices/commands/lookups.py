@@ -8,6 +8,7 @@ from services.accounts.api import Actor
 from services.chassis.context import Call
 from services.chassis.db import Database, Unit
 from services.chassis.errors import invalid, not_found
+from services.chassis.paging import Listing
 from services.devices import answers, store
 from services.devices.api import ERRORS, MalformedIdError, MalformedOrderNumberError
 from services.devices.commands import throttles
@@ -53,8 +54,10 @@ def list_order_devices(database: Database, call: Call, request: dict[str, Any]) 
     actor = Actor.of(call)
     actor.require_scope("read")
     number = find_order(database, actor, request["number"])
+    listing = Listing(call, "list_order_devices", request)
     rows = database.read(lambda connection: store.order_devices(connection, number))
-    return {"number": number, "items": [answers.order_device(row) for row in rows]}
+    page, following = listing.cut(rows, lambda row: str(row.hardware_id))
+    return {"number": number, "items": [answers.order_device(row) for row in page], "next": following}
 
 
 def find_order(database: Database, actor: Actor, text: str) -> str:

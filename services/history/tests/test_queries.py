@@ -271,4 +271,4 @@ def test_pages_follow_each_other_without_gap_or_repetition(world: World) -> None
 
 @pytest.mark.parametrize("cursor", ["x", "!!!", "W10", "WyIyMDI2Il0", "bnVsbA", "é", "WzEsMl0", "eyJhIjoxfQ"])
 def test_a_made_up_cursor_is_refused(world: World, cursor: str) -> None:
-    assert world.refusal(world.as_admin(), cursor=cursor)[:2] == (422, "history.cursor_invalid")
+    assert world.refusal(world.as_admin(), cursor=cursor)[:2] == (422, "request.invalid")

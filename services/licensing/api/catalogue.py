@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from marshmallow import fields, validate
 
-from services.chassis.fields import AnswerSchema, RequestSchema, Text
+from services.chassis.fields import AnswerSchema, ListRequest, Text
 
 ERRORS: Final[dict[str, str]] = {
     "licensing.license_type_unknown": "The catalogue has no such license type; list `/catalogue/license-types`.",
@@ -30,11 +30,11 @@ class Version(fields.Integer):
         super().__init__(strict=True, validate=validate.Range(1, 99), **kwargs)
 
 
-class ListDeviceTypesRequest(RequestSchema):
+class ListDeviceTypesRequest(ListRequest):
     """All device types of the catalogue."""
 
 
-class ListLicenseTypesRequest(RequestSchema):
+class ListLicenseTypesRequest(ListRequest):
     """License types of one version, or all; those without a version (warranty, SSA) are listed without one only."""
 
     version = Version(load_default=None, allow_none=True)

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Protocol
 from marshmallow import Schema, ValidationError, fields, validate
 
 from services.chassis.context import Call
-from services.chassis.fields import AnswerSchema, EmptyRequest, Flag, Id, RequestSchema, Text
+from services.chassis.fields import AnswerSchema, EmptyRequest, Flag, Id, ListRequest, RequestSchema, Text
 
 # Largest uploads in characters: a return names one file and carries one certificate, a request carries one key.
 MAX_RETURN = 65_536
@@ -211,7 +211,7 @@ class IssuedCertificate(Certificate):
     content = fields.String(required=True)
 
 
-class ListCertificatesRequest(RequestSchema):
+class ListCertificatesRequest(ListRequest):
     """Ask for all certificates that a device ever had."""
 
     device_id = Id(required=True)
@@ -230,7 +230,8 @@ class ListedCertificate(Certificate):
 class Certificates(AnswerSchema):
     """Certificates of a device, newest first."""
 
-    items = fields.List(fields.Nested(ListedCertificate))
+    items = fields.List(fields.Nested(ListedCertificate), required=True)
+    next = fields.String(required=True, allow_none=True)
 
 
 class RevokeCertificateRequest(RequestSchema):

@@ -185,7 +185,7 @@ class AddedKeyList(AnswerSchema):
     next = fields.String(required=True, allow_none=True)
 
 
-class GetBalanceRequest(RequestSchema):
+class GetBalanceRequest(ListRequest):
     """The balance of one project, or of all own projects together (BAL-1)."""
 
     project = Id(load_default=None, allow_none=True)

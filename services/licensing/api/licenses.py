@@ -6,7 +6,7 @@ from typing import Final
 
 from marshmallow import Schema, fields, validate
 
-from services.chassis.fields import AnswerSchema, Flag, Id, RequestSchema
+from services.chassis.fields import AnswerSchema, Flag, Id, ListRequest, RequestSchema
 from services.licensing.api.catalogue import Version
 from services.licensing.api.keys import MAX_LINES, LicenseLine, NamedLine, ProjectRef
 
@@ -44,7 +44,11 @@ class DeviceRequest(RequestSchema):
     device_id = Id(required=True)
 
 
-class GetLicenseOptionsRequest(DeviceRequest):
+class ListDeviceLicensesRequest(DeviceRequest, ListRequest):
+    """A page of what is on a device."""
+
+
+class GetLicenseOptionsRequest(DeviceRequest, ListRequest):
     """The version to see license types of (LIC-1)."""
 
     version = Version(required=True)

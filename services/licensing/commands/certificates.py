@@ -20,6 +20,7 @@ from services.chassis.db import Database, Unit
 from services.chassis.errors import ServiceError, conflict, invalid, not_found
 from services.chassis.faults import fail_point
 from services.chassis.keystore import KeyStore
+from services.chassis.paging import Listing
 from services.devices.api import DevicesClient
 from services.licensing import access
 from services.licensing.access import Device
@@ -225,7 +226,11 @@ def list_certificates(
     )
     # Who else holds the device asked for some of them: whoever looks sees the device as their own record (I14).
     facts = {"device_id": device.device_id}
-    return {"items": [{**describe(row), **facts, "acceptance": acceptance[row.serial]} for row in rows]}
+    # They are never deleted, so that the number of one, counted from the oldest, is its place for ever.
+    places = {row.serial: place for place, row in enumerate(reversed(rows))}
+    page, following = Listing(call, "list_certificates", request).cut(rows, lambda row: -places[row.serial])
+    items = [{**describe(row), **facts, "acceptance": acceptance[row.serial]} for row in page]
+    return {"items": items, "next": following}
 
 
 def revoke_certificate(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:

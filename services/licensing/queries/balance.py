@@ -8,6 +8,7 @@ from typing import Any
 from services.accounts.api import SCOPE_READ, Actor
 from services.chassis.context import Call
 from services.chassis.db import Database
+from services.chassis.paging import Listing
 from services.licensing import access
 from services.licensing.store import projects as store
 from services.licensing.store.catalogue import get_catalogue
@@ -31,11 +32,14 @@ def get_balance(
     else:
         actor.require_company()
         rows = database.read(lambda connection: store.stock(connection, company_ids=actor.company_ids))
+    listing = Listing(call, "get_balance", request)
     shares: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         share = {"id": row.project_id, "name": row.name, "quantity": row.n}
         shares.setdefault(row.license_type, []).append(share)
     catalogue = get_catalogue(database)
+    held = [(place, t) for place, t in enumerate(catalogue.license_types.values()) if t.id in shares]
+    page, following = listing.cut(held, lambda item: item[0])
     items = [
         {
             "license_type": t.id,
@@ -44,7 +48,6 @@ def get_balance(
             "quantity": sum(share["quantity"] for share in shares[t.id]),
             "projects": shares[t.id],
         }
-        for t in catalogue.license_types.values()
-        if t.id in shares
+        for _, t in page
     ]
-    return {"items": items, "next": None}
+    return {"items": items, "next": following}

@@ -8,12 +8,17 @@ from typing import Any
 from services.chassis.context import Call
 from services.chassis.db import Database
 from services.chassis.errors import not_found
+from services.chassis.paging import Listing
 from services.licensing.store.catalogue import get_catalogue
 
 
 def list_device_types(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
-    """List all device types with their maxima."""
-    del call, request
+    """List all device types with their maxima.
+
+    Raises: request.invalid for a cursor of elsewhere.
+    """
+    known = enumerate(get_catalogue(database).device_types.values())
+    page, following = Listing(call, "list_device_types", request).cut(known, lambda item: item[0])
     items = [
         {
             "device_type": model.id,
@@ -22,20 +27,25 @@ def list_device_types(database: Database, call: Call, request: Mapping[str, Any]
             "maxima": dict(model.maxima),
             "origin": model.origin,
         }
-        for model in get_catalogue(database).device_types.values()
+        for _, model in page
     ]
-    return {"items": items, "next": None}
+    return {"items": items, "next": following}
 
 
 def list_license_types(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
     """List all license types, or those of one version.
 
-    Raises: licensing.version_unknown.
+    Raises: licensing.version_unknown, request.invalid for a cursor of elsewhere.
     """
-    del call
     catalogue, version = get_catalogue(database), request["version"]
     if version is not None:
         refuse_unknown_version(catalogue.versions(), version)
+    chosen = [
+        (place, t)
+        for place, t in enumerate(catalogue.license_types.values())
+        if version is None or t.version == version
+    ]
+    page, following = Listing(call, "list_license_types", request).cut(chosen, lambda item: item[0])
     items = [
         {
             "license_type": t.id,
@@ -50,10 +60,9 @@ def list_license_types(database: Database, call: Call, request: Mapping[str, Any
             "movable": t.movable,
             "offered": catalogue.is_offered(t),
         }
-        for t in catalogue.license_types.values()
-        if version is None or t.version == version
+        for _, t in page
     ]
-    return {"items": items, "next": None}
+    return {"items": items, "next": following}
 
 
 def refuse_unknown_version(versions: frozenset[int], version: int) -> None:

@@ -10,13 +10,14 @@ from services.accounts.api import SCOPE_READ, AccountsClient, Actor
 from services.chassis.context import Call
 from services.chassis.db import Database
 from services.chassis.errors import ServiceError, not_found
+from services.chassis.fields import read_moment, read_text
+from services.chassis.paging import Listing
 from services.devices.api import MalformedOrderNumberError, canonical_order_number
 from services.licensing import access
 from services.licensing.commands.naming import named
 from services.licensing.commands.orders import order_answer
 from services.licensing.domain.activation_keys import masked_key
 from services.licensing.domain.catalogue import Catalogue
-from services.licensing.queries.paging import page, read_cursor
 from services.licensing.store import keys
 from services.licensing.store.catalogue import get_catalogue
 from services.licensing.store.keys import Row
@@ -32,7 +33,8 @@ def list_activations(
     """
     actor = Actor.of(call)
     actor.require_scope(SCOPE_READ)
-    before, limit = read_cursor(request["cursor"]), request["limit"]
+    listing = Listing(call, "list_activations", request)
+    before = listing.after(read_moment, read_text)
     project_id = request["project"] or actor.project_id
     if project_id is not None:
         access.see_project(call, database, projects, project_id)
@@ -40,10 +42,10 @@ def list_activations(
         actor.require_company()
     rows = database.read(
         lambda connection: keys.used_keys(
-            connection, limit=limit + 1, before=before, project_id=project_id, company_ids=actor.company_ids
+            connection, limit=listing.limit + 1, before=before, project_id=project_id, company_ids=actor.company_ids
         )
     )
-    shown, following = page(rows, limit, lambda row: (row.used_at, row.id))
+    shown, following = listing.page(rows, lambda row: (row.used_at, row.id))
     names = _names(call, accounts, [row.used_by for row in shown])
     catalogue = get_catalogue(database)
     return {"items": [_added_key(catalogue, row, names) for row in shown], "next": following}
@@ -55,9 +57,10 @@ def list_orders(database: Database, call: Call, request: Mapping[str, Any]) -> d
     Raises: accounts.staff_needed, request.invalid for a cursor of elsewhere.
     """
     _require_reading_staff(call)
-    before, limit = read_cursor(request["cursor"]), request["limit"]
-    rows = database.read(lambda connection: keys.list_orders(connection, limit=limit + 1, before=before))
-    shown, following = page(rows, limit, lambda row: (row.created_at, row.number))
+    listing = Listing(call, "list_orders", request)
+    before = listing.after(read_moment, read_text)
+    rows = database.read(lambda connection: keys.list_orders(connection, limit=listing.limit + 1, before=before))
+    shown, following = listing.page(rows, lambda row: (row.created_at, row.number))
     return {"items": _orders(database, shown), "next": following}
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from services.accounts.api import SCOPE_READ, Actor
 from services.chassis.context import Call
 from services.chassis.db import Database
+from services.chassis.paging import Listing
 from services.devices.api import DevicesClient
 from services.licensing import access
 from services.licensing.access import Device
@@ -43,7 +44,11 @@ def get_license_options(
     types = [t for t in catalogue.license_types.values() if t.version in (version, None) and t.kind != FLOATING]
     refuse_not_offered(catalogue, types)
     facts = database.read(lambda connection: _stock_and_installed(connection, actor, device))
-    return {"items": _options(catalogue, device, types, *facts), "next": None}
+    places = {license_type: place for place, license_type in enumerate(catalogue.license_types)}
+    options = _options(catalogue, device, types, *facts)
+    listing = Listing(call, "get_license_options", request)
+    page, following = listing.cut(options, lambda item: places[item["license_type"]])
+    return {"items": page, "next": following}
 
 
 def list_device_licenses(
@@ -57,14 +62,17 @@ def list_device_licenses(
     actor.require_scope(SCOPE_READ)
     device = access.get_device(call, devices, request["device_id"], SEE)
     catalogue, revoked_kids = get_catalogue(database), authority.revoked_kids(database.keystore)
+    listing = Listing(call, "list_device_licenses", request)
 
     def work(connection: Connection) -> dict[str, Any]:
         installed = lines.installed_lines(connection, device.hardware_id)
         shown = [(line, _line(catalogue, actor, device, line)) for line in installed]
         floating = [item for line, item in shown if _is_floating(catalogue, line)]
+        fixed = [item for line, item in shown if not _is_floating(catalogue, line)]
+        items, following = listing.cut(fixed, lambda item: f"{item['assigned_at']} {item['id']}")
         return {
-            "items": [item for line, item in shown if not _is_floating(catalogue, line)],
-            "next": None,
+            "items": items,
+            "next": following,
             "floating": floating[0] if floating else None,
             "file": dict(file_state(connection, device, installed, catalogue, revoked_kids)),
         }
