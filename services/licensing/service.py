@@ -21,7 +21,7 @@ from services.licensing.commands.assign import assign_licenses
 from services.licensing.commands.corrections import correct_balance
 from services.licensing.commands.deletion import delete_project, settle_abandoned
 from services.licensing.commands.device_lines import take_back
-from services.licensing.commands.events import on_projects_events
+from services.licensing.commands.events import on_devices_events, on_projects_events
 from services.licensing.commands.floating import remove_floating, set_floating
 from services.licensing.commands.keys import activate_key
 from services.licensing.commands.merges import on_accounts_events, rehearse_merge
@@ -213,6 +213,14 @@ class LicensingService(FileEntrypoints):
         Emits: project_deletion_settled.
         """
         self.database.write(settle_abandoned)
+
+    @subscribe("devices")
+    def on_devices_events(self, unit: Unit, events: list[Event]) -> None:
+        """Tell who paid for licenses on a device that another company added it (S9).
+
+        Emits: paid_device_used_elsewhere.
+        """
+        on_devices_events(unit, events)
 
     @subscribe("projects")
     def on_projects_events(self, unit: Unit, events: list[Event]) -> None:

@@ -35,7 +35,7 @@ class FileEntrypoints:
         Raises: devices.device_not_found, projects.power_needed, licensing.device_rma, licensing.nothing_to_issue,
             licensing.version_needed, licensing.never_encrypted, licensing.no_certificate,
             licensing.certificate_not_accepted, licensing.confirmation_needed, licensing.rule_violated.
-        Emits: license_file_issued, certificate_accepted.
+        Emits: license_file_issued, certificate_accepted, paid_device_used_elsewhere.
         """
         return files.issue_license_file(self.database, self.keystore, call, request, devices=self.devices)
 
@@ -53,7 +53,7 @@ class FileEntrypoints:
 
         Raises: accounts.scope_needed, devices.device_not_found, projects.power_needed, licensing.device_rma,
             licensing.no_certificate, licensing.certificate_not_accepted, licensing.rule_violated.
-        Emits: license_file_issued, license_file_fetched.
+        Emits: license_file_issued, license_file_fetched, paid_device_used_elsewhere.
         """
         return files.fetch_device_file(self.database, self.keystore, call, request, devices=self.devices)
 
@@ -67,7 +67,7 @@ class FileEntrypoints:
             licensing.return_bad_signature, licensing.return_file_unknown, licensing.return_not_encrypted,
             licensing.return_newer_file, licensing.return_file_void, licensing.already_returned,
             licensing.not_returnable, projects.power_needed, devices.device_not_found.
-        Emits: licenses_returned, return_refused.
+        Emits: licenses_returned, return_refused, paid_device_used_elsewhere.
         """
         return returns.return_licenses(self.database, call, request, devices=self.devices)
 
@@ -76,7 +76,7 @@ class FileEntrypoints:
         """Take a return that the device itself delivers (LIC-8).
 
         Raises: as `return_licenses`, and accounts.scope_needed.
-        Emits: licenses_returned, return_refused.
+        Emits: licenses_returned, return_refused, paid_device_used_elsewhere.
         """
         return returns.return_device_licenses(self.database, call, request, devices=self.devices)
 
@@ -88,7 +88,7 @@ class FileEntrypoints:
             licensing.request_wrong_key, licensing.request_key_known, licensing.held_by_others,
             licensing.proof_needed, licensing.proof_invalid, licensing.device_rma, accounts.right_needed,
             projects.power_needed.
-        Emits: certificate_issued.
+        Emits: certificate_issued, paid_device_used_elsewhere.
         """
         return certificates.request_certificate(
             self.database,
@@ -104,7 +104,7 @@ class FileEntrypoints:
         """Certify a device's key on its own request (LIC-10).
 
         Raises: as `request_certificate`, and accounts.scope_needed.
-        Emits: certificate_issued.
+        Emits: certificate_issued, paid_device_used_elsewhere.
         """
         return certificates.request_device_certificate(
             self.database,
@@ -128,7 +128,7 @@ class FileEntrypoints:
         """Revoke a certificate, by staff.
 
         Raises: accounts.staff_needed, licensing.certificate_not_found.
-        Emits: certificate_revoked.
+        Emits: certificate_revoked, paid_device_used_elsewhere.
         """
         return certificates.revoke_certificate(self.database, call, request)
 

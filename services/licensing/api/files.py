@@ -336,7 +336,7 @@ class LicenseFileFetched(Schema):
 
 
 class LicensesReturned(Schema):
-    """Event data: a device gave licenses back; another company that holds the device sees empty lists."""
+    """Event data: a device gave licenses back."""
 
     serial = fields.String(required=True)
     receipt = fields.String(required=True)
@@ -373,12 +373,25 @@ class CertificateRevoked(Schema):
     reason = fields.String(required=True)
 
 
+class PaidDeviceUsedElsewhere(Schema):
+    """Event data: another company did something with a device that this one paid licenses for (S9); never says who.
+
+    `licenses` is what this company paid for: of all that is on the device, or of what went back with `returned`.
+    """
+
+    what = fields.String(
+        required=True, metadata={"enum": ["added", "filed", "downloaded_plain", "returned", "certified", "revoked"]}
+    )
+    licenses = fields.List(fields.Nested(FiledLicense), required=True)
+
+
 EVENTS: dict[str, type[Schema]] = {
     "license_file_issued": LicenseFileIssued,
     "license_file_fetched": LicenseFileFetched,
     "licenses_returned": LicensesReturned,
     "return_refused": ReturnRefused,
     "certificate_issued": CertificateIssued,
+    "paid_device_used_elsewhere": PaidDeviceUsedElsewhere,
     "certificate_accepted": CertificateAccepted,
     "certificate_revoked": CertificateRevoked,
 }

@@ -29,11 +29,13 @@ from services.licensing.certificates import profile
 from services.licensing.certificates.requests import key_bytes, key_digest, read_request
 from services.licensing.commands.acceptance import standings
 from services.licensing.commands.authority import ISSUING_KEY, chain, issuing_authority, private
+from services.licensing.commands.telling import CERTIFIED, REVOKED, tell_payers, tell_payers_of
 from services.licensing.files.errors import FormatError
 from services.licensing.files.payload import write_time
 from services.licensing.files.returns import read_proof, split_proof
 from services.licensing.files.signing import verify
 from services.licensing.store import certificates as store
+from services.licensing.store.payers import payers
 from services.projects.api import REQUEST_CERTIFICATE
 
 RIGHT = "REQUEST_CERTIFICATE"
@@ -55,7 +57,7 @@ def request_certificate(
 
     Raises: licensing.request_malformed, .request_bad_signature, .request_wrong_key, .request_key_known,
         .held_by_others, .proof_needed, .proof_invalid, .device_rma, accounts.right_needed, projects.power_needed.
-    Emits: certificate_issued.
+    Emits: certificate_issued, paid_device_used_elsewhere.
     """
     Actor.of(call).require_scope(SCOPE_WRITE)
     device = Device.of(devices.get_device_facts(call, device_id=request["device_id"]))
@@ -74,7 +76,7 @@ def request_device_certificate(
     """Certify a device's key on its own request, with the login of the device door.
 
     Raises: as `request_certificate`, and accounts.scope_needed.
-    Emits: certificate_issued.
+    Emits: certificate_issued, paid_device_used_elsewhere.
     """
     Actor.of(call).require_scope(SCOPE_DEVICE)
     device = Device.of(devices.find_device(call, hardware_id=request["hardware_id"]))
@@ -143,6 +145,7 @@ class _Request:
         self._emit(
             unit, "certificate_issued", serial=serial, expires_at=write_time(not_after), renewal=current is not None
         )
+        tell_payers_of(unit, Actor.of(self.call), self.device, CERTIFIED)
         return serial
 
     def _require_permission(
@@ -237,7 +240,7 @@ def revoke_certificate(database: Database, call: Call, request: Mapping[str, Any
     """Revoke a certificate; doing it again changes nothing.
 
     Raises: accounts.staff_needed, licensing.certificate_not_found.
-    Emits: certificate_revoked.
+    Emits: certificate_revoked, paid_device_used_elsewhere.
     """
     Actor.of(call).require_staff()
     serial = str(request["serial"]).lower()
@@ -255,6 +258,8 @@ def revoke_certificate(database: Database, call: Call, request: Mapping[str, Any
                 device_id=row.device_id,
                 hardware_id=row.hardware_id,
             )
+            paid = payers(unit.connection, row.hardware_id)
+            tell_payers(unit, row.hardware_id, REVOKED, paid, told=[row.company_id])
         row = store.get(unit.connection, serial)
         assert row is not None
         return describe(row)

@@ -1,4 +1,4 @@
-"""What licensing learns from the events of other rooms: names, owners and states of projects."""
+"""What licensing learns from the events of other rooms: names, owners and states of projects, who has which device."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from collections.abc import Sequence
 
 from services.chassis.db import Unit
 from services.chassis.outbox import Event
-from services.licensing.store import projects
+from services.licensing.commands.telling import ADDED, tell_payers
+from services.licensing.store import holders, projects
+from services.licensing.store.payers import payers
 from services.licensing.store.projects import ProjectCopy
 from services.projects.api import CLOSED
 
+_RECORD_GONE = ("device_deleted", "device_merged")
 _PROJECT_EVENTS = ("project_created", "project_changed", "project_deleted")
 
 
@@ -23,3 +26,21 @@ def on_projects_events(unit: Unit, events: Sequence[Event]) -> None:
             # Events of old carry no version; they are told in order, so each is the newest.
             version = int(event.data.get("version", known.version if known is not None else 0))
             projects.save(unit.connection, ProjectCopy(project_id, event.companyid, name, state, version))
+
+
+def on_devices_events(unit: Unit, events: Sequence[Event]) -> None:
+    """Tell who paid for licenses on a device that another company added it (S9); who has it too is told by devices.
+
+    Emits: paid_device_used_elsewhere.
+    """
+    for event in events:
+        if event.deviceid is None or event.hardwareid is None or event.companyid is None:
+            continue
+        if event.type in _RECORD_GONE:
+            holders.drop(unit.connection, event.subject)
+        elif event.type == "device_added":
+            told = {event.companyid, *holders.companies(unit.connection, event.hardwareid)}
+            # Events may come late, such as after a restart: what was paid since is no secret of before.
+            paid = payers(unit.connection, event.hardwareid, before=event.time)
+            tell_payers(unit, event.hardwareid, ADDED, paid, told=told)
+            holders.keep(unit.connection, event.deviceid, event.hardwareid, event.companyid)

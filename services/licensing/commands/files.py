@@ -45,7 +45,7 @@ def issue_license_file(
 
     Raises: projects.power_needed, licensing.device_rma, .nothing_to_issue, .version_needed, .never_encrypted,
         .no_certificate, .certificate_not_accepted, .confirmation_needed, .rule_violated.
-    Emits: license_file_issued, certificate_accepted.
+    Emits: license_file_issued, certificate_accepted, paid_device_used_elsewhere.
     """
     Actor.of(call).require_scope(SCOPE_WRITE)
     device = access.get_device(call, devices, request["device_id"], FILES)
@@ -93,7 +93,7 @@ def fetch_device_file(
 
     Raises: accounts.scope_needed, projects.power_needed, .device_rma, .no_certificate, .certificate_not_accepted,
         .rule_violated.
-    Emits: license_file_issued, license_file_fetched.
+    Emits: license_file_issued, license_file_fetched, paid_device_used_elsewhere.
     """
     actor = Actor.of(call)
     actor.require_scope(SCOPE_DEVICE)

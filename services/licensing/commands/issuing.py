@@ -18,6 +18,7 @@ from services.chassis.ids import new_id
 from services.chassis.keystore import KeyStore
 from services.licensing.access import Device
 from services.licensing.api.files import ERRORS, FIRST_SIGNED_VERSION
+from services.licensing.commands import telling
 from services.licensing.commands.acceptance import accept, require_accepted
 from services.licensing.commands.authority import FILE_KEY, TEXT_KEY, revoked_kids
 from services.licensing.commands.naming import refuse_inconsistent
@@ -216,6 +217,8 @@ class Issue:
         data = {"serial": serial, "form": form, "counter": counter, "licenses": licenses}
         for company_id in self.device.concerned(self.actor):
             emit(unit, "license_file_issued", self.device, company_id, data)
+        what = telling.DOWNLOADED_PLAIN if form == files.PLAIN else telling.FILED
+        telling.tell_payers_of(unit, self.actor, self.device, what)
 
 
 def is_overtaken(connection: Connection, file: Row[Any], revoked: Collection[str]) -> bool:

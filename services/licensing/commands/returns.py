@@ -24,6 +24,7 @@ from services.licensing.api.files import ERRORS
 from services.licensing.commands.device_lines import credited_project
 from services.licensing.commands.naming import name_of
 from services.licensing.commands.running import rehearse
+from services.licensing.commands.telling import RETURNED, tell_payers
 from services.licensing.domain.catalogue import DEVICE, GATEWAY, Catalogue
 from services.licensing.files.errors import FormatError
 from services.licensing.files.returns import DeviceReturn, read_return
@@ -32,7 +33,7 @@ from services.licensing.store import certificates, files, ledger, lines
 from services.licensing.store.catalogue import get_catalogue
 from services.licensing.store.ledger import Entry
 from services.licensing.store.lines import InstalledLine
-from services.licensing.store.payers import payers
+from services.licensing.store.payers import payers, payers_of
 from services.projects.api import FILES
 
 COUNTER_LEAP = 1_000_000
@@ -48,7 +49,7 @@ def return_licenses(
         .return_bad_signature, .return_certificate_superseded, .return_other_certificate, .return_other_company,
         .return_counter_too_high, .return_file_unknown, .return_not_encrypted, .return_newer_file, .return_file_void,
         .already_returned, .not_returnable, projects.power_needed, devices.device_not_found.
-    Emits: licenses_returned, return_refused.
+    Emits: licenses_returned, return_refused, paid_device_used_elsewhere.
     """
     Actor.of(call).require_scope(SCOPE_WRITE)
     given = _read(request["xml"])
@@ -61,7 +62,7 @@ def return_device_licenses(
     """Take a return that the device itself delivers.
 
     Raises: as `return_licenses`, and accounts.scope_needed.
-    Emits: licenses_returned, return_refused.
+    Emits: licenses_returned, return_refused, paid_device_used_elsewhere.
     """
     Actor.of(call).require_scope(SCOPE_DEVICE)
     given = _read(request["xml"])
@@ -197,6 +198,15 @@ class _Return:
             },
         )
         self._tell(unit, file, answer)
+        tell_payers(
+            unit,
+            hardware_id,
+            RETURNED,
+            payers_of(connection, going),
+            told=[*self.device.concerned(self.actor), *self.actor.company_ids],
+            # Whose file it was has the device too: it sees that its licenses went, not who took them (rule S9).
+            also=[file.company_id],
+        )
         return answer
 
     def _check_file(self, connection: Connection) -> Row[Any]:
@@ -337,13 +347,8 @@ class _Return:
             "returned": answer["returned"],
             "kept": answer["kept"],
         }
-        concerned = self.device.concerned(self.actor)
-        for company_id in concerned:
-            self._emit(unit, "licenses_returned", company_id, data, anonymous=False)
-        holder = aliases.current(unit.connection, file.company_id)
-        if holder not in (*concerned, *self.actor.company_ids):
-            # Another company holds the device too: it sees that its licenses went, not who took them (rule S9).
-            self._emit(unit, "licenses_returned", holder, {**data, "returned": [], "kept": []}, anonymous=True)
+        for company_id in self.device.concerned(self.actor):
+            self._emit(unit, "licenses_returned", company_id, data)
 
     def note_refusal(self, unit: Unit, refusal: ServiceError) -> None:
         """Write a refused return into the history; a file that the device gave up in vain is made anew next time."""
@@ -355,9 +360,9 @@ class _Return:
         if signer is not None and signer.state == certificates.CURRENT:
             self._remember_counter(unit.connection, highest)
         data = {"serial": self.given.serial, "code": refusal.code}
-        self._emit(unit, "return_refused", self.device.company_id, data, anonymous=False)
+        self._emit(unit, "return_refused", self.device.company_id, data)
 
-    def _emit(self, unit: Unit, type: str, company_id: str, data: Mapping[str, Any], *, anonymous: bool) -> None:
+    def _emit(self, unit: Unit, type: str, company_id: str, data: Mapping[str, Any]) -> None:
         own = company_id == self.device.company_id
         unit.emit(
             type,
@@ -367,7 +372,6 @@ class _Return:
             project_id=self.device.project_id if own else None,
             device_id=self.device.device_id if own else None,
             hardware_id=self.device.hardware_id,
-            anonymous=anonymous,
         )
 
 

@@ -173,6 +173,16 @@ class CertificateAcceptance(Base):
     accepted_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
+class DeviceHolder(Base):
+    """A company's record of a device, as devices told of it; only so that nobody is told of an addition twice."""
+
+    __tablename__ = "device_holders"
+
+    device_id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    hardware_id: Mapped[str] = mapped_column(String(32), index=True)
+    company_id: Mapped[str] = mapped_column(String(36))
+
+
 class RevocationList(Base):
     """One published revocation list; the newest number counts."""
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
+from datetime import datetime
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from services.licensing.models import Project
+from services.licensing.models import LicenseType, Project
 from services.licensing.store import ledger
 from services.licensing.store.lines import InstalledLine, installed_lines
 
@@ -16,12 +17,24 @@ Paid = Mapping[str, Mapping[str, int]]
 """Company -> license type -> quantity."""
 
 
-def payers(connection: Connection, hardware_id: str) -> Paid:
+def payers(connection: Connection, hardware_id: str, *, before: datetime | None = None) -> Paid:
     """Return who paid for the licenses that are on a device now, and for how many.
 
     A company that another one imported appears under the importing one, because its projects are that one's now.
+
+    Args:
+        connection: of the running transaction.
+        hardware_id: of the device.
+        before: only what was assigned until then counts.
     """
-    return payers_of(connection, installed_lines(connection, hardware_id))
+    lines = installed_lines(connection, hardware_id)
+    return payers_of(connection, [line for line in lines if before is None or line.assigned_at <= before])
+
+
+def names(connection: Connection, license_types: Collection[str]) -> dict[str, str]:
+    """Return the names of license types by id."""
+    rows = connection.execute(sa.select(LicenseType.id, LicenseType.name).where(LicenseType.id.in_(license_types)))
+    return {row.id: row.name for row in rows}
 
 
 def payers_of(connection: Connection, lines: Collection[InstalledLine]) -> Paid:

@@ -1,0 +1,63 @@
+"""Telling those who paid for what is on a device what others do with it (DEV-15, rule S9)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from services.accounts.api import Actor
+from services.chassis import aliases
+from services.chassis.db import Unit
+from services.licensing.access import Device
+from services.licensing.store.payers import Paid, names, payers
+
+ADDED, FILED, DOWNLOADED_PLAIN, RETURNED = "added", "filed", "downloaded_plain", "returned"
+CERTIFIED, REVOKED = "certified", "revoked"
+
+
+def tell_payers_of(unit: Unit, actor: Actor, device: Device, what: str) -> None:
+    """Tell who paid for what is on a device, and is not told as one of those who did it, what was done with it.
+
+    Emits: paid_device_used_elsewhere.
+    """
+    told = [*device.concerned(actor), *actor.company_ids]
+    tell_payers(unit, device.hardware_id, what, payers(unit.connection, device.hardware_id), told=told)
+
+
+def tell_payers(
+    unit: Unit,
+    hardware_id: str,
+    what: str,
+    paid: Paid,
+    *,
+    told: Collection[str],
+    also: Collection[str] = (),
+) -> None:
+    """Tell companies what another one did with a device that they paid for; never who it was.
+
+    Args:
+        unit: the transaction in which it is done.
+        hardware_id: of the device.
+        what: one of the words above.
+        paid: who paid for what of it; each is told of the own part only.
+        told: companies that know it already, because they did it or get an event of their own.
+        also: companies to tell though they paid for nothing.
+
+    Emits: paid_device_used_elsewhere.
+    """
+    connection = unit.connection
+    known = set(aliases.currents(connection, list(told)).values())
+    concerned = {*paid, *aliases.currents(connection, list(also)).values()} - known
+    called = names(connection, {license_type for shares in paid.values() for license_type in shares})
+    for company_id in sorted(concerned):
+        licenses = [
+            {"license_type": license_type, "name": called.get(license_type, license_type), "quantity": quantity}
+            for license_type, quantity in sorted(paid.get(company_id, {}).items())
+        ]
+        unit.emit(
+            "paid_device_used_elsewhere",
+            subject=hardware_id,
+            data={"what": what, "licenses": licenses},
+            company_id=company_id,
+            hardware_id=hardware_id,
+            anonymous=True,
+        )
