@@ -94,9 +94,15 @@ ROWS = (
         errors=("accounts.password_wrong", "accounts.email_unchanged", "accounts.too_many_attempts"),
     ),
     Row(
-        "POST", "/v1/me/email-changes/confirmations", "accounts", "confirm_email", Right.NONE,
-        "Change the e-mail address with the token of the mailed link.",
-        request=api.ConfirmRequest, status=204, errors=("accounts.link_invalid",),
+        "POST", "/v1/me/email-changes/confirmations", "accounts", "confirm_email", Right.LOGIN,
+        "Change one's own e-mail address with the token of the mail to the new one.",
+        request=api.ConfirmEmailRequest, status=204, scope=api.SCOPE_ACCOUNT,
+        errors=("accounts.link_invalid", "accounts.email_taken"),
+    ),
+    Row(
+        "POST", "/v1/email-changes/undos", "accounts", "undo_email_change", Right.NONE,
+        "Undo a change of the e-mail address with the token of the mail to the address before; all logins end.",
+        request=api.ConfirmRequest, status=204, revokes=True, errors=("accounts.link_invalid", "accounts.email_taken"),
     ),
     Row(
         "GET", "/v1/me/export", "accounts", "export_me", Right.LOGIN,

@@ -24,7 +24,7 @@ PUBLIC = {
     "POST /v1/registrations/resends",
     "POST /v1/password-resets",
     "POST /v1/password-resets/confirmations",
-    "POST /v1/me/email-changes/confirmations",
+    "POST /v1/email-changes/undos",
     "POST /v1/sessions",
     "POST /v1/sessions/refreshes",
     "GET /v1/keys",

@@ -19,6 +19,8 @@ REUSE_GRACE: Final = timedelta(seconds=10)
 ACTIVATION_LIFE: Final = timedelta(hours=48)
 RESET_LIFE: Final = timedelta(hours=1)
 INVITATION_LIFE: Final = timedelta(days=14)
+UNDO_LIFE: Final = timedelta(days=7)
+"""So long the address before can undo a change of the address."""
 REVOCATION_WINDOW: Final = timedelta(minutes=16)
 """Tokens older than this have expired by themselves, so older revocations are of no use."""
 KNOWN_ADDRESS_LIFE: Final = timedelta(days=30)

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row
 from services.accounts.api import SCOPE_ACCOUNT, Actor
 from services.accounts.domain import iso
 from services.accounts.queries import me
-from services.accounts.store import companies, invitations, people, sessions
+from services.accounts.store import companies, invitations, people, sessions, undos
 from services.chassis.context import Call
 from services.chassis.db import Database
 
@@ -69,6 +69,10 @@ def _document(connection: Connection, actor: Actor) -> dict[str, Any]:
         "invitations": [
             {"company": row.company_name, "invited_at": iso(row.created_at), "expires_at": iso(row.expires_at)}
             for row in invitations.of_address(connection, user.email_normalized, now, None, MOST)
+        ],
+        "former_addresses": [
+            {"email": row.email, "can_be_restored_until": iso(row.expires_at)}
+            for row in undos.open_ones(connection, user.id, now)
         ],
         "sessions": _told(sessions.all_of(connection, user.id, MOST), _SESSION),
         "api_tokens": _told(sessions.all_api_tokens_of(connection, user.id, MOST), _API_TOKEN),

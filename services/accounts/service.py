@@ -9,6 +9,7 @@ from services.accounts.commands import (
     api_tokens,
     companies,
     company_users,
+    email_changes,
     erasure,
     me,
     registration,
@@ -185,18 +186,29 @@ class AccountsService(ImportEntrypoints, InvitationEntrypoints, StaffEntrypoints
     def change_email(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Send a link to a new address; the change waits for it (ACC-7).
 
-        Raises: accounts.scope_needed, accounts.password_wrong, accounts.email_unchanged, accounts.too_many_attempts.
+        Raises: accounts.scope_needed, accounts.password_wrong, accounts.email_unchanged, accounts.user_not_found,
+            accounts.too_many_attempts.
+        Emits: email_change_requested.
         """
-        return me.change_email(self.database, call, request, self.kit)
+        return email_changes.change_email(self.database, call, request, self.kit)
 
-    @rpc(api.ConfirmRequest, public=True)
+    @rpc(api.ConfirmEmailRequest)
     def confirm_email(self, call: Call, request: dict[str, Any]) -> None:
         """Make the address of a link the account's own (ACC-7).
 
-        Raises: accounts.link_invalid.
+        Raises: accounts.scope_needed, accounts.user_not_found, accounts.link_invalid, accounts.email_taken.
         Emits: email_changed.
         """
-        me.confirm_email(self.database, call, request, self.kit)
+        email_changes.confirm_email(self.database, call, request, self.kit)
+
+    @rpc(api.ConfirmRequest, public=True)
+    def undo_email_change(self, call: Call, request: dict[str, Any]) -> None:
+        """Give an account back to the address before, by the link that was mailed to it (ACC-7).
+
+        Raises: accounts.link_invalid, accounts.email_taken.
+        Emits: email_change_undone, password_changed, session_revoked, api_token_revoked.
+        """
+        email_changes.undo_email_change(self.database, call, request, self.kit)
 
     @rpc(EmptyRequest)
     def export_me(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:

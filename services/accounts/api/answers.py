@@ -241,6 +241,7 @@ class Export(AnswerSchema):
     account = fields.Dict(required=True)
     companies = fields.List(fields.Dict(), required=True)
     invitations = fields.List(fields.Dict(), required=True)
+    former_addresses = fields.List(fields.Dict(), required=True)
     sessions = fields.List(fields.Dict(), required=True)
     api_tokens = fields.List(fields.Dict(), required=True)
     places_logged_in_from = fields.Dict(required=True)

@@ -47,6 +47,8 @@ ERRORS: Final[dict[str, str]] = {
     "accounts.otp_wrong": "The code does not match or was used before; wait for the next one and try again.",
     "accounts.otp_not_enabled": "The account has no second factor.",
     "accounts.email_unchanged": "The new e-mail address equals the present one; give another.",
+    "accounts.email_taken": "The address belongs to another account by now; log in to that one, or take another "
+    "address.",
     "accounts.import_login_failed": "Address, password or second factor of the other company's administrator do not "
     "match; check them and try again.",
     "accounts.import_otp_needed": "The other company's administrator has a second factor; send its code as `otp`.",

@@ -27,7 +27,7 @@ class SessionData(UserData):
     """A session; subject is the user's id."""
 
     session_id = fields.String(required=True)
-    reason = fields.String(metadata={"description": "logout, revoked, refresh_reused, password, lock, removed"})
+    reason = fields.String(metadata={"description": "logout, revoked, refresh_reused, password, email_undone"})
 
 
 class LoginFailed(_Data):
@@ -116,7 +116,9 @@ EVENTS: Final[dict[str, type[Schema]]] = {
     "user_unlocked": UserData,
     "user_erased": UserData,
     "password_changed": UserData,
+    "email_change_requested": UserData,
     "email_changed": UserData,
+    "email_change_undone": UserData,
     "otp_enabled": UserData,
     "otp_disabled": UserData,
     "session_created": SessionData,

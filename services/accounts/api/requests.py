@@ -160,6 +160,12 @@ class ChangeEmailRequest(RequestSchema):
     password = _secret()
 
 
+class ConfirmEmailRequest(RequestSchema):
+    """The token of the mail to the new address."""
+
+    token = _secret()
+
+
 class CreateApiTokenRequest(RequestSchema):
     """A personal API token (ACC-11)."""
 

@@ -7,7 +7,7 @@ from services.accounts.api import SCOPE_ACCOUNT, Actor
 from services.accounts.commands.common import fits_password_again, require_password
 from services.accounts.domain import EMAIL_CHANGE, normalized_email
 from services.accounts.kit import Kit
-from services.accounts.store import companies, invitations, mails, people, sessions, throttles
+from services.accounts.store import companies, invitations, mails, people, sessions, throttles, undos
 from services.chassis import idempotency
 from services.chassis.context import Call
 from services.chassis.db import Database, Unit
@@ -48,7 +48,8 @@ def erase_me(database: Database, call: Call, request: Mapping[str, Any], kit: Ki
 
 def _forget(unit: Unit, kit: Kit, user: Any, command_id: str) -> None:
     pending = mails.pending_email(unit.connection, EMAIL_CHANGE, user.id, unit.now)
-    addresses = {user.email_normalized, *([normalized_email(pending)] if pending else [])}
+    former = {normalized_email(email) for email in undos.forget(unit, user.id)}
+    addresses = {*former, user.email_normalized, *([normalized_email(pending)] if pending else [])}
     mails.forget(unit, kit.keys, addresses)
     mails.forget_links(unit, user.id)
     invitations.forget(unit, user.email_normalized)
@@ -57,7 +58,7 @@ def _forget(unit: Unit, kit: Kit, user: Any, command_id: str) -> None:
     throttles.clear(unit, throttles.key_of("mail", "account", user.email_normalized))
     throttles.clear(unit, throttles.key_of("login", "account", user.email_normalized, ""))
     # Answers are kept for repetitions, and some of them hold the address.
-    idempotency.scrub(unit.connection, scope=user.id, holding={user.email, user.email_normalized}, but=command_id)
+    idempotency.scrub(unit.connection, scope=user.id, holding={user.email, *addresses}, but=command_id)
     people.erase(unit, user.id)
 
 

@@ -1,4 +1,4 @@
-"""One's own account: personal data, password, e-mail address (ACC-7)."""
+"""One's own account: personal data and password (ACC-7)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,13 +11,13 @@ from services.accounts.commands.common import (
     fits_password_again,
     require_password,
 )
-from services.accounts.domain import ACTIVATION_LIFE, EMAIL_CHANGE, new_secret, normalized_email
+from services.accounts.commands.email_changes import end_links
 from services.accounts.kit import Kit
 from services.accounts.queries import me
 from services.accounts.store import mails, people
 from services.chassis.context import Call
 from services.chassis.db import Database, Unit
-from services.chassis.errors import conflict, not_found, stale
+from services.chassis.errors import not_found, stale
 
 _EDITABLE = ("forename", "surname", "language", "vendor_customer_number")
 
@@ -46,7 +46,7 @@ def update_me(database: Database, call: Call, request: Mapping[str, Any]) -> dic
 
 
 def change_password(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> None:
-    """Change the caller's password; the other sessions end, and a mail tells it.
+    """Change the caller's password; the other sessions and all open links end, and a mail tells it.
 
     Raises: accounts.scope_needed, accounts.password_wrong, accounts.password_too_common, accounts.too_many_attempts.
     Emits: password_changed, session_revoked.
@@ -63,58 +63,12 @@ def change_password(database: Database, call: Call, request: Mapping[str, Any], 
         user = _self(unit, actor)
         check_password_choice(request["password"], user.email, user.forename, user.surname)
         people.change(unit, user.id, password_hash=password_hash)
+        end_links(unit, user.id)
         end_other_sessions(unit, user.id, "password", but=actor.session_id)
         mails.queue(unit, kit.keys, "password_changed", user.language, user.email, {})
         emit_for_user(unit, "password_changed", user.id, {})
 
     database.command(call, "change_password", fingerprint, work, scope=actor.user_id)
-
-
-def change_email(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> dict[str, Any]:
-    """Send a link to a new address and a notice to the present one; the change waits for the link.
-
-    An address that has an account gets a mail that says so, and the answer is the same.
-
-    Raises: accounts.scope_needed, accounts.password_wrong, accounts.email_unchanged, accounts.too_many_attempts.
-    """
-    actor = Actor.of(call)
-    actor.require_scope(SCOPE_ACCOUNT)
-    fits = fits_password_again(database, call, kit, actor, request["password"])
-    normalized = normalized_email(request["email"])
-
-    def work(unit: Unit) -> dict[str, Any]:
-        require_password(fits)
-        user = _self(unit, actor)
-        if normalized == user.email_normalized and request["email"] == user.email:
-            raise conflict("accounts.email_unchanged", "This is your present address already: give another one.")
-        other = people.by_email(unit.connection, normalized)
-        secret = new_secret()
-        mails.void_links(unit, EMAIL_CHANGE, user.id)
-        mails.add_link(unit, EMAIL_CHANGE, secret, user.id, ACTIVATION_LIFE, email=request["email"])
-        template = "email_change" if other is None or other.id == user.id else "already_registered"
-        mails.queue(unit, kit.keys, template, user.language, request["email"], {"token": secret})
-        mails.queue(unit, kit.keys, "email_change_notice", user.language, user.email, {})
-        return {}
-
-    fingerprint = {"email": normalized}
-    return database.command(call, "change_email", fingerprint, work, scope=actor.user_id) or {}
-
-
-def confirm_email(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> None:
-    """Make the address of a link the address of the account.
-
-    Raises: accounts.link_invalid.
-    Emits: email_changed.
-    """
-
-    def work(unit: Unit) -> None:
-        link = mails.take_link(unit, EMAIL_CHANGE, request["token"])
-        user = people.locked_by_id(unit, link.subject_id) if link is not None else None
-        if link is None or user is None or not people.rename_email(unit, user.id, link.email):
-            raise not_found("accounts.link_invalid", "This link is unknown, used or expired: ask for a new one.")
-        emit_for_user(unit, "email_changed", user.id, {}, actor_id=user.id)
-
-    database.command(call, "confirm_email", {"token": kit.fingerprint(request["token"])}, work)
 
 
 def _self(unit: Unit, actor: Actor) -> Any:

@@ -17,6 +17,7 @@ from services.accounts.commands.common import (
     end_other_sessions,
     too_many,
 )
+from services.accounts.commands.email_changes import end_links
 from services.accounts.domain import (
     ACTIVATION,
     ACTIVATION_LIFE,
@@ -164,7 +165,7 @@ def request_password_reset(database: Database, call: Call, request: Mapping[str,
 
 
 def confirm_password_reset(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> None:
-    """Set a new password by the link of a mail and end every session of the account.
+    """Set a new password by the link of a mail and end every session and every open link of the account.
 
     Raises: accounts.password_too_common, accounts.link_invalid.
     Emits: password_changed, session_revoked.
@@ -178,7 +179,7 @@ def confirm_password_reset(database: Database, call: Call, request: Mapping[str,
         if user is None:
             raise _link_invalid()
         people.change(unit, user.id, password_hash=password_hash)
-        mails.void_links(unit, PASSWORD_RESET, user.id)
+        end_links(unit, user.id)
         # Whoever proved to be the owner can log in from here, however often strangers fail elsewhere (S3).
         address_hash = throttles.key_of("address", request.get("client_address") or "")
         throttles.remember_address(unit, user.id, address_hash)

@@ -95,16 +95,17 @@ TEXTS: Final[dict[str, dict[str, Text]]] = {
     "email_change": {
         "en": Text(
             "Confirm your new e-mail address",
-            "this is to become the address of an account of the license portal. Open the link and confirm there. "
-            "The link works once, within 48 hours.",
+            "this is to become the address of an account of the license portal. Open the link and confirm there with "
+            "the login of that account. The link works once, within 48 hours, and ends when the password is changed.",
             "If you did not ask for this, ignore this mail.",
             "/email-change",
             "Confirm the address",
         ),
         "de": Text(
             "Bestätigen Sie Ihre neue E-Mail-Adresse",
-            "dies soll die Adresse eines Kontos im Lizenzportal werden. Öffnen Sie den Link und bestätigen Sie dort. "
-            "Der Link gilt einmal und 48 Stunden lang.",
+            "dies soll die Adresse eines Kontos im Lizenzportal werden. Öffnen Sie den Link und bestätigen Sie dort "
+            "mit der Anmeldung dieses Kontos. Der Link gilt einmal und 48 Stunden lang, und nicht mehr, sobald das "
+            "Passwort geändert wird.",
             "Haben Sie das nicht veranlasst? Dann ignorieren Sie diese Mail.",
             "/email-change",
             "Adresse bestätigen",
@@ -113,15 +114,62 @@ TEXTS: Final[dict[str, dict[str, Text]]] = {
     "email_change_notice": {
         "en": Text(
             "A new e-mail address was asked for",
-            "a change of the e-mail address of your account was asked for. It takes effect once the new address is "
-            "confirmed.",
-            "If it was not you, change your password at once.",
+            "with your password a change of the e-mail address of your account was asked for. It takes effect once the "
+            "new address is confirmed. If it was not you, open the link: it stops the change, or undoes it within 7 "
+            "days, ends all logins and API tokens, and mails you a link to set a new password.",
+            "If it was you, ignore this mail.",
+            "/email-undo",
+            "It was not me",
         ),
         "de": Text(
             "Eine neue E-Mail-Adresse wurde angefordert",
-            "für Ihr Konto wurde eine andere E-Mail-Adresse angefordert. Sie gilt, sobald die neue Adresse "
-            "bestätigt ist.",
-            "Waren Sie es nicht? Dann ändern Sie sofort Ihr Passwort.",
+            "mit Ihrem Passwort wurde für Ihr Konto eine andere E-Mail-Adresse angefordert. Sie gilt, sobald die neue "
+            "Adresse bestätigt ist. Waren Sie es nicht, dann öffnen Sie den Link: Er hält die Änderung auf oder macht "
+            "sie 7 Tage lang rückgängig, beendet alle Anmeldungen und API-Tokens und schickt Ihnen einen Link für ein "
+            "neues Passwort.",
+            "Waren Sie es? Dann ignorieren Sie diese Mail.",
+            "/email-undo",
+            "Ich war es nicht",
+        ),
+    },
+    "email_changed": {
+        "en": Text(
+            "The e-mail address of your account was changed",
+            "your account of the license portal has another e-mail address from now on. If it was not you, open the "
+            "link within 7 days: it gives the account this address back, ends all logins and API tokens, and mails you "
+            "a link to set a new password.",
+            "If it was you, ignore this mail.",
+            "/email-undo",
+            "It was not me",
+        ),
+        "de": Text(
+            "Die E-Mail-Adresse Ihres Kontos wurde geändert",
+            "Ihr Konto im Lizenzportal hat ab jetzt eine andere E-Mail-Adresse. Waren Sie es nicht, dann öffnen Sie "
+            "innerhalb von 7 Tagen den Link: Er gibt dem Konto diese Adresse zurück, beendet alle Anmeldungen und "
+            "API-Tokens und schickt Ihnen einen Link für ein neues Passwort.",
+            "Waren Sie es? Dann ignorieren Sie diese Mail.",
+            "/email-undo",
+            "Ich war es nicht",
+        ),
+    },
+    "email_undone": {
+        "en": Text(
+            "Your account has this e-mail address again",
+            "the change of the e-mail address of your account was stopped or undone. All logins and API tokens were "
+            "ended, and the password of before counts no more: open the link to set a new one, within an hour. Later "
+            "on, ask for a new password on the login page.",
+            "Look at your API tokens and at the second factor after the next login.",
+            "/reset",
+            "Set a new password",
+        ),
+        "de": Text(
+            "Ihr Konto hat wieder diese E-Mail-Adresse",
+            "die Änderung der E-Mail-Adresse Ihres Kontos wurde aufgehalten oder rückgängig gemacht. Alle Anmeldungen "
+            "und API-Tokens wurden beendet, und das bisherige Passwort gilt nicht mehr: Öffnen Sie innerhalb einer "
+            "Stunde den Link, um ein neues zu setzen. Später fordern Sie auf der Anmeldeseite ein neues Passwort an.",
+            "Sehen Sie nach der nächsten Anmeldung nach Ihren API-Tokens und dem zweiten Faktor.",
+            "/reset",
+            "Neues Passwort setzen",
         ),
     },
     "invitation": {

@@ -86,36 +86,6 @@ def test_mails_to_one_address_are_few_and_the_answer_does_not_tell(world: World)
     assert [mail["template"] for mail in world.mails()].count("password_reset") <= 5
 
 
-def test_a_new_address_counts_once_its_link_was_used(world: World) -> None:
-    call = world.member("ada@example.org")
-    change = (me.change_email, requests.ChangeEmailRequest, call)
-    with refused("accounts.password_wrong"):
-        world.do(*change, email="new@example.org", password="a wrong password")
-    with refused("accounts.email_unchanged"):
-        world.do(*change, email="ada@example.org", password=PASSWORD)
-    assert world.do(*change, email="new@example.org", password=PASSWORD) == {}
-    sent = {mail["template"]: mail["to"] for mail in world.mails()[-2:]}
-    assert sent == {"email_change": "new@example.org", "email_change_notice": "ada@example.org"}
-    assert queries.get_me(world.database, call)["pending_email"] == "new@example.org"
-    token = world.last_token("email_change")
-    world.do(me.confirm_email, requests.ConfirmRequest, token=token)
-    assert world.login("new@example.org")["user"]["email"] == "new@example.org"
-    with refused("accounts.login_failed"):
-        world.login("ada@example.org")
-
-
-def test_an_address_of_somebody_else_is_not_taken_and_not_told(world: World) -> None:
-    world.activate("eve@example.org")
-    call = world.member("ada@example.org")
-    change = (me.change_email, requests.ChangeEmailRequest, call)
-    assert world.do(*change, email="eve@example.org", password=PASSWORD) == {}
-    mails = world.mails()[-2:]
-    assert [mail["template"] for mail in mails] == ["already_registered", "email_change_notice"]
-    with refused("accounts.link_invalid"):
-        world.do(me.confirm_email, requests.ConfirmRequest, token=mails[0]["values"]["token"])
-    assert world.login("eve@example.org")
-
-
 def test_an_api_token_does_what_its_scopes_say_until_it_is_revoked(world: World) -> None:
     call = world.admin("ada@example.org")
     actor = Actor.of(call)

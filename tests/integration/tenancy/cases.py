@@ -102,8 +102,11 @@ CASES: Final[tuple[Case, ...]] = (
         body={"token": _NEVER, "password": "correct horse battery staple"},
     ),
     Case(
-        "POST /v1/me/email-changes/confirmations", Of.EVERYBODY, body={"token": _NEVER}, status=404,
+        "POST /v1/me/email-changes/confirmations", Of.OWN, body={"token": _NEVER}, status=404,
         code="accounts.link_invalid",
+    ),
+    Case(
+        "POST /v1/email-changes/undos", Of.EVERYBODY, body={"token": _NEVER}, status=404, code="accounts.link_invalid"
     ),
     Case(
         "POST /v1/sessions", Of.EVERYBODY, status=401, code="accounts.login_failed",

@@ -1,0 +1,168 @@
+"""Another e-mail address for an account (ACC-7): asked for, confirmed, and undone by the owner of the one before.
+
+An address is the key to an account, since forgotten passwords are mailed to it. So a change needs the password, ends
+with any change of the password, and the address before can take it back for seven days, whoever holds the account.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from services.accounts.api import SCOPE_ACCOUNT, Actor
+from services.accounts.commands.common import (
+    emit_for_user,
+    end_other_sessions,
+    fits_password_again,
+    require_password,
+)
+from services.accounts.domain import (
+    ACTIVATION_LIFE,
+    EMAIL_CHANGE,
+    PASSWORD_RESET,
+    RESET_LIFE,
+    new_secret,
+    normalized_email,
+)
+from services.accounts.kit import Kit
+from services.accounts.store import mails, people, sessions, undos
+from services.chassis.context import Call
+from services.chassis.db import Database, Unit
+from services.chassis.errors import ServiceError, conflict, not_found
+
+
+def change_email(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> dict[str, Any]:
+    """Send a link to a new address, and to the present one a notice with a link that stops or undoes the change.
+
+    An address that has an account gets a mail that says so, and the answer is the same.
+
+    Raises: accounts.scope_needed, accounts.password_wrong, accounts.email_unchanged, accounts.user_not_found,
+        accounts.too_many_attempts.
+    Emits: email_change_requested.
+    """
+    actor = Actor.of(call)
+    actor.require_scope(SCOPE_ACCOUNT)
+    fits = fits_password_again(database, call, kit, actor, request["password"])
+    normalized = normalized_email(request["email"])
+
+    def work(unit: Unit) -> dict[str, Any]:
+        require_password(fits)
+        user = _self(unit, actor)
+        if normalized == user.email_normalized and request["email"] == user.email:
+            raise conflict("accounts.email_unchanged", "This is your present address already: give another one.")
+        other = people.by_email(unit.connection, normalized)
+        secret = new_secret()
+        mails.void_links(unit, EMAIL_CHANGE, user.id)
+        mails.add_link(unit, EMAIL_CHANGE, secret, user.id, ACTIVATION_LIFE, email=request["email"])
+        if other is None or other.id == user.id:
+            mails.queue(unit, kit.keys, "email_change", user.language, request["email"], {"token": secret})
+        else:
+            # Nobody ever gets the secret of that link.
+            mails.queue(unit, kit.keys, "already_registered", other.language, request["email"], {})
+        _offer_undo(unit, kit, user, "email_change_notice")
+        emit_for_user(unit, "email_change_requested", user.id, {})
+        return {}
+
+    fingerprint = {"email": normalized}
+    return database.command(call, "change_email", fingerprint, work, scope=actor.user_id) or {}
+
+
+def confirm_email(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> None:
+    """Make the address of a link the address of the caller's account; nobody but its owner can.
+
+    Raises: accounts.scope_needed, accounts.user_not_found, accounts.link_invalid, accounts.email_taken.
+    Emits: email_changed.
+    """
+    actor = Actor.of(call)
+    actor.require_scope(SCOPE_ACCOUNT)
+
+    def work(unit: Unit) -> None:
+        user = _self(unit, actor)
+        link = mails.open_link(unit.connection, EMAIL_CHANGE, request["token"], unit.now)
+        # Another person's link stays good for that person.
+        if link is None or link.subject_id != user.id:
+            raise _link_invalid()
+        mails.take_link(unit, EMAIL_CHANGE, request["token"])
+        if not people.rename_email(unit, user.id, link.email):
+            raise email_taken()
+        # A password that was forgotten at the address before is not set by its mails any more.
+        mails.void_links(unit, PASSWORD_RESET, user.id)
+        if normalized_email(link.email) != user.email_normalized:
+            _offer_undo(unit, kit, user, "email_changed")
+        emit_for_user(unit, "email_changed", user.id, {})
+
+    fingerprint = {"token": kit.fingerprint(request["token"])}
+    database.command(call, "confirm_email", fingerprint, work, scope=actor.user_id)
+
+
+def undo_email_change(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> None:
+    """Give an account back to the address before, by the link that was mailed to it; whoever held it is out.
+
+    The password counts no more, a second factor that was switched on since is off, all sessions, API tokens and open
+    links end, and a link to set a new password is mailed. Links of earlier changes stay good, those of later ones end.
+
+    Raises: accounts.link_invalid, accounts.email_taken.
+    Emits: email_change_undone, password_changed, session_revoked, api_token_revoked.
+    """
+
+    def work(unit: Unit) -> None:
+        undo = undos.take(unit, request["token"])
+        user = people.locked_by_id(unit, undo.user_id) if undo is not None else None
+        if undo is None or user is None:
+            raise _link_invalid()
+        if user.email != undo.email and not people.rename_email(unit, user.id, undo.email):
+            raise email_taken()
+        # What an erased account has, too: no password fits.
+        people.change(unit, user.id, password_hash="")
+        if user.otp_confirmed_at is not None and user.otp_confirmed_at > undo.created_at:
+            people.change(unit, user.id, otp_secret=None, otp_confirmed_at=None)
+            people.replace_recovery_codes(unit, user.id, [])
+        undos.void_since(unit, user.id, undo)
+        end_links(unit, user.id)
+        end_other_sessions(unit, user.id, "email_undone")
+        _end_api_tokens(unit, user.id)
+        secret = new_secret()
+        mails.add_link(unit, PASSWORD_RESET, secret, user.id, RESET_LIFE)
+        mails.queue(unit, kit.keys, "email_undone", user.language, undo.email, {"token": secret})
+        for told in ("email_change_undone", "password_changed"):
+            emit_for_user(unit, told, user.id, {}, actor_id=user.id)
+
+    database.command(call, "undo_email_change", {"token": kit.fingerprint(request["token"])}, work)
+
+
+def end_links(unit: Unit, user_id: str) -> None:
+    """End the open links of a person that change password or address, because the password was changed."""
+    for purpose in (EMAIL_CHANGE, PASSWORD_RESET):
+        mails.void_links(unit, purpose, user_id)
+
+
+def email_taken() -> ServiceError:
+    """Return the refusal of an address that got another account meanwhile, to somebody who reads its mails."""
+    return conflict(
+        "accounts.email_taken",
+        "This address belongs to another account by now: log in to that one, or ask for a change to another address.",
+    )
+
+
+def _offer_undo(unit: Unit, kit: Kit, user: Any, template: str) -> None:
+    secret = new_secret()
+    undos.add(unit, user.id, secret, user.email)
+    mails.queue(unit, kit.keys, template, user.language, user.email, {"token": secret})
+
+
+def _end_api_tokens(unit: Unit, user_id: str) -> None:
+    for token in sessions.all_api_tokens_of(unit.connection, user_id, 1000):
+        if token.revoked_at is None:
+            sessions.revoke_api_token(unit, user_id, token.id)
+            sessions.revoke(unit, "session", token.id)
+            data = {"user_id": user_id, "token_id": token.id, "name": token.name, "scopes": list(token.scopes)}
+            unit.emit("api_token_revoked", subject=user_id, company_id=token.company_id, actor_id=user_id, data=data)
+
+
+def _self(unit: Unit, actor: Actor) -> Any:
+    user = people.locked_by_id(unit, actor.user_id)
+    if user is None:
+        raise not_found("accounts.user_not_found", "Your account was erased.")
+    return user
+
+
+def _link_invalid() -> ServiceError:
+    return not_found("accounts.link_invalid", "This link is unknown, used or expired: ask for a new one.")

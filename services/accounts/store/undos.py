@@ -1,0 +1,69 @@
+"""SQL for the links that give an account its former address back (ACC-7)."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, Row
+
+from services.accounts.domain import UNDO_LIFE, digest
+from services.accounts.models import EmailUndo
+from services.chassis.db import Unit
+from services.chassis.ids import new_id
+
+_table = EmailUndo.__table__
+
+
+def add(unit: Unit, user_id: str, secret: str, email: str) -> None:
+    """Store the token of a link, hashed, with the address that it gives back."""
+    unit.execute(
+        sa.insert(EmailUndo).values(
+            id=new_id(),
+            user_id=user_id,
+            token_hash=digest(secret),
+            email=email,
+            created_at=unit.now,
+            expires_at=unit.now + UNDO_LIFE,
+            used_at=None,
+        )
+    )
+
+
+def take(unit: Unit, secret: str) -> Row[Any] | None:
+    """Use up a link; returns None when it is unknown, used, voided or expired."""
+    same = _table.c.token_hash == digest(secret)
+    taken = unit.execute(
+        sa.update(EmailUndo)
+        .where(same, _table.c.used_at.is_(None), _table.c.expires_at > unit.now)
+        .values(used_at=unit.now)
+    )
+    return unit.execute(sa.select(*_table.c).where(same)).first() if taken.rowcount == 1 else None
+
+
+def void_since(unit: Unit, user_id: str, undone: Row[Any]) -> None:
+    """Make the links of later changes worthless: they lead to addresses that the undone change had led to."""
+    unit.execute(
+        sa.update(EmailUndo)
+        .where(
+            _table.c.user_id == user_id, _table.c.created_at >= undone.created_at, _table.c.used_at.is_(None),
+        )
+        .values(used_at=unit.now)
+    )  # fmt: skip
+
+
+def open_ones(connection: Connection, user_id: str, now: datetime) -> Sequence[Row[Any]]:
+    """Return the links of a user that could be used now, oldest first; there are few."""
+    return connection.execute(
+        sa.select(_table.c.email, _table.c.expires_at)
+        .where(_table.c.user_id == user_id, _table.c.used_at.is_(None), _table.c.expires_at > now)
+        .order_by(_table.c.id)
+        .limit(1000)
+    ).all()
+
+
+def forget(unit: Unit, user_id: str) -> list[str]:
+    """Delete all links of a user, which hold former addresses, and return those."""
+    found = list(unit.execute(sa.select(_table.c.email).where(_table.c.user_id == user_id)).scalars())
+    unit.execute(sa.delete(EmailUndo).where(EmailUndo.user_id == user_id))
+    return found
