@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 
 class PortalRequest(Request):
-    """A request with the limits of a form of three fields."""
+    """A request with the limits of a form of a few fields."""
 
     max_content_length = _MAX_FORM_BYTES
     max_form_memory_size = _MAX_FORM_BYTES
@@ -38,15 +38,24 @@ class PortalRequest(Request):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page behind a link: its fields, and the calls that its form stands for."""
+    """A page behind a link: its fields, and the calls that its form stands for.
+
+    Args:
+        name: of its texts.
+        fields: of its form.
+        act: what the form does.
+        asks: a refusal's code that is answered by a second form, and that form's page.
+    """
 
     name: str
     fields: tuple[pages.Field, ...]
     act: Callable[[Gateway, dict[str, str]], Answer]
+    asks: "tuple[str, Page] | None" = None
 
 
 def _activate(gateway: Gateway, form: dict[str, str]) -> Answer:
-    return gateway.call("POST", "/v1/registrations/confirmations", {"token": form["token"]}, key=form["key"])
+    body = {"token": form["token"]} | ({"password": form["password"]} if form.get("password") else {})
+    return gateway.call("POST", "/v1/registrations/confirmations", body, key=form["key"])
 
 
 def _reset(gateway: Gateway, form: dict[str, str]) -> Answer:
@@ -55,31 +64,43 @@ def _reset(gateway: Gateway, form: dict[str, str]) -> Answer:
 
 
 def _change_email(gateway: Gateway, form: dict[str, str]) -> Answer:
-    return gateway.call("POST", "/v1/me/email-changes/confirmations", {"token": form["token"]}, key=form["key"])
+    return _logged_in(gateway, form, "/v1/me/email-changes/confirmations")
+
+
+def _undo_email(gateway: Gateway, form: dict[str, str]) -> Answer:
+    return gateway.call("POST", "/v1/email-changes/undos", {"token": form["token"]}, key=form["key"])
 
 
 def _accept(gateway: Gateway, form: dict[str, str]) -> Answer:
-    # Who accepts must be logged in. The portal keeps no sessions yet, so it opens one for this and ends it.
-    session = gateway.call("POST", "/v1/sessions", {"email": form["email"], "password": form["password"]})
+    return _logged_in(gateway, form, "/v1/invitations/acceptances")
+
+
+def _logged_in(gateway: Gateway, form: dict[str, str], path: str) -> Answer:
+    # Who does this must be logged in. The portal keeps no sessions yet, so it opens one for this and ends it.
+    names = ("email", "password", "otp") if form.get("otp") else ("email", "password")
+    session = gateway.call("POST", "/v1/sessions", {name: form[name] for name in names})
     if not session.is_success:
         return session
     token = str(session.body.get("access_token", ""))
-    body = {"token": form["token"]}
-    answer = gateway.call("POST", "/v1/invitations/acceptances", body, key=form["key"], token=token)
+    answer = gateway.call("POST", path, {"token": form["token"]}, key=form["key"], token=token)
     gateway.call("DELETE", "/v1/sessions/current", token=token)
     return answer
 
 
 _EMAIL = pages.Field("email", "email", "field.email", "username")
 _PASSWORD = pages.Field("password", "password", "field.password", "current-password", 1, 128)
+_OTP = pages.Field("otp", "text", "field.otp", "one-time-code", 6, 32, required=False)
 _NEW_PASSWORD = pages.Field("password", "password", "field.new_password", "new-password", 8, 128)
+
+_ACTIVATE_AGAIN = Page("activate_again", (_NEW_PASSWORD,), _activate)
 
 # The paths are those that accounts writes into its mails.
 PAGES = {
-    "/activate": Page("activate", (), _activate),
+    "/activate": Page("activate", (), _activate, ("accounts.password_needed", _ACTIVATE_AGAIN)),
     "/reset": Page("reset", (_NEW_PASSWORD,), _reset),
-    "/email-change": Page("email_change", (), _change_email),
-    "/invitation": Page("invitation", (_EMAIL, _PASSWORD), _accept),
+    "/email-change": Page("email_change", (_EMAIL, _PASSWORD, _OTP), _change_email),
+    "/email-undo": Page("email_undo", (), _undo_email),
+    "/invitation": Page("invitation", (_EMAIL, _PASSWORD, _OTP), _accept),
 }
 
 
@@ -128,14 +149,21 @@ class Portal:
         raise MethodNotAllowed
 
     def _act(self, page: Page, request: PortalRequest, language: str) -> Response:
-        names = ("token", "key", *(field.name for field in page.fields))
+        names = ["token", "key", *(field.name for field in page.fields)]
+        needed = ["token", "key", *(field.name for field in page.fields if field.required)]
+        if page.asks is not None:
+            names += [field.name for field in page.asks[1].fields]
         form = {name: request.form.get(name, "") for name in names}
-        if not all(form.values()):
+        if not all(form[name] for name in needed):
             return _html(pages.failure_page(language, TEXTS[language]["failed.form"]), 400)
         gateway = Gateway(self._gateway_address, language, request.remote_addr or "")
         answer = page.act(gateway, form)
         if answer.is_success:
             return _html(pages.text_page(language, f"{page.name}.title", f"{page.name}.done"))
+        if page.asks is not None and answer.body.get("code") == page.asks[0] and not form.get("password"):
+            again = page.asks[1]
+            content = pages.form_page(language, again.name, again.fields, token=form["token"], key=str(uuid.uuid4()))
+            return _html(content, answer.status)
         return _html(pages.failure_page(language, answer.detail), answer.status)
 
 

@@ -32,6 +32,7 @@ class Field:
     autocomplete: str
     minimum: int = 1
     maximum: int = 320
+    required: bool = True
 
 
 def text_page(language: str, title: str, text: str) -> str:
@@ -63,11 +64,11 @@ def form_page(language: str, name: str, fields: tuple[Field, ...], *, token: str
     texts = TEXTS[language]
     inputs = Markup("").join(
         Markup(
-            '<label for="{name}">{label}</label><input id="{name}" name="{name}" type="{kind}" required '
+            '<label for="{name}">{label}</label><input id="{name}" name="{name}" type="{kind}"{required} '
             'minlength="{minimum}" maxlength="{maximum}" autocomplete="{autocomplete}">'
         ).format(
             name=field.name, label=texts[field.label], kind=field.kind, minimum=field.minimum, maximum=field.maximum,
-            autocomplete=field.autocomplete,
+            autocomplete=field.autocomplete, required=Markup(" required") if field.required else "",
         )
         for field in fields
     )  # fmt: skip

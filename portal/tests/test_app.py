@@ -57,7 +57,12 @@ FORMS = {
         "/v1/password-resets/confirmations",
         {"token": TOKEN, "password": "correct horse"},
     ),
-    "/email-change": ({}, "/v1/me/email-changes/confirmations", {"token": TOKEN}),
+    "/email-change": (
+        {"email": "ann@example.com", "password": "secret"},
+        "/v1/me/email-changes/confirmations",
+        {"token": TOKEN},
+    ),
+    "/email-undo": ({}, "/v1/email-changes/undos", {"token": TOKEN}),
     "/invitation": (
         {"email": "ann@example.com", "password": "secret"},
         "/v1/invitations/acceptances",
@@ -105,6 +110,34 @@ def test_invitation_uses_a_session_and_ends_it(portal: Client, gateway: GatewayD
         ("DELETE", "/v1/sessions/current"),
     ]
     assert gateway.calls[1][3]["Authorization"] == "Bearer access"
+
+
+@pytest.mark.parametrize("path", ["/invitation", "/email-change"])
+def test_a_second_factor_is_sent_along(portal: Client, gateway: GatewayDouble, path: str) -> None:
+    """Issue 6.2: an invitation could not be accepted with a second factor."""
+    gateway.answers["/v1/sessions"] = (201, {"access_token": "access"})
+    form = {"token": "t", "key": "k", "email": "ann@example.com", "password": "secret", "otp": "123456"}
+    assert portal.post(path, data=form).status_code == 200
+    assert gateway.calls[0][2] == {"email": "ann@example.com", "password": "secret", "otp": "123456"}
+    assert 'name="otp" type="text" minlength' in portal.get(path, query_string={"token": "t"}).text
+
+
+def test_activation_asks_for_a_password_where_the_address_was_registered_twice(
+    portal: Client, gateway: GatewayDouble
+) -> None:
+    """Issue 6.2: registration taken over by a second registration and a resend."""
+    route = "/v1/registrations/confirmations"
+    gateway.answers[route] = (409, {"code": "accounts.password_needed", "detail": "Choose."})
+    asked = portal.post("/activate", data={"token": TOKEN, "key": "k"})
+    assert asked.status_code == 409
+    assert TEXTS["en"]["activate_again.button"] in asked.text
+    key = re.search(r'name="key" value="([^"]+)"', asked.text)
+    assert key is not None
+    assert key[1] != "k"
+    gateway.answers[route] = (204, {})
+    done = portal.post("/activate", data={"token": TOKEN, "key": key[1], "password": "chosen horse"})
+    assert TEXTS["en"]["activate.done"] in done.text
+    assert gateway.calls[-1][2] == {"token": TOKEN, "password": "chosen horse"}
 
 
 def test_failed_login_accepts_no_invitation_and_tells_why(portal: Client, gateway: GatewayDouble) -> None:
