@@ -52,7 +52,7 @@ def void_since(unit: Unit, user_id: str, undone: Row[Any]) -> None:
     )  # fmt: skip
 
 
-def open_ones(connection: Connection, user_id: str, now: datetime) -> Sequence[Row[Any]]:
+def open_ones(connection: Connection, user_id: str, now: datetime) -> Sequence[Any]:
     """Return the links of a user that could be used now, oldest first; there are few."""
     return connection.execute(
         sa.select(_table.c.email, _table.c.expires_at)
