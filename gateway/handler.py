@@ -5,7 +5,6 @@ The order is part of the contract: what a caller may not do is refused before th
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from urllib.parse import quote
 
 import structlog
 
-from gateway import compose
+from gateway import compose, versions
 from gateway.admission import Admission
 from gateway.authentication import Authentication, authorize
 from gateway.messages import JSON, Request, Response
@@ -102,7 +101,7 @@ class Handler:
                 call = replace(call, command_id=command_id)
             if identity is not None:
                 call = replace(call, claims=identity.claims, token=identity.token)
-            self._check_version(row, call, arguments, request)
+            self._check_version(match, call, arguments, request)
             self._fill_hidden(row, arguments, request)
             answer = (row.compose or _default(row))(row, self._rooms, call, arguments, request)
             if row.revokes:
@@ -116,15 +115,46 @@ class Handler:
         if "user_agent" in row.wire_fields:
             arguments["user_agent"] = request.headers.get("user-agent", "")[:300] or None
 
-    def _check_version(self, row: Row, call: Call, arguments: dict[str, Any], request: Request) -> None:
-        """Hand the version in If-Match to the room, which compares it in the transaction that writes."""
-        wanted = request.headers.get("if-match")
-        if wanted is None or wanted.strip() == "*" or row.version_field is None:
+    def _check_version(self, match: Match, call: Call, arguments: dict[str, Any], request: Request) -> None:
+        """Compare If-Match: by the room, in the transaction that writes, where it knows versions; else here.
+
+        Raises:
+            request.stale: the object is no longer as the client read it, or it never gave a tag.
+        """
+        wanted, row = request.headers.get("if-match"), match.row
+        if wanted is None or wanted.strip() == "*" or row.method not in ("PATCH", "PUT", "DELETE"):
             return
-        version = wanted.strip().strip('"').partition("-")[0]
-        if not version.isascii() or not version.isdigit() or len(version) > 9:
-            raise stale("request.stale", "If-Match is not a version that this address gave; read it again.")
-        arguments[row.version_field] = int(version)
+        tags = versions.tags_in(wanted)
+        version = versions.version_of(tags[0]) if len(tags) == 1 else None
+        if row.version_field is None or len(tags) > 1:
+            current = self._current_tag(match, call, request)
+            # Nothing there: the room says so, or repeats the answer that it gave to the same key before.
+            if current is None:
+                return
+            if not versions.names(tags, current):
+                raise versions.refused()
+            version = versions.version_of(current.strip('"'))
+        if row.version_field is not None:
+            if version is None:
+                raise versions.refused()
+            arguments[row.version_field] = version
+
+    def _current_tag(self, match: Match, call: Call, request: Request) -> str | None:
+        """Return the tag that a GET of the same address gives now, None where there is nothing."""
+        try:
+            reading = self._router.find("GET", request.path)
+            answer = (reading.row.compose or _default(reading.row))(
+                reading.row, self._rooms, replace(call, command_id=new_id()), dict(reading.values), request
+            )
+        except ServiceError as error:
+            if error.code == "request.method_not_allowed":
+                raise stale(
+                    "request.stale", "This address gives no ETag to compare If-Match with; leave it out."
+                ) from None
+            if error.kind == "not_found":
+                return None
+            raise
+        return versions.etag_of(answer.result or {}, _body_of(answer))
 
 
 def _log_answer(request: Request, template: str, status: int, seconds: float) -> None:
@@ -163,23 +193,17 @@ def _response_of(row: Row, answer: Answer, match: Match, request: Request) -> Re
     if answer.status in (204, 304):
         return Response(answer.status, headers=headers)
     result = answer.result if answer.result is not None else {}
-    body = json.dumps(result, ensure_ascii=False, separators=(",", ":"), default=str).encode()
+    body = _body_of(answer)
     if not row.is_write and row.right is not Right.NONE:
-        etag = _etag(result, body)
+        etag = versions.etag_of(result, body)
         headers.append(("ETag", etag))
-        if etag in [part.strip() for part in request.headers.get("if-none-match", "").split(",")]:
+        if versions.is_known(request.headers.get("if-none-match", ""), etag):
             return Response(304, headers=headers)
     elif "version" in result or "revision" in result:
-        headers.append(("ETag", _etag(result, body)))
+        headers.append(("ETag", versions.etag_of(result, body)))
     return Response(answer.status, body, answer.content_type or JSON, headers)
 
 
-def _etag(result: dict[str, Any], body: bytes) -> str:
-    """Return a digest of the answer, after the version that a room gives its object.
-
-    The version is what comes back as If-Match. It is not enough to tell whether a client has the newest: what the
-    caller may do with the object, or the state of something that belongs to it, changes without it.
-    """
-    digest = hashlib.blake2b(body, digest_size=12).hexdigest()
-    version = result.get("version", result.get("revision"))
-    return f'"{version}-{digest}"' if isinstance(version, int) else f'"{digest}"'
+def _body_of(answer: Answer) -> bytes:
+    result = answer.result if answer.result is not None else {}
+    return json.dumps(result, ensure_ascii=False, separators=(",", ":"), default=str).encode()

@@ -13,6 +13,7 @@ from functools import cache
 from html import escape
 from typing import Any, Final
 
+from gateway import versions
 from gateway.messages import Request, Response
 from gateway.openapi import document
 from gateway.problems import choose_language, texts
@@ -64,7 +65,7 @@ def docs_page(request: Request) -> Response:
 def _cached(request: Request, body: bytes, content_type: str, headers: list[tuple[str, str]]) -> Response:
     etag = f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
     headers = [*headers, ("ETag", etag), ("Cache-Control", "public, max-age=60")]
-    if request.headers.get("if-none-match") == etag:
+    if versions.is_known(request.headers.get("if-none-match", ""), etag):
         return Response(304, headers=headers)
     return Response(200, body, content_type, headers)
 

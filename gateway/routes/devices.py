@@ -32,8 +32,8 @@ ROWS = (
     Row(
         "DELETE", "/v1/devices/{device_id}", "devices", "delete_device", Right.COMPANY,
         "Take a device out of the company; its licenses stay with it.",
-        power=MANAGE_DEVICES, request=api.DeviceRequest, status=204,
-        errors=("devices.device_not_found", "devices.power_needed"),
+        power=MANAGE_DEVICES, request=api.DeleteDeviceRequest, status=204,
+        errors=("devices.device_not_found", "devices.power_needed", "devices.stale"),
     ),
     Row(
         "POST", "/v1/device-moves", "devices", "move_devices", Right.COMPANY,

@@ -63,11 +63,11 @@ class DevicesService:
         """
         return commands.update_device(self.database, call, request, projects=self.projects)
 
-    @rpc(api.DeviceRequest)
+    @rpc(api.DeleteDeviceRequest)
     def delete_device(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Take a device out of the company; its licenses stay with it (DEV-6).
 
-        Raises: devices.device_not_found, devices.power_needed.
+        Raises: devices.device_not_found, devices.power_needed, devices.stale.
         Emits: device_deleted.
         """
         return commands.delete_device(self.database, call, request, projects=self.projects)

@@ -157,6 +157,12 @@ class DeviceRequest(RequestSchema):
     device_id = Text(1, 64, required=True)
 
 
+class DeleteDeviceRequest(DeviceRequest):
+    """A device record to delete. `if_version` refuses the deletion of what was not read as it is (412)."""
+
+    if_version = fields.Integer(strict=True, load_default=None, allow_none=True)
+
+
 class ClosingRequest(RequestSchema):
     """A project and the deletion that closed it: licensing's name for one attempt."""
 

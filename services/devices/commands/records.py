@@ -65,7 +65,7 @@ def delete_device(
 ) -> dict[str, Any]:
     """Take a device out of the company; its licenses stay with it (DEV-6, L11).
 
-    Raises: devices.device_not_found, devices.power_needed.
+    Raises: devices.device_not_found, devices.power_needed, devices.stale.
     Emits: device_deleted.
     """
     actor = Actor.of(call)
@@ -76,6 +76,8 @@ def delete_device(
 
     def work(unit: Unit) -> dict[str, Any]:
         row = _locked(unit, device_id, access)
+        if request["if_version"] not in (None, row.version):
+            raise stale("devices.stale", ERRORS["devices.stale"], version=row.version)
         store.bury_record(unit.connection, row.id, unit.now)
         _emit(unit, "device_deleted", row, {"project_name": access.name, "comment": row.comment})
         return {}

@@ -85,7 +85,7 @@ _SCHEMAS = {
     "list_devices": "ListDevicesRequest",
     "get_device": "DeviceRequest",
     "update_device": "UpdateDeviceRequest",
-    "delete_device": "DeviceRequest",
+    "delete_device": "DeleteDeviceRequest",
     "move_devices": "MoveDevicesRequest",
     "check_warranty": "HardwareRequest",
     "list_order_devices": "ListOrderDevicesRequest",
