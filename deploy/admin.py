@@ -83,10 +83,10 @@ def rotate_keys(
 def revoke_key(room: str, purpose: str, kid: str) -> None:
     """Take an old signing key out of use for good, because it may have been stolen.
 
-    Access tokens that it signed are refused within ten seconds; people's sessions get new ones by their refresh tokens.
+    Access tokens that it signed are refused within two seconds; people's sessions get new ones by their refresh tokens.
     """
     _done(lambda settings: keys.revoke(settings, room, purpose, kid))
-    sys.stdout.write(f"{kid} is revoked: what it signed is believed for ten more seconds at most.\n")
+    sys.stdout.write(f"{kid} is revoked: what it signed is believed for two more seconds at most.\n")
 
 
 def _done(act: Callable[[Settings], T]) -> T:

@@ -70,7 +70,7 @@ class Door(DependencyProvider):
         rooms = ClientRooms(clients)
         self.authentication = Authentication(rooms, tokens.verify)
         self._broadcast = Broadcast(
-            settings.amqp_uri, "accounts", self._on_accounts_events, self.authentication.load_revocations
+            settings.amqp_uri, "accounts", "gateway", self._on_accounts_events, self.authentication.load_revocations
         )
         # There from the first start on until the demo world is made; nobody else writes or removes it.
         self.readiness = Readiness(rooms, self.authentication, settings.data_dir / "demo.pending")

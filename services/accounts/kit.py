@@ -17,10 +17,11 @@ from services.accounts.api import SCOPE_REHEARSAL
 from services.accounts.domain import Membership
 from services.chassis.ids import new_id
 from services.chassis.keystore import KeyStore
-from services.chassis.tokens import AUDIENCE, ISSUER, TYPE
+from services.chassis.tokens import AUDIENCE, ISSUER, PURPOSE, TYPE
 
-TOKENS: Final = "tokens"
+TOKENS: Final = PURPOSE
 """Purpose of the keys that sign access tokens."""
+
 FINGERPRINTS: Final = "fingerprints"
 """Purpose of the key that makes fingerprints of secrets; its public half is never given out."""
 

@@ -14,7 +14,7 @@ from nameko.extensions import DependencyProvider
 from prometheus_client import Gauge
 
 from services.accounts.commands.company_imports import LATE, watch_imports
-from services.accounts.kit import Argon2Hasher, Hasher, Kit
+from services.accounts.kit import TOKENS, Argon2Hasher, Hasher, Kit
 from services.accounts.mails.sender import post_for, send_due
 from services.accounts.store import mails
 from services.accounts.store.housekeeping import sweep
@@ -73,6 +73,8 @@ class KitProvider(DependencyProvider):
         """Make the kit once; the hash that stands for unknown users is made here."""
         keys = self.holder.database.keystore
         assert keys is not None
+        # Before the first token is signed, and again at each start: the others read the file and ask nobody (S26).
+        keys.publish(TOKENS, "Ed25519")
         self._kit = Kit(GreenHasher(Argon2Hasher()), keys, self.holder.settings.staff_otp)
 
     def get_dependency(self, worker_ctx: Any) -> Kit:

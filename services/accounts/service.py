@@ -37,13 +37,8 @@ class AccountsService(ImportEntrypoints, InvitationEntrypoints, StaffEntrypoints
     mail_loop = MailLoop()
     sweep_loop = SweepLoop()
     relay = Relay()
-    events = EventsLeaf()
+    events = EventsLeaf("gateway", "projects", "devices", "licensing", "history")
     health = Health()
-
-    @rpc(public=True, leaf=True)
-    def public_keys(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
-        """Give the public keys of access tokens."""
-        return {"keys": self.kit.public_keys()}
 
     @rpc(api.RegisterRequest, public=True)
     def register(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
@@ -150,7 +145,7 @@ class AccountsService(ImportEntrypoints, InvitationEntrypoints, StaffEntrypoints
         """
         return sessions.create_device_session(self.database, call, request, self.kit)
 
-    @rpc(api.ListRevocationsRequest, public=True)
+    @rpc(api.ListRevocationsRequest, callers=("gateway",))
     def list_revocations(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Tell the gateways which tokens are worthless; ids and times only."""
         return queries.list_revocations(self.database, request)

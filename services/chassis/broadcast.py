@@ -28,6 +28,7 @@ class Broadcast:
     Args:
         uri: broker address.
         source: name of the service whose events are wanted.
+        reader: the service in whose name the log is read.
         handler: gets events; must not raise, and must be quick.
         on_start: called once the place in the log is known, before the first event; for loading what was before.
     """
@@ -36,11 +37,13 @@ class Broadcast:
         self,
         uri: str,
         source: str,
+        reader: str,
         handler: Callable[[list[Event]], None],
         on_start: Callable[[], None] | None = None,
     ) -> None:
         self._bus = Bus.of(uri)
         self._source = source
+        self._reader = reader
         self._handler = handler
         self._on_start = on_start
         self._position: int | None = None
@@ -98,7 +101,7 @@ class Broadcast:
 
     def _take(self, messages: list[Any]) -> None:
         if self._position is None:
-            _, last = fetch_events(self._bus, self._source, 0, 0)
+            _, last = fetch_events(self._bus, self._source, 0, 0, reader=self._reader)
             if self._on_start is not None:
                 self._on_start()
             self._position = last
@@ -114,7 +117,7 @@ class Broadcast:
         self._apply([d for d in documents if d["type"] != WATERMARK])
         seen = max((d["sequence"] for d in documents), default=0)
         if seen > self._position or None in messages:
-            while missed := fetch_events(self._bus, self._source, self._position)[0]:
+            while missed := fetch_events(self._bus, self._source, self._position, reader=self._reader)[0]:
                 self._apply(missed)
 
     def _apply(self, documents: list[Document]) -> None:

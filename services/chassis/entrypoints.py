@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -16,11 +16,10 @@ import eventlet
 import structlog
 from eventlet.greenpool import GreenPool
 from marshmallow import Schema, ValidationError
-from nameko.containers import WorkerContext
 from nameko.exceptions import ContainerBeingKilled
 from nameko.extensions import Entrypoint, ProviderCollector, SharedExtension, register_entrypoint
 
-from services.chassis import db, tokens, wire
+from services.chassis import db, identity, tokens, wire
 from services.chassis.context import Call
 from services.chassis.errors import ServiceError, internal, invalid, unavailable
 from services.chassis.link import BrokerDown
@@ -29,6 +28,7 @@ from services.chassis.publisher import Outgoing
 from services.chassis.rpc import BusExtension
 
 LEAF_WORKERS: Final = 4
+_SETTINGS_KEY: Final = "TESSERA_SETTINGS"
 
 _log = logging.getLogger(__name__)
 _unexpected = structlog.get_logger(__name__)
@@ -134,11 +134,14 @@ class Rpc(Entrypoint):
     consumer: RpcConsumer = RpcConsumer()
     pool: GreenPool | None = None
 
-    def __init__(self, schema: type[Schema] | None = None, *, public: bool = False) -> None:
+    def __init__(
+        self, schema: type[Schema] | None = None, *, public: bool = False, callers: Collection[str] = ()
+    ) -> None:
         # A refusal is an everyday answer, not an incident: nameko shall not log it with a traceback.
         super().__init__(expected_exceptions=(ServiceError,))
         self.schema = schema
         self.public = public
+        self.callers = callers
         self._loader = schema() if schema is not None else None
 
     def setup(self) -> None:
@@ -175,6 +178,7 @@ class Rpc(Entrypoint):
         Raises:
             service.deadline_passed: nobody waits for the answer any more (rule R4).
             token.missing, token.invalid, token.expired: no valid login, on a method that needs one.
+            service.caller_refused: no service signed the request that may send it.
             request.invalid: the request does not fit its schema.
         """
         structlog.contextvars.bind_contextvars(request_id=envelope.request_id, method=envelope.method)
@@ -183,7 +187,10 @@ class Rpc(Entrypoint):
             raise unavailable(
                 "service.deadline_passed", "The request came too late to be worked on and changed nothing; repeat it."
             )
-        claims: Mapping[str, Any] = {} if self.public else tokens.verify(envelope.token)
+        if self.callers:
+            settings = self.container.config[_SETTINGS_KEY]
+            identity.check(settings, self.container.service_name, envelope, self.callers)
+        claims: Mapping[str, Any] = {} if self.public or self.callers else tokens.verify(envelope.token)
         yield Call(
             claims=claims,
             token=envelope.token,
@@ -217,26 +224,6 @@ class Rpc(Entrypoint):
         return internal()
 
 
-class LeafRpc(Rpc):
-    """A leaf method: it calls nobody, and busy workers never hold it up (rule R14)."""
-
-    consumer = LeafConsumer()
-
-    def setup(self) -> None:
-        """Register with the consumer of the leaf queue."""
-        self.pool = GreenPool(LEAF_WORKERS)
-        super().setup()
-
-    def handle(self, message: Any, envelope: wire.Envelope) -> None:
-        """Answer in a worker of the leaf's own."""
-        self.container.spawn_managed_thread(partial(self._run, message, envelope))
-
-    def _run(self, message: Any, envelope: wire.Envelope) -> None:
-        context = WorkerContext(self.container, self.container.service_cls(), self, self._arguments(envelope), {})
-        assert self.pool is not None
-        self.pool.spawn(self.container._run_worker, context, partial(self._answer, message, envelope)).wait()
-
-
 def load_request(loader: Schema | None, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the request loaded by its schema, or as it is when there is none.
 
@@ -267,23 +254,18 @@ def _flat(messages: Any, pointer: str) -> Iterator[dict[str, str]]:
 
 
 def rpc(
-    schema: type[Schema] | None = None, *, public: bool = False, leaf: bool = False
+    schema: type[Schema] | None = None, *, public: bool = False, callers: Collection[str] = ()
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Make a method `(self, call, request)` callable by RPC.
 
     Args:
         schema: marshmallow class that the request is loaded by; without one the request is passed as it came.
         public: whether it may be called without a login; its `call.claims` are then empty.
-        leaf: whether it calls nobody and has workers and a queue of its own; only for `wire.LEAF_METHODS`.
-
-    Raises:
-        ValueError: leaf and name do not fit together.
+        callers: services that may call it in their own name, without a login; nobody else may.
     """
 
     def register(method: Callable[..., Any]) -> Callable[..., Any]:
-        if leaf != (method.__name__ in wire.LEAF_METHODS):
-            raise ValueError(f"{method.__name__}: exactly {sorted(wire.LEAF_METHODS)} are leaf methods.")
-        register_entrypoint(method, (LeafRpc if leaf else Rpc)(schema, public=public))
+        register_entrypoint(method, Rpc(schema, public=public, callers=callers))
         return method
 
     return register

@@ -44,6 +44,7 @@ ERRORS: Final[dict[str, str]] = {
     "service.unavailable": "The outcome is not known; repeat the request with the same Idempotency-Key.",
     "service.deadline_passed": "The request came too late to be worked on and changed nothing; repeat it.",
     "service.internal": "Something failed on our side; the request id helps us to find it.",
+    "service.caller_refused": "This is answered to certain services of the installation only.",
     "token.missing": "A login is needed; send an access token.",
     "token.invalid": "The access token is not valid; log in again.",
     "token.expired": "The access token has expired; refresh the session.",

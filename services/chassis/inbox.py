@@ -38,14 +38,23 @@ _LONGEST_ID: Final = 36
 _log = structlog.get_logger(__name__)
 
 
-def fetch_events(bus: Bus, source: str, after: int, limit: int = MAX_PAGE) -> tuple[list[Document], int]:
+def fetch_events(
+    bus: Bus, source: str, after: int, limit: int = MAX_PAGE, *, reader: str
+) -> tuple[list[Document], int]:
     """Read a source's log; returns event documents after a sequence, in order, and the source's last sequence.
+
+    Args:
+        bus: to call through.
+        source: whose log.
+        after: sequence after which to read.
+        limit: of documents.
+        reader: the service that reads; it signs the request, and the source knows its readers (rule S26).
 
     Raises:
         ServiceError: the source does not answer.
     """
     call = Call(deadline=Call().deadline - 10.0 + _FETCH_SECONDS)
-    answer = bus.call(source, "read_events", call, {"after": after, "limit": limit}).result
+    answer = bus.call(source, "read_events", call, {"after": after, "limit": limit}, caller=reader).result
     return list(answer["items"]), int(answer["last_sequence"])
 
 
@@ -166,7 +175,9 @@ class Subscribe(Entrypoint):
 
     def _catch_up(self) -> None:
         while not self._stopped:
-            items, last = fetch_events(self.bus.bus, self.source, self._applier.position())
+            items, last = fetch_events(
+                self.bus.bus, self.source, self._applier.position(), reader=self.container.service_name
+            )
             if not items:
                 self._applier.note_end(last)
                 return

@@ -8,39 +8,34 @@ would be put is `KeyStore`: nobody outside reads a key file. What a purpose mean
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import secrets
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import structlog
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from services.chassis.jwk import public_jwk
+from services.chassis.keyfiles import KeyStoreError, PrivateKey, encrypted, locked, opened, write_private
+from services.chassis.pins import write_pins
+from services.chassis.sealing import Sealer
 from services.chassis.settings import Settings
 
+__all__ = ["Algorithm", "Key", "KeyStore", "KeyStoreError", "PrivateKey"]
+
 Algorithm = Literal["Ed25519", "ES256"]
-PrivateKey = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey
 PUBLISHED: Final = "published"
 ACTIVE: Final = "active"
 VERIFY_ONLY: Final = "verify-only"
 REVOKED: Final = "revoked"
 _TICK_NS: Final = 100_000_000
 _log = structlog.get_logger(__name__)
-
-
-class KeyStoreError(RuntimeError):
-    """A key cannot be read or used; the text names the file, never its content."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,31 +57,33 @@ class KeyStore:
     Args:
         folder: where this service's key files are; made with mode 0700 when missing.
         passphrase: protects the files at rest.
+        public: folder for the public halves of purposes that are published; None publishes nothing.
     """
 
-    def __init__(self, folder: Path, passphrase: bytes) -> None:
+    def __init__(self, folder: Path, passphrase: bytes, public: Path | None = None) -> None:
         self._folder = folder
         self._passphrase = passphrase
+        self._public = public
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._keys: dict[str, list[Key]] = {}
         self._changed_ns = 0
-        self._sealing: dict[str, AESGCM] = {}
+        self._sealer: Sealer | None = None
 
     @classmethod
     def from_settings(cls, settings: Settings, service: str) -> KeyStore:
         """Open the key folder of one service, making the passphrase file (mode 0600) on first use."""
         path = settings.key_passphrase_file
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with _locked(path.parent):
+        with locked(path.parent):
             if not path.exists():
-                _write_private(path, secrets.token_urlsafe(32).encode())
-        return cls(settings.key_dir / service, path.read_bytes().strip())
+                write_private(path, secrets.token_urlsafe(32).encode())
+        return cls(settings.key_dir / service, path.read_bytes().strip(), settings.public_key_dir / service)
 
     def active(self, purpose: str, algorithm: Algorithm) -> Key:
         """Return the key that signs for a purpose now, making the first one when there is none."""
         key = self._signing(purpose)
         if key is None:
-            with _locked(self._folder):
+            with locked(self._folder):
                 self._keys.pop(purpose, None)
                 key = self._signing(purpose) or self._create(purpose, algorithm, datetime.now(UTC))
             self._keys.pop(purpose, None)
@@ -149,6 +146,16 @@ class KeyStore:
             for key, state in sorted(keys, key=lambda pair: pair[1] != ACTIVE)
         ]
 
+    def publish(self, purpose: str, algorithm: Algorithm) -> None:
+        """Pin the public keys of a purpose for the other services; from then on every change of them is published.
+
+        A new key is published before it exists for signing, a revoked one is gone before it is marked (rule S26).
+        """
+        self.active(purpose, algorithm)
+        if self._public is not None:
+            with locked(self._folder):
+                self._pin(purpose)
+
     def states(self, purpose: str) -> list[tuple[Key, str]]:
         """Return the keys of a purpose, oldest first, each with its state now."""
         signing, now = self._signing(purpose), datetime.now(UTC)
@@ -168,7 +175,7 @@ class KeyStore:
             lead: how long it is published before it signs.
         """
         self.active(purpose, algorithm)
-        with _locked(self._folder):
+        with locked(self._folder):
             key = self._create(purpose, algorithm, datetime.now(UTC) + lead)
         return key.kid
 
@@ -178,40 +185,49 @@ class KeyStore:
         Raises:
             KeyStoreError: there is no such key, or it is the one that signs now.
         """
-        with _locked(self._folder):
+        with locked(self._folder):
             self._keys.pop(purpose, None)
             key, signing = self.named(purpose, kid), self._signing(purpose)
             if signing is not None and signing.kid == kid:
                 raise KeyStoreError(
                     f"{kid} signs for {purpose} now: rotate first, and revoke it once another one signs."
                 )
-            self._write(replace(key, revoked_at=datetime.now(UTC)))
+            revoked = replace(key, revoked_at=datetime.now(UTC))
+            self._pin_change(revoked)
+            self._write(revoked)
         _log.warning("key_revoked", purpose=purpose, kid=kid)
 
     def seal(self, data: bytes, context: str) -> bytes:
         """Encrypt bytes at rest (AES-256-GCM, random nonce) bound to a context such as a table and row id."""
-        nonce = secrets.token_bytes(12)
-        return nonce + self._sealer().encrypt(nonce, data, context.encode())
+        return self._opened_sealer().seal(data, context)
 
     def unseal(self, sealed: bytes, context: str) -> bytes:
         """Decrypt what `seal` made for the same context."""
-        return self._sealer().decrypt(sealed[:12], sealed[12:], context.encode())
+        return self._opened_sealer().open(sealed, context)
 
-    def _sealer(self) -> AESGCM:
-        if "sealing" not in self._sealing:
+    def _opened_sealer(self) -> Sealer:
+        if self._sealer is None:
             path = self._folder / "sealing.key"
-            with _locked(self._folder):
+            with locked(self._folder):
                 if not path.exists():
                     wrapped = ec.generate_private_key(ec.SECP256R1())
-                    _write_private(path, _encrypted(wrapped, self._passphrase))
-            key = _opened(path, path.read_bytes(), self._passphrase)
+                    write_private(path, encrypted(wrapped, self._passphrase))
+            key = opened(path, path.read_bytes(), self._passphrase)
             if not isinstance(key, ec.EllipticCurvePrivateKey):
                 raise KeyStoreError(f"{path} does not hold a sealing key.")
-            # The file format protects private keys; the symmetric key is derived from one.
-            digest = hashes.Hash(hashes.SHA256())
-            digest.update(b"tessera-sealing-v1" + key.private_numbers().private_value.to_bytes(32, "big"))
-            self._sealing["sealing"] = AESGCM(digest.finalize())
-        return self._sealing["sealing"]
+            # The file format protects private keys; the symmetric keys are derived from one.
+            self._sealer = Sealer(key.private_numbers().private_value.to_bytes(32, "big"))
+        return self._sealer
+
+    def _pin(self, purpose: str, changed: Key | None = None) -> None:
+        assert self._public is not None
+        keys = {key.kid: key for key in self._load(purpose)} | ({changed.kid: changed} if changed else {})
+        jwks = [public_jwk(key.kid, key.private.public_key(), PUBLISHED) for key in keys.values() if not key.revoked_at]
+        write_pins(self._public / f"{purpose}.json", jwks)
+
+    def _pin_change(self, key: Key) -> None:
+        if self._public is not None and (self._public / f"{key.purpose}.json").exists():
+            self._pin(key.purpose, key)
 
     def _signing(self, purpose: str) -> Key | None:
         now = datetime.now(UTC)
@@ -224,7 +240,7 @@ class KeyStore:
             keys = []
             for path in sorted(self._folder.glob(f"{purpose}.*.json")):
                 record = json.loads(path.read_text())
-                private = _opened(path, record["private"].encode(), self._passphrase)
+                private = opened(path, record["private"].encode(), self._passphrase)
                 if not isinstance(private, ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey):
                     raise KeyStoreError(f"{path} holds a key of an unexpected kind.")
                 created, revoked = datetime.fromisoformat(record["created_at"]), record.get("revoked_at")
@@ -249,6 +265,7 @@ class KeyStore:
         now = datetime.now(UTC)
         kid = f"{purpose}-{now:%Y%m%d}-{secrets.token_hex(4)}"
         key = Key(kid, purpose, algorithm, now, active_from, None, private)
+        self._pin_change(key)
         self._write(key)
         _log.info("key_created", purpose=purpose, kid=kid, algorithm=algorithm, active_from=active_from.isoformat())
         return key
@@ -260,39 +277,6 @@ class KeyStore:
             "created_at": key.created_at.isoformat(),
             "active_from": key.active_from.isoformat(),
             "revoked_at": key.revoked_at.isoformat() if key.revoked_at else None,
-            "private": _encrypted(key.private, self._passphrase).decode(),
+            "private": encrypted(key.private, self._passphrase).decode(),
         }
-        _write_private(self._folder / f"{key.purpose}.{key.kid}.json", json.dumps(record, indent=1).encode())
-
-
-def _encrypted(private: PrivateKey, passphrase: bytes) -> bytes:
-    return private.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.BestAvailableEncryption(passphrase),
-    )
-
-
-def _opened(path: Path, content: bytes, passphrase: bytes) -> Any:
-    try:
-        return serialization.load_pem_private_key(content, passphrase)
-    except ValueError as error:
-        raise KeyStoreError(f"{path} cannot be opened: the passphrase is another one, or it is damaged.") from error
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    # Two processes of one service share the folder; only one may make a key.
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def _write_private(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.rename(path)
+        write_private(self._folder / f"{key.purpose}.{key.kid}.json", json.dumps(record, indent=1).encode())

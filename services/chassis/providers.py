@@ -12,7 +12,7 @@ import structlog
 from eventlet.greenpool import GreenPool
 from nameko.extensions import DependencyProvider, SharedExtension
 
-from services.chassis import outbox, wire
+from services.chassis import identity, outbox, wire
 from services.chassis.db import Database
 from services.chassis.entrypoints import LEAF_WORKERS, LeafConsumer, RpcConsumer
 from services.chassis.errors import ServiceError, internal, invalid, unavailable
@@ -92,6 +92,9 @@ class InternalMethod(DependencyProvider):
         """Answer in a green thread of its own."""
         self.container.spawn_managed_thread(partial(self._pool.spawn, self._run, message, envelope))
 
+    def check_caller(self, envelope: wire.Envelope) -> None:
+        """Refuse who may not ask; anybody may, unless a method says otherwise."""
+
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         """Return the answer; what it raises goes to the caller as for any entrypoint."""
         raise NotImplementedError
@@ -101,6 +104,7 @@ class InternalMethod(DependencyProvider):
         try:
             if envelope.deadline < time.time():
                 raise unavailable("service.deadline_passed")
+            self.check_caller(envelope)
             result = self.answer(envelope.body["kwargs"])
         except ServiceError as refusal:
             error = refusal
@@ -111,11 +115,26 @@ class InternalMethod(DependencyProvider):
 
 
 class EventsLeaf(InternalMethod):
-    """Serves `read_events(after, limit)`: the service's own log, for whoever missed something (rules R14, R15)."""
+    """Serves `read_events(after, limit)`: the service's own log, for whoever missed something (rules R14, R15).
+
+    Args:
+        readers: the services that may read it; they sign their requests (rule S26).
+    """
 
     consumer = LeafConsumer()
     holder = DatabaseExtension()
     method_name = "read_events"
+
+    def __init__(self, *readers: str) -> None:
+        self.readers = readers
+
+    def check_caller(self, envelope: wire.Envelope) -> None:
+        """Refuse everybody but the known readers.
+
+        Raises:
+            service.caller_refused: nobody signed the request, or somebody who is no reader.
+        """
+        identity.check(self.holder.settings, self.container.service_name, envelope, self.readers)
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         """Return `items` in order, as many as fit into one message, and the service's `last_sequence`.

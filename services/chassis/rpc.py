@@ -12,7 +12,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
@@ -21,27 +20,20 @@ from eventlet.event import Event
 from eventlet.patcher import is_monkey_patched
 from nameko.extensions import DependencyProvider, SharedExtension
 
-from services.chassis import wire
+from services.chassis import identity, wire
 from services.chassis.context import Call
 from services.chassis.db import in_transaction
-from services.chassis.errors import ServiceError, internal, unavailable
+from services.chassis.errors import unavailable
 from services.chassis.link import BrokerDown
 from services.chassis.listener import Listener, Subscription
 from services.chassis.publisher import Outgoing, Publisher
+from services.chassis.replies import Reply, open_reply
 
 _HOP_SECONDS: Final = 0.1
 _RESEND_PAUSE_SECONDS: Final = 0.2
 _IN_PROGRESS: Final = "idempotency.in_progress"
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """An answer, and whether it is the stored one of an earlier call with the same command id."""
-
-    result: dict[str, Any]
-    replayed: bool
 
 
 class _Pending:
@@ -105,7 +97,14 @@ class Bus:
             self.publisher.close()
 
     def call(
-        self, service: str, method: str, call: Call, kwargs: dict[str, Any], *, routing_key: str | None = None
+        self,
+        service: str,
+        method: str,
+        call: Call,
+        kwargs: dict[str, Any],
+        *,
+        routing_key: str | None = None,
+        caller: str | None = None,
     ) -> Reply:
         """Call a method of a service and wait for its answer until the call's deadline.
 
@@ -115,6 +114,7 @@ class Bus:
             call: who asks, until when, under which command id.
             kwargs: the request, JSON values only.
             routing_key: in place of the method's usual one.
+            caller: service of this process that signs the request where no user's token does.
 
         Raises:
             ServiceError: what the service answered, or `service.unavailable` when the outcome is not known.
@@ -135,7 +135,11 @@ class Bus:
             )
         correlation_id = f"{self._prefix}-{next(self._numbers)}"
         key = routing_key or wire.request_key(service, method)
-        pending = _Pending(self._request(key, call, kwargs, correlation_id, passed), call.deadline)
+        message = self._request(key, call, kwargs, correlation_id, passed)
+        if caller is not None and not call.token:
+            signed = identity.sign(caller, service, method, correlation_id, kwargs)
+            message.headers.update({"nameko.caller": signed} if signed else {})
+        pending = _Pending(message, call.deadline)
         self._pending[correlation_id] = pending
         try:
             self.publisher.send(pending.message)
@@ -147,7 +151,7 @@ class Bus:
             self._pending.pop(correlation_id, None)
         if body is None:
             raise unavailable()
-        return _opened(body, f"{service}.{method}")
+        return open_reply(body, f"{service}.{method}")
 
     def _request(self, key: str, call: Call, kwargs: dict[str, Any], correlation_id: str, passed: int) -> Outgoing:
         headers: dict[str, Any] = {
@@ -210,38 +214,26 @@ class Bus:
             self._resender = None
 
 
-def _opened(body: dict[str, Any], name: str) -> Reply:
-    error = body.get("error")
-    if error:
-        arguments = error.get("exc_args") if isinstance(error, dict) else None
-        if isinstance(arguments, list) and len(arguments) == 4 and all(isinstance(a, str) for a in arguments):
-            refusal = ServiceError(*arguments)
-            refusal.replayed = bool(body.get("replayed"))
-            raise refusal
-        _log.error("%s answered with an error that is none of ours: %.200r", name, error)
-        raise internal()
-    result = body.get("result")
-    return Reply(result if isinstance(result, dict) else {"value": result}, bool(body.get("replayed")))
-
-
 class ServiceClient:
     """A service as its callers see it: `client.get_device(call, device_id=…)` returns the answer.
 
     Args:
         bus: returns the bus to call through.
         service: name of the service.
+        caller: returns the service that calls; its name is signed where no user's token stands for the caller.
     """
 
-    def __init__(self, bus: Callable[[], Bus], service: str) -> None:
+    def __init__(self, bus: Callable[[], Bus], service: str, caller: Callable[[], str | None] = lambda: None) -> None:
         self._bus = bus
         self._service = service
+        self._caller = caller
 
     def call_with_meta(self, call: Call, method: str, /, **kwargs: Any) -> Reply:
         """Call a method and return its answer together with the mark of a replay."""
-        return self._bus().call(self._service, method, call, kwargs)
+        return self._bus().call(self._service, method, call, kwargs, caller=self._caller())
 
     def _call(self, method: str, call: Call, /, **kwargs: Any) -> dict[str, Any]:
-        return self._bus().call(self._service, method, call, kwargs).result
+        return self.call_with_meta(call, method, **kwargs).result
 
     def __getattr__(self, method: str) -> Callable[..., dict[str, Any]]:
         if method.startswith("_"):
@@ -276,22 +268,26 @@ class Client(DependencyProvider):
 
     def __init__(self, service: str) -> None:
         self.service = service
-        self._client = ServiceClient(lambda: self.holder.bus, service)
+        self._client = ServiceClient(lambda: self.holder.bus, service, self._name)
 
     def get_dependency(self, worker_ctx: Any) -> ServiceClient:
         """Return the client; it has no state of the worker."""
         return self._client
 
+    def _name(self) -> str | None:
+        return str(self.container.service_name)
+
 
 @contextmanager
-def standalone(uri: str) -> Iterator[Callable[[str], ServiceClient]]:
+def standalone(uri: str, caller: str | None = None) -> Iterator[Callable[[str], ServiceClient]]:
     """Open the bus for a script or a test; gives a function from a service's name to its client.
 
     Args:
         uri: broker address; `embedded://` reaches the services of the same process.
+        caller: service of this process in whose name it calls.
     """
     bus = Bus.of(uri)
     try:
-        yield lambda service: ServiceClient(lambda: bus, service)
+        yield lambda service: ServiceClient(lambda: bus, service, lambda: caller)
     finally:
         bus.release()

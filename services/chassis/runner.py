@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import signal
-import time
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, Final
 
 import structlog
 from eventlet.event import Event
 from nameko.runners import ServiceRunner
 
-from services.chassis import embedded, tokens
-from services.chassis.context import Call
+from services.chassis import embedded, identity, tokens
 from services.chassis.green import assert_green
+from services.chassis.pins import PinnedKeys
 from services.chassis.providers import SETTINGS_KEY
 from services.chassis.rpc import Bus
 from services.chassis.settings import Settings
@@ -54,7 +54,8 @@ class Runner:
         if self._settings.is_embedded:
             declare_topology(self._settings, self.classes)
         self._bus = Bus.of(self._settings.amqp_uri)
-        tokens.use_verifier(tokens.TokenVerifier(lambda: public_keys(self._bus)))
+        identity.use(self._settings, [str(service.name) for service in self.classes if hasattr(service, "name")])
+        tokens.use_verifier(tokens.TokenVerifier(PinnedKeys(token_pins(self._settings))))
         self._runner.start()
 
     def stop(self) -> None:
@@ -84,16 +85,9 @@ class Runner:
         return 0
 
 
-def public_keys(bus: Bus | None) -> list[dict[str, Any]]:
-    """Return the public keys with which access tokens are checked, from their owner.
-
-    Raises:
-        service.unavailable: the owner does not answer.
-    """
-    assert bus is not None
-    answer = bus.call("accounts", "public_keys", Call(deadline=time.time() + 3.0), {})
-    keys: list[dict[str, Any]] = answer.result["keys"]
-    return keys
+def token_pins(settings: Settings) -> Path:
+    """Return the file that pins the public keys of access tokens; their owner writes it (rule S26)."""
+    return settings.public_key_dir / tokens.ISSUER / f"{tokens.PURPOSE}.json"
 
 
 def serve(settings: Settings, services: Iterable[type], *, max_workers: int = MAX_WORKERS) -> int:

@@ -30,6 +30,7 @@ class Settings:
     migration_uri: str
     key_dir: Path
     key_passphrase_file: Path
+    public_key_dir: Path
     smtp_uri: str | None
     legacy_uri: str | None
     demo: bool
@@ -75,6 +76,7 @@ class Settings:
             migration_uri=env.get("TESSERA_MIGRATION_URI", database_uri),
             key_dir=key_dir,
             key_passphrase_file=Path(env.get("TESSERA_KEY_PASSPHRASE_FILE", str(key_dir / "passphrase"))).absolute(),
+            public_key_dir=Path(env.get("TESSERA_PUBLIC_KEY_DIR", str(key_dir / "public"))).absolute(),
             smtp_uri=env.get("TESSERA_SMTP_URI") or None,
             legacy_uri=env.get("TESSERA_LEGACY_URI") or None,
             demo=_switch(env, "TESSERA_DEMO", default=True),

@@ -10,7 +10,7 @@ from kombu import Exchange, Queue
 from nameko.extensions import ENTRYPOINT_EXTENSIONS_ATTR
 
 from services.chassis import wire
-from services.chassis.entrypoints import LeafRpc, Rpc
+from services.chassis.entrypoints import Rpc
 from services.chassis.inbox import Subscribe
 from services.chassis.link import Link
 from services.chassis.listener import declare_dead_letters
@@ -48,10 +48,9 @@ def needed(service: type) -> Iterator[Exchange | Queue]:
     name = service.name  # type: ignore[attr-defined]
     entrypoints = list(_entrypoints(service))
     providers = [provider for _, provider in inspect.getmembers(service)]
-    if any(isinstance(entrypoint, Rpc) and not isinstance(entrypoint, LeafRpc) for entrypoint in entrypoints):
+    if any(isinstance(entrypoint, Rpc) for entrypoint in entrypoints):
         yield wire.rpc_queue(name)
-    leaves = [entrypoint for entrypoint in entrypoints if isinstance(entrypoint, LeafRpc)]
-    if leaves or any(isinstance(provider, EventsLeaf) for provider in providers):
+    if any(isinstance(provider, EventsLeaf) for provider in providers):
         yield wire.rpc_queue(name, leaf=True)
     if any(isinstance(provider, Relay) for provider in providers):
         yield wire.events_exchange(name)

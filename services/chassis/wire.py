@@ -22,7 +22,7 @@ MAX_DEPTH: Final = 32
 MAX_HOPS: Final = 4
 DEFAULT_SECONDS: Final = 5.0
 SKEW_SECONDS: Final = 5.0
-LEAF_METHODS: Final = frozenset({"read_events", "public_keys"})
+LEAF_METHODS: Final = frozenset({"read_events"})
 PREFIX: Final = "nameko."
 
 RPC_EXCHANGE: Final = Exchange("nameko-rpc", type="topic", durable=True)
@@ -37,6 +37,7 @@ hops: ContextVar[int] = ContextVar("tessera_hops", default=0)
 
 _HEADER_TYPES: Final[dict[str, tuple[type, ...]]] = {
     "token": (str,),
+    "caller": (str,),
     "request_id": (str,),
     "deadline": (int, float, str),
     "command_id": (str,),
@@ -65,6 +66,8 @@ class Envelope:
     command_id: str
     language: str
     hops: int
+    caller: str = ""
+    """A service's signed name, where no user's token stands for the caller (`identity`)."""
 
 
 def encode(value: Any) -> bytes:
@@ -137,6 +140,7 @@ def open_request(message: Any) -> Envelope:
         command_id=headers.get("command_id") or correlation_id,
         language=headers.get("language", "en"),
         hops=headers.get("hops", 0),
+        caller=headers.get("caller", ""),
     )
 
 

@@ -45,7 +45,7 @@ class HistoryService:
     database = DatabaseProvider()
     signed_heads = SignedHeadsProvider()
     relay = Relay()
-    events = EventsLeaf()
+    events = EventsLeaf("accounts")
     health = Health()
 
     @rpc(ListHistoryRequest)

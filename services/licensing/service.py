@@ -44,7 +44,7 @@ class LicensingService(FileEntrypoints):
     projects = Client("projects")
     devices = Client("devices")
     relay = Relay()
-    events = EventsLeaf()
+    events = EventsLeaf("projects", "devices", "history")
     health = Health()
 
     @rpc(api.ListDeviceTypesRequest)

@@ -24,7 +24,7 @@ class ProjectsService:
     database = DatabaseProvider()
     accounts = Client("accounts")
     relay = Relay()
-    events = EventsLeaf()
+    events = EventsLeaf("devices", "licensing", "history")
     health = Health()
 
     @rpc(api.ProjectRequest)

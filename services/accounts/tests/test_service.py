@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from services.accounts.service import AccountsService
+from services.chassis import identity
 from services.chassis.context import Call
 from services.chassis.errors import ServiceError
 from services.chassis.migrations import upgrade
@@ -47,7 +48,8 @@ def accounts(settings: Settings) -> Iterator[ServiceClient]:
     runner = Runner(settings, [AccountsService])
     runner.start()
     try:
-        with standalone(settings.amqp_uri) as to:
+        identity.use(settings, ["gateway"])
+        with standalone(settings.amqp_uri, "gateway") as to:
             yield to("accounts")
     finally:
         runner.stop()

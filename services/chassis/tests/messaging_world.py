@@ -49,7 +49,7 @@ class SourceService:
     name = "source"
     database = DatabaseProvider()
     relay = Relay()
-    events = EventsLeaf()
+    events = EventsLeaf("sink")
     health = Health()
 
     @rpc(SayRequest, public=True)

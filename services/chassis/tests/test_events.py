@@ -249,9 +249,9 @@ def test_a_broadcast_sees_what_comes_and_what_came_while_it_was_away(settings: S
 
     with opened(settings, "source") as source, running(settings, SourceService, SinkService):
         emit(source, "earlier")
-        with standalone(settings.amqp_uri) as to:
+        with standalone(settings.amqp_uri, "sink") as to:
             wait_until(lambda: to("source").read_events(Call(), after=0, limit=0)["last_sequence"] == 1, 5)
-        broadcast = Broadcast(settings.amqp_uri, "source", handler)
+        broadcast = Broadcast(settings.amqp_uri, "source", "sink", handler)
         broadcast.start()
         wait_until(lambda: broadcast.ready, 5)
         emit(source, "one", "two")

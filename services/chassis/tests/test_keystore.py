@@ -64,7 +64,7 @@ def test_a_rotation_by_another_process_is_seen_at_once_and_files_are_read_only_w
     assert [jwk["kid"] for jwk in store.public_jwks("token", "Ed25519")] == [kid, first[0]]
     os.utime(tmp_path / "keys", (1, 1))
     store.active("token", "Ed25519")
-    monkeypatch.setattr("services.chassis.keystore.serialization", None)
+    monkeypatch.setattr("services.chassis.keyfiles.serialization", None)
     assert len(store.public_jwks("token", "Ed25519")) == 2
     assert store.sign("token", "Ed25519", b"x")[0] == kid
 
@@ -164,6 +164,8 @@ def test_a_revoked_key_is_believed_no_longer_though_its_tokens_are_remembered(
             raise unavailable()
         return jwks(store)
 
+    start = time.monotonic()
+    monkeypatch.setattr("services.chassis.tokens.time.monotonic", lambda: start)
     away, verifier = False, TokenVerifier(keys)
     remembered, kept = _token(store, _claims()), _token(store, _claims(jti="kept"))
     old = store.active("token", "Ed25519").kid
@@ -172,7 +174,7 @@ def test_a_revoked_key_is_believed_no_longer_though_its_tokens_are_remembered(
     new = _token(store, _claims(jti="new"))
     store.revoke("token", old)
     assert verifier.verify(remembered)["sub"] == "u"
-    start, away = time.monotonic(), True
+    away = True
     monkeypatch.setattr("services.chassis.tokens.time.monotonic", lambda: start + 11)
     assert verifier.verify(remembered)["sub"] == "u"
     away = False
@@ -209,3 +211,29 @@ def test_forged_tokens_are_refused(store: KeyStore, verifier: TokenVerifier) -> 
     with pytest.raises(ServiceError) as refusal:
         verifier.verify(_token(store, _claims(exp=int(time.time()) - 60)))
     assert refusal.value.code == "token.expired"
+
+
+def test_each_purpose_is_sealed_by_a_key_of_its_own_and_what_was_sealed_before_opens(
+    store: KeyStore, tmp_path: Path
+) -> None:
+    """Issue 6.3: one raw key sealed everything."""
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    contexts = ("mails:1", "activation_key:1")
+    sealed = {context: store.seal(b"secret", context) for context in contexts}
+    private = serialization.load_pem_private_key((tmp_path / "keys" / "sealing.key").read_bytes(), b"pass")
+    root = private.private_numbers().private_value.to_bytes(32, "big")  # type: ignore[union-attr]
+    digest = hashes.Hash(hashes.SHA256())
+    digest.update(b"tessera-sealing-v1" + root)
+    yesterday, nonce = AESGCM(digest.finalize()), b"TSv2" + b"n" * 8
+    for context in contexts:
+        assert store.unseal(nonce + yesterday.encrypt(nonce, b"old", context.encode()), context) == b"old"
+        with pytest.raises(InvalidTag):
+            yesterday.decrypt(sealed[context][4:16], sealed[context][16:], context.encode())
+    keys = [store._opened_sealer()._key(context) for context in contexts]
+    with pytest.raises(InvalidTag):
+        keys[1].decrypt(sealed["mails:1"][4:16], sealed["mails:1"][16:], b"mails:1")
+    for cut in (b"", b"TSv2", sealed["mails:1"][:-1]):
+        with pytest.raises((InvalidTag, ValueError)):
+            store.unseal(cut, "mails:1")

@@ -51,7 +51,7 @@ def world(amqp_uri: str, tmp_path: Path) -> Iterator[World]:
     declare_topology(settings, [SourceService, SinkService])
     with (
         running(settings, SourceService, SinkService),
-        standalone(amqp_uri) as to,
+        standalone(amqp_uri, "sink") as to,
         opened(settings, "sink") as database,
     ):
         yield World(settings, to("source"), to("sink"), database)

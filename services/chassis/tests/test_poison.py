@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from kombu import Connection
 
-from services.chassis import wire
+from services.chassis import identity, wire
 from services.chassis.context import Call
 from services.chassis.rpc import ServiceClient, standalone
 from services.chassis.tests.messaging_world import (
@@ -152,7 +152,8 @@ def test_a_request_that_waited_past_its_deadline_is_not_executed(vhost: str, tmp
     declare_topology(settings, [SourceService])
     late = {"nameko.deadline": f"{time.time() - 1:.3f}"}
     send(vhost, {"headers": late, "correlation_id": "late"})
-    with running(settings, SourceService), standalone(vhost) as to:
+    identity.use(settings, ["sink"])
+    with running(settings, SourceService), standalone(vhost, "sink") as to:
         # The queue is served in order: once this one is answered, the late one has had its turn.
         assert to("source").say(Call(deadline=time.time() + 5), word="in time") == {"said": "in time"}
         events = to("source").read_events(Call(deadline=time.time() + 5), after=0, limit=10)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from services.chassis import tokens
+from services.chassis import identity, tokens
 from services.chassis.context import Call
 from services.chassis.entrypoints import rpc
 from services.chassis.errors import ServiceError
@@ -72,7 +72,8 @@ def fleet(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     runner.start()
     monkeypatch.setattr(tokens, "verify", verifier.verify)
     try:
-        with standalone(settings.amqp_uri) as to:
+        identity.use(settings, ["history"])
+        with standalone(settings.amqp_uri, "history") as to:
             yield to("devices"), verifier.sign
     finally:
         runner.stop()
@@ -110,7 +111,7 @@ def test_its_events_can_be_read_in_order(fleet: Any) -> None:
     devices.register_production(sign(make_call(staff=True)), order_number="A", devices=built)
     deadline = time.monotonic() + 10
     while True:
-        items = devices.read_events(sign(make_call()), after=0, limit=100)["items"]
+        items = devices.read_events(Call(), after=0, limit=100)["items"]
         if len(items) == 20:
             break
         assert time.monotonic() < deadline, f"{len(items)} events after 10 s"

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from kombu import Connection as Broker
 from nameko.runners import ServiceRunner
 
-from services.chassis import embedded, wire
+from services.chassis import embedded, identity, wire
 from services.chassis.audit import outbox_log
 from services.chassis.db import Database, Unit
 from services.chassis.ids import new_id
@@ -38,7 +38,7 @@ class AccountsSource:
     name = "accounts"
     database = DatabaseProvider()
     relay = Relay()
-    events = EventsLeaf()
+    events = EventsLeaf("history")
 
 
 class ProjectsSource(AccountsSource):
@@ -77,6 +77,7 @@ class Bench:
         """Start services in this process; they are stopped at the end of the test at the latest."""
         if declare:
             declare_topology(self.settings, services)
+        identity.use(self.settings, [service.name for service in services])  # type: ignore[attr-defined]
         runner = ServiceRunner({"AMQP_URI": self.settings.amqp_uri, "max_workers": 4, SETTINGS_KEY: self.settings})
         for service in services:
             runner.add_service(service)
