@@ -4,6 +4,7 @@ tessera-admin create-staff EMAIL            make a staff account; its password g
 tessera-admin list-keys                     list the signing keys and their states
 tessera-admin rotate-keys ROOM PURPOSE      make a new signing key; nobody is logged out
 tessera-admin revoke-key ROOM PURPOSE KID   take an old signing key out of use for good
+tessera-admin reconcile-events SOURCE       let the rooms follow SOURCE again after its database was restored
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import typer
 from deploy import keys
 from deploy.installed import installed_settings, write_private
 from deploy.migrate import migrate
+from deploy.reconcile import UnknownSourceError, reconcile_events, told
 from deploy.staff import make_staff
 from services.chassis.errors import ServiceError
 from services.chassis.keystore import KeyStoreError
@@ -89,10 +91,20 @@ def revoke_key(room: str, purpose: str, kid: str) -> None:
     sys.stdout.write(f"{kid} is revoked: what it signed is believed for two more seconds at most.\n")
 
 
+@app.command("reconcile-events")
+def reconcile(source: str, dry_run: Annotated[bool, typer.Option("--dry-run")] = False) -> None:
+    """Let the rooms follow SOURCE again after its database was restored, on an installation that runs or not.
+
+    Names every event that a room has applied and that SOURCE knows no more; --dry-run only names them.
+    """
+    found = _done(lambda settings: reconcile_events(settings, source, dry_run=dry_run))
+    sys.stdout.write(told(found, dry_run=dry_run))
+
+
 def _done(act: Callable[[Settings], T]) -> T:
     try:
         return act(installed_settings())
-    except (SettingsError, KeyStoreError, keys.RotationError, OSError) as error:
+    except (SettingsError, KeyStoreError, keys.RotationError, UnknownSourceError, ServiceError, OSError) as error:
         _fail(str(error))
 
 

@@ -12,13 +12,16 @@ import json
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
+from functools import partial
 
 from deploy.installed import installed_settings
 from deploy.rooms import ROOMS
-from services.chassis.audit import Log, Report, outbox_report
+from services.chassis.audit import Check, Log, Report, check_places, outbox_report
 from services.chassis.db import Database
 from services.chassis.errors import ServiceError
+from services.chassis.outbox import last_upto
 from services.chassis.settings import Settings, SettingsError
 from services.history.audit import behind, compare
 
@@ -49,7 +52,22 @@ def audit(settings: Settings, *, patience: float | None = None) -> list[Report]:
     reports = [_settled_report(room, settings, deadline) for room in ROOMS]
     logs = [report.log for report in reports if report.log is not None and report.room != "history"]
     _wait_for_history(settings, logs, deadline)
-    return [*reports, compare(settings, logs)]
+    return [*reports, compare(settings, logs), Report("all", _place_checks(settings, reports))]
+
+
+def _place_checks(settings: Settings, reports: Sequence[Report]) -> tuple[Check, ...]:
+    """Ask every source whether its log has what the other rooms have applied last (rule R25)."""
+    with ExitStack() as opened:
+        databases = {room: Database.from_settings(settings, room, pool_size=1) for room in ROOMS}
+        for database in databases.values():
+            opened.callback(database.close)
+
+        def last_id(database: Database, sequence: int) -> str | None:
+            last = database.read(partial(last_upto, sequence=sequence))
+            return str(last.id) if last is not None else None
+
+        sources = {room: partial(last_id, database) for room, database in databases.items()}
+        return tuple(check_places(report.room, report.places, sources) for report in reports)
 
 
 def _settled_report(room: str, settings: Settings, deadline: float) -> Report:

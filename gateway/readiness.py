@@ -37,6 +37,8 @@ class Readiness:
         self._authentication = authentication
         self._pending = pending
         self._seen: dict[str, float] = {}
+        # What each room said of its events: how long the oldest waits, and which sources it does not follow any more.
+        self.messaging: dict[str, dict[str, Any]] = {}
 
     def run(self) -> None:
         """Watch for ever; often until ready, then every two seconds."""
@@ -67,6 +69,10 @@ class Readiness:
     def _ping(self, room: str) -> None:
         try:
             answer = self._rooms.call(room, "ping", Call(deadline=time.time() + PING_SECONDS), {}).result
+            self.messaging[room] = {
+                "outbox_lag_seconds": answer.get("outbox_lag_seconds"),
+                "stopped_sources": answer.get("stopped_sources") or {},
+            }
             # A room whose database is away answers, but could not work.
             if answer.get("ready", True):
                 self._seen[room] = time.monotonic()

@@ -116,6 +116,7 @@ class Door(DependencyProvider):
         """Answer on the admin listener; it is bound to an address that the public does not reach."""
         match request.path:
             case "/metrics":
+                self._metrics.note_messaging(self.readiness.messaging)
                 return Response(200, self._metrics.text(), "text/plain; version=0.0.4; charset=utf-8")
             case "/healthz":
                 return healthz(request)
@@ -124,6 +125,7 @@ class Door(DependencyProvider):
                 details = {
                     "missing": missing,
                     "seconds_since_answer": self.readiness.details(),
+                    "messaging": self.readiness.messaging,
                     "connections": len(self.public.connections),
                     "working": self._admission.working,
                     "waiting": self._admission.waiting,

@@ -7,7 +7,8 @@ event that cannot be handled holds up no other.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Final
@@ -20,9 +21,9 @@ from sqlalchemy.exc import DBAPIError
 from services.chassis.db import Database, Unit, insert_or_ignore
 from services.chassis.faults import fail_point
 from services.chassis.outbox import Event
-from services.chassis.tables import positions, retry_events
+from services.chassis.place import Document, Place, follow, read_place
+from services.chassis.tables import applied_events, positions, retry_events
 
-Document = dict[str, Any]
 Handler = Callable[[Unit, list[Event]], None]
 
 BACKOFF_SECONDS: Final = (1, 10, 60, 600)
@@ -35,17 +36,12 @@ PARKED = Counter("tessera_events_parked_total", "Events given up after the last 
 POSITION = Gauge(
     "tessera_events_position", "Sequence up to which a source's events are applied.", ["service", "source"]
 )
+STOPPED = Gauge(
+    "tessera_events_stopped",
+    "1 while nothing of a source is applied because its log was restored to an older state.",
+    ["service", "source"],
+)
 _log = structlog.get_logger(__name__)
-
-
-def contiguous(documents: Iterable[Document], position: int) -> list[Document]:
-    """Return the documents that follow `position` without a gap, in order and each once."""
-    by_sequence = {document["sequence"]: document for document in documents}
-    found = []
-    while (following := by_sequence.get(position + 1)) is not None:
-        found.append(following)
-        position += 1
-    return found
 
 
 class Applier:
@@ -61,37 +57,73 @@ class Applier:
         self._database = database
         self._source = source
         self._handler = handler
-        self._position: int | None = None
+        self._place: Place | None = None
 
     def position(self) -> int:
         """Return the sequence up to which everything is applied; 0 before the first event."""
-        if self._position is None:
-            statement = sa.select(positions.c.sequence).where(positions.c.source == self._source)
-            self._position = self._database.read(lambda c: c.execute(statement).scalar()) or 0
-        return self._position
+        return self.place().sequence
 
-    def note_end(self, last: int) -> None:
-        """Note what the source says is its last sequence; behind our position means that its log was lost."""
-        if last < self.position():
-            _log.error(
-                "the source's log ends before our position", source=self._source, last=last, position=self._position
+    def place(self, *, fresh: bool = False) -> Place:
+        """Return where this consumer stands; `fresh` reads it again, since a command may have changed it."""
+        if self._place is None or fresh:
+            self._place = self._database.read(lambda connection: read_place(connection, self._source))
+        return self._place
+
+    def check(self, place: Place, page: Mapping[str, Any]) -> bool:
+        """Compare the source's log with the one followed up to a place; stop, or go on again (rule R25).
+
+        Args:
+            place: where this consumer stood when it asked.
+            page: what `read_events` answered to its sequence.
+
+        Returns:
+            Whether events may be applied.
+        """
+        flaw = place.flaw(self._source, page)
+        at = page["at"]
+        event_id = place.event_id if flaw or at is None else at["id"]
+        checked = replace(place, event_id=event_id, epoch=page["epoch"], stopped=flaw)
+        if checked != place:
+            self._database.write(partial(self._note, place=place, checked=checked))
+            self._place = None
+        if flaw is not None and place.stopped is None:
+            _log.critical("events of a source are not applied any more", source=self._source, reason=flaw)
+        STOPPED.labels(self._database.service, self._source).set(0 if flaw is None else 1)
+        return flaw is None and self.place() == checked
+
+    def _note(self, unit: Unit, place: Place, checked: Place) -> None:
+        # The epoch of a source that we do not follow any more says nothing.
+        epoch = checked.epoch if checked.stopped is None else place.epoch
+        insert_or_ignore(unit.connection, positions, {"source": self._source, "sequence": 0, "updated_at": unit.now})
+        # Another process, or the command that reconciles, may have been faster.
+        if read_place(unit.connection, self._source, lock=True) == place:
+            unit.execute(
+                sa.update(positions)
+                .where(positions.c.source == self._source)
+                .values(
+                    event_id=checked.event_id,
+                    epoch=epoch,
+                    stopped_because=checked.stopped,
+                    stopped_at=unit.now if checked.stopped is not None else None,
+                )
             )
 
     def apply(self, documents: list[Document]) -> int:
         """Apply the documents that follow the position; returns how many. Others are left to a later fetch."""
         applied = 0
         while True:
-            ready = contiguous(documents, self.position())[:_CHUNK]
-            if not ready:
+            place = self.place()
+            ready = follow(documents, place)[:_CHUNK]
+            if not ready or place.stopped is not None:
                 return applied
             fail_point("inbox.before_transaction")
             try:
-                self._position = self._database.write(partial(self._advance, documents=ready))
+                self._place = self._database.write(partial(self._advance, documents=ready))
             except Exception:
-                self._position = None
+                self._place = None
                 raise
             applied += len(ready)
-            POSITION.labels(self._database.service, self._source).set(self._position)
+            POSITION.labels(self._database.service, self._source).set(self._place.sequence)
             fail_point("inbox.after_commit")
 
     def apply_unordered(self, documents: list[Document]) -> None:
@@ -101,27 +133,53 @@ class Applier:
 
     def retry_due(self) -> int:
         """Try again what has failed and is due; returns how many events were tried."""
+        if self.place().stopped is not None:
+            return 0
         return self._database.write(self._retry) if self._has_due() else 0
 
-    def _advance(self, unit: Unit, documents: list[Document]) -> int:
+    def _advance(self, unit: Unit, documents: list[Document]) -> Place:
         insert_or_ignore(unit.connection, positions, {"source": self._source, "sequence": 0, "updated_at": unit.now})
-        row = sa.select(positions.c.sequence).where(positions.c.source == self._source).with_for_update()
-        position = int(unit.execute(row).scalar_one())
+        place = read_place(unit.connection, self._source, lock=True)
         # Another process may have been faster.
-        ready = contiguous(documents, position)
-        if not ready:
-            return position
-        if not self._handled(unit, ready):
-            for document in ready:
+        ready = follow(documents, place)
+        if not ready or place.stopped is not None:
+            return place
+        fresh = self._unknown(unit, ready)
+        if fresh and not self._handled(unit, fresh):
+            for document in fresh:
                 if not self._handled(unit, [document]):
                     self._put_aside(unit, document)
+        place = place.after(ready[-1])
         unit.execute(
             sa.update(positions)
             .where(positions.c.source == self._source)
-            .values(sequence=ready[-1]["sequence"], updated_at=unit.now)
+            .values(sequence=place.sequence, event_id=place.event_id, updated_at=unit.now)
         )
         fail_point("inbox.before_commit")
-        return int(ready[-1]["sequence"])
+        return place
+
+    def _unknown(self, unit: Unit, documents: list[Document]) -> list[Document]:
+        """Return the documents that were not applied before under whatever sequence, and remember them as applied."""
+        table = applied_events
+        ids = [document["id"] for document in documents]
+        mine = sa.and_(table.c.source == self._source, table.c.event_id.in_(ids))
+        known = set(unit.execute(sa.select(table.c.event_id).where(mine)).scalars())
+        if known:
+            unit.execute(sa.update(table).where(mine).values(lost_at=None))
+        fresh = [document for document in documents if document["id"] not in known]
+        if fresh:
+            unit.execute(sa.insert(table), [self._remembered(unit, document) for document in fresh])
+        return fresh
+
+    def _remembered(self, unit: Unit, document: Document) -> dict[str, Any]:
+        return {
+            "source": self._source,
+            "event_id": document["id"],
+            "sequence": document["sequence"],
+            "type": str(document["type"])[:80],
+            "subject": str(document.get("subject", ""))[:128],
+            "applied_at": unit.now,
+        }
 
     def _handled(self, unit: Unit, documents: list[Document]) -> bool:
         savepoint = unit.connection.begin_nested()

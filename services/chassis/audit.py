@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from services.chassis import epochs
 from services.chassis.outbox import MAX_PAGE, Event, read_events
+from services.chassis.place import Place, read_places, read_stopped
 from services.chassis.tables import outbox, outbox_head, retry_events
 
 MAX_FLAWS = 20
@@ -48,11 +50,12 @@ class Log:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All checks of one room; `log` is its own outbox."""
+    """All checks of one room; `log` is its own outbox, `places` say up to where it has applied the others'."""
 
     room: str
     checks: tuple[Check, ...]
     log: Log | None = None
+    places: dict[str, Place] = field(default_factory=dict)
 
     @property
     def clean(self) -> bool:
@@ -104,10 +107,12 @@ def outbox_log(connection: Connection, source: str) -> Log:
 def check_outbox(connection: Connection, log: Log) -> Check:
     """Check that the sequence has no gap and ends where its head says."""
     flaws = Flaws()
-    if log.count != log.last - log.first + 1:
+    missing = epochs.missing_before(connection, log.first, log.last)
+    if log.count + missing != log.last - log.first + 1:
         flaws.add(f"the outbox holds {log.count} events between sequence {log.first} and {log.last}")
     head = connection.scalar(sa.select(outbox_head.c.last_sequence)) or 0
-    if log.count and head != log.last:
+    # A new epoch that has no event yet has moved the head alone.
+    if log.count and head != log.last and epochs.missing_before(connection, log.last + 1, head) != head - log.last:
         flaws.add(f"the outbox ends at sequence {log.last}, its head says {head}")
     return Check("outbox without gaps", log.count, flaws.told(), log.digest)
 
@@ -133,11 +138,41 @@ def check_parked(connection: Connection) -> Check:
     return Check("no parked events", len(rows), flaws.told())
 
 
+def check_followed(connection: Connection) -> Check:
+    """Check that this room has stopped to follow no other one's log (rule R25)."""
+    stopped = read_stopped(connection)
+    flaws = tuple(f"events of {source} are not applied since: {reason}" for source, reason in stopped.items())
+    return Check("every source is followed", len(read_places(connection)), flaws)
+
+
+def check_places(room: str, places: Mapping[str, Place], sources: Mapping[str, Callable[[int], str | None]]) -> Check:
+    """Check that each source's log still has the event that a room has applied last (rule R25).
+
+    Args:
+        room: whose places they are.
+        places: source -> where the room stands.
+        sources: source -> what gives the id of its last event up to a sequence.
+    """
+    flaws = Flaws()
+    for source, place in places.items():
+        if source in sources and not place.is_unnamed and sources[source](place.sequence) != place.event_id:
+            flaws.add(
+                f"{room} has applied {source} up to {place.sequence}, event {place.event_id}, which {source} does not "
+                f"have there: one of the two was restored; run: tessera-admin reconcile-events {source}"
+            )
+    return Check("applied events are in their sources", len(places), flaws.told())
+
+
 def outbox_report(connection: Connection, room: str, checks: Iterable[Check] = ()) -> Report:
     """Report a room's checks together with those that are the same for every room."""
     log = outbox_log(connection, room)
-    common = (check_outbox(connection, log), check_sent(connection), check_parked(connection))
-    return Report(room, (*checks, *common), log)
+    common = (
+        check_outbox(connection, log),
+        check_sent(connection),
+        check_parked(connection),
+        check_followed(connection),
+    )
+    return Report(room, (*checks, *common), log, read_places(connection))
 
 
 def _events(connection: Connection, after: int) -> Iterable[Event]:

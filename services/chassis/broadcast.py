@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final
 
 import eventlet
@@ -11,11 +12,11 @@ import structlog
 from eventlet.queue import Empty, LightQueue
 
 from services.chassis import wire
-from services.chassis.apply import Document, contiguous
 from services.chassis.errors import ServiceError
-from services.chassis.inbox import WATERMARK, fetch_events, read_document
+from services.chassis.inbox import WATERMARK, fetch_events, is_to_be_asked, read_document
 from services.chassis.listener import Listener, Subscription
 from services.chassis.outbox import Event
+from services.chassis.place import Document, Place, follow
 from services.chassis.rpc import Bus
 
 _POLL_SECONDS: Final = 1.0
@@ -46,7 +47,7 @@ class Broadcast:
         self._reader = reader
         self._handler = handler
         self._on_start = on_start
-        self._position: int | None = None
+        self._place: Place | None = None
         self._waiting = LightQueue()
         self._listener = Listener(uri, on_connect=self._on_connect)
         self.queue_name = f"evt-{source}-cache-{uuid.uuid4()}"
@@ -57,7 +58,7 @@ class Broadcast:
     @property
     def ready(self) -> bool:
         """Tell whether the place in the source's log is known, so that nothing newer is missed."""
-        return self._position is not None
+        return self._place is not None
 
     def start(self) -> None:
         """Start in the background; the broker or the source may still be away."""
@@ -100,11 +101,12 @@ class Broadcast:
         return messages
 
     def _take(self, messages: list[Any]) -> None:
-        if self._position is None:
-            _, last = fetch_events(self._bus, self._source, 0, 0, reader=self._reader)
+        place = self._place
+        if place is None:
+            page = fetch_events(self._bus, self._source, 0, 0, reader=self._reader)
             if self._on_start is not None:
                 self._on_start()
-            self._position = last
+            place = self._place = Place(page["last_sequence"], page["last_id"], page["epoch"])
         documents: list[Document] = []
         for message in filter(None, messages):
             try:
@@ -114,15 +116,28 @@ class Broadcast:
         unnumbered = [d for d in documents if d["sequence"] == 0 and d["type"] != WATERMARK]
         if unnumbered:
             self._handler([Event.from_document(document) for document in unnumbered])
-        self._apply([d for d in documents if d["type"] != WATERMARK])
-        seen = max((d["sequence"] for d in documents), default=0)
-        if seen > self._position or None in messages:
-            while missed := fetch_events(self._bus, self._source, self._position, reader=self._reader)[0]:
-                self._apply(missed)
+        numbered = [d for d in documents if d["sequence"] > 0 or d["type"] == WATERMARK]
+        self._apply([d for d in numbered if d["type"] != WATERMARK and d.get("epoch") == place.epoch])
+        if None in messages or is_to_be_asked(numbered, self._place or place):
+            self._catch_up()
+
+    def _catch_up(self) -> None:
+        while self._place is not None:
+            page = fetch_events(self._bus, self._source, self._place.sequence, reader=self._reader)
+            if (flaw := self._place.flaw(self._source, page)) is not None:
+                # A cache forgets nothing that it knows, and takes up what the restored source knows.
+                _log.critical("a source was restored to an older state; what is remembered is read anew", reason=flaw)
+                self._place = None
+                self._waiting.put(None)
+                return
+            self._place = replace(self._place, epoch=page["epoch"])
+            if not page["items"]:
+                return
+            self._apply(page["items"])
 
     def _apply(self, documents: list[Document]) -> None:
-        assert self._position is not None
-        ready = contiguous(documents, self._position)
+        assert self._place is not None
+        ready = follow(documents, self._place)
         if ready:
             self._handler([Event.from_document(document) for document in ready])
-            self._position = int(ready[-1]["sequence"])
+            self._place = self._place.after(ready[-1])

@@ -50,6 +50,8 @@ ERRORS: Final[dict[str, str]] = {
     "token.expired": "The access token has expired; refresh the session.",
 }
 
+# Says nothing about the request: its first run has not ended (rule L21).
+_UNSTORED_CODES: Final = frozenset({"idempotency.in_progress"})
 _UNSTORED_KINDS: Final = frozenset({"internal", "unavailable", "limited", "unauthenticated"})
 
 
@@ -88,7 +90,7 @@ class ServiceError(Exception):
     @property
     def is_final(self) -> bool:
         """Tell whether a repetition with the same command id must get this refusal again (rule L5)."""
-        return self.kind not in _UNSTORED_KINDS
+        return self.kind not in _UNSTORED_KINDS and self.code not in _UNSTORED_CODES
 
     def __str__(self) -> str:
         return f"{self.code}: {self.detail}" if self.detail else self.code

@@ -10,7 +10,9 @@ import structlog
 
 from services.chassis import wire
 from services.chassis.entrypoints import RpcConsumer
+from services.chassis.place import read_stopped
 from services.chassis.providers import DatabaseExtension, InternalMethod
+from services.chassis.relay import measure_lag
 
 _log = structlog.get_logger(__name__)
 
@@ -45,12 +47,26 @@ class Health(InternalMethod):
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         """Return which process answers and whether its database does; that it answers at all proves the broker."""
+        ready = self.ready()
         return {
             "service": self.container.service_name,
             "instance": instance(),
             "pid": os.getpid(),
-            "ready": self.ready(),
+            "ready": ready,
+            **(self._messaging() if ready else {}),
         }
+
+    def _messaging(self) -> dict[str, Any]:
+        """Tell what the broker cannot: measured here and not by the relay, which may hang (rules R25, R26)."""
+        try:
+            return {
+                "outbox_lag_seconds": round(measure_lag(self.holder.database), 1),
+                "stopped_sources": self.holder.database.read(read_stopped),
+            }
+        except Exception as error:
+            # A database that is being migrated still answers.
+            _log.warning("messaging is not measured", error=str(error)[:300])
+            return {}
 
     def ready(self) -> bool:
         """Tell whether the service could work: its own database answers (rule O1)."""

@@ -6,7 +6,8 @@ so an event delivered twice is known by its number, and one that is missing is r
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import eventlet
@@ -17,13 +18,14 @@ from nameko.containers import WorkerContext
 from nameko.extensions import Entrypoint, register_entrypoint
 
 from services.chassis import wire
-from services.chassis.apply import Applier, Document
+from services.chassis.apply import Applier
 from services.chassis.context import Call
 from services.chassis.db import Unit
 from services.chassis.entrypoints import ListenerExtension
 from services.chassis.errors import ServiceError
 from services.chassis.listener import Subscription, acknowledge, bury
 from services.chassis.outbox import MAX_PAGE, Event
+from services.chassis.place import Document, Place
 from services.chassis.providers import DatabaseExtension
 from services.chassis.rpc import Bus, BusExtension
 
@@ -33,15 +35,14 @@ _COLLECT_SECONDS: Final = 0.03
 _RETRY_POLL_SECONDS: Final = 1.0
 _MAX_BACKOFF_SECONDS: Final = 10.0
 _FETCH_SECONDS: Final = 5.0
+_RECHECK_SECONDS: Final = 2.0
 _LONGEST_ID: Final = 36
 
 _log = structlog.get_logger(__name__)
 
 
-def fetch_events(
-    bus: Bus, source: str, after: int, limit: int = MAX_PAGE, *, reader: str
-) -> tuple[list[Document], int]:
-    """Read a source's log; returns event documents after a sequence, in order, and the source's last sequence.
+def fetch_events(bus: Bus, source: str, after: int, limit: int = MAX_PAGE, *, reader: str) -> dict[str, Any]:
+    """Read a source's log; returns `items` after a sequence, in order, and where the log is `at` and ends.
 
     Args:
         bus: to call through.
@@ -54,8 +55,7 @@ def fetch_events(
         ServiceError: the source does not answer.
     """
     call = Call(deadline=Call().deadline - 10.0 + _FETCH_SECONDS)
-    answer = bus.call(source, "read_events", call, {"after": after, "limit": limit}, caller=reader).result
-    return list(answer["items"]), int(answer["last_sequence"])
+    return bus.call(source, "read_events", call, {"after": after, "limit": limit}, caller=reader).result
 
 
 def read_document(message: Any, source: str, *, unnumbered: bool = False) -> Document:
@@ -85,6 +85,21 @@ def read_document(message: Any, source: str, *, unnumbered: bool = False) -> Doc
     return document
 
 
+def is_to_be_asked(documents: Iterable[Document], place: Place) -> bool:
+    """Tell whether messages hint at something that only the source's own log can tell: more events, or others."""
+    for document in documents:
+        sequence, event_id = document["sequence"], document.get("id")
+        if document["type"] == WATERMARK:
+            event_id = document.get("lastid")
+            if sequence < place.sequence:
+                return True
+        if sequence > place.sequence or document.get("epoch") != place.epoch:
+            return True
+        if sequence == place.sequence and event_id != place.event_id:
+            return True
+    return False
+
+
 class Subscribe(Entrypoint):
     """Feeds a method `(self, unit, events)` with the events of one source; made by `subscribe`."""
 
@@ -101,6 +116,7 @@ class Subscribe(Entrypoint):
         self._stopped = False
         self._waiting = LightQueue()
         self._applier = Applier(self.holder.database, self.source, self._call_method)
+        self._asked_at = 0.0
         self._plain = "inbox" in self.holder.settings.without
         self._unnumbered = "outbox" in self.holder.settings.without
         queue = wire.events_queue(self.source, self.container.service_name)
@@ -130,7 +146,7 @@ class Subscribe(Entrypoint):
                 must_catch_up = True
                 batch = batch or self._collect()
                 self._take(batch)
-                backoff, batch, must_catch_up = 0.1, [], False
+                backoff, batch, must_catch_up = 0.1, [], self._must_ask_again()
             except Exception as error:
                 # The database or the source is away; the messages stay unacknowledged and are taken again.
                 _log.warning("inbox pauses", source=self.source, error=f"{type(error).__name__}: {error}"[:300])
@@ -165,23 +181,28 @@ class Subscribe(Entrypoint):
             return
         # A source that runs without an outbox numbers nothing; such events have no place in any order.
         self._applier.apply_unordered([document for document in events if document["sequence"] == 0])
-        seen = max((document["sequence"] for document in documents), default=0)
-        self._applier.apply([document for document in events if document["sequence"] > 0])
-        if seen > self._applier.position():
-            _log.info("events are missing and are read from the source", source=self.source, upto=seen)
+        place = self._applier.place()
+        numbered = [document for document in documents if document["type"] == WATERMARK or document["sequence"] > 0]
+        # A message may have been under way since before the source was restored: only its database is believed then.
+        self._applier.apply([d for d in events if d["sequence"] > 0 and d.get("epoch") == place.epoch])
+        if place.stopped is None and is_to_be_asked(numbered, self._applier.place()):
+            _log.info("events are missing and are read from the source", source=self.source)
             self._catch_up()
         for message in batch:
             acknowledge(message)
 
     def _catch_up(self) -> None:
+        self._asked_at = time.monotonic()
         while not self._stopped:
-            items, last = fetch_events(
-                self.bus.bus, self.source, self._applier.position(), reader=self.container.service_name
-            )
-            if not items:
-                self._applier.note_end(last)
+            place = self._applier.place(fresh=True)
+            page = fetch_events(self.bus.bus, self.source, place.sequence, reader=self.container.service_name)
+            if not self._applier.check(place, page) or not page["items"]:
                 return
-            self._applier.apply(items)
+            self._applier.apply(page["items"])
+
+    def _must_ask_again(self) -> bool:
+        """Tell whether it is time to see if a source that we stopped to follow was reconciled."""
+        return self._applier.place().stopped is not None and time.monotonic() - self._asked_at > _RECHECK_SECONDS
 
     def _take_plainly(self, batch: list[Any], events: list[Document]) -> None:
         # Fault run without protection: acknowledged first and applied whenever delivered, as plain nameko would.

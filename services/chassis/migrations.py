@@ -7,25 +7,65 @@ from __future__ import annotations
 
 import importlib
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
-from services.chassis import tables
+from services.chassis import epochs, tables
 from services.chassis.engine import make_engine
 from services.chassis.settings import Settings
 
 _REVISION = re.compile(r"""^revision\b[^=]*=\s*["'](\w+)["']""", re.MULTILINE)
 _PARENT = re.compile(r"""^down_revision\b[^=]*=\s*(?:["'](\w+)["']|None)""", re.MULTILINE)
 _LOCK = 0x7E55E7A
+_OLD_EMISSIONS = """
+    UPDATE outbox SET emission = placed.place
+    FROM (SELECT id, row_number() OVER (ORDER BY sequence IS NULL, sequence, id) AS place FROM outbox) AS placed
+    WHERE placed.id = outbox.id
+"""
 
 
 def create_chassis_tables(op: Any) -> None:
     """Create the chassis's tables in a service's first revision (layout of 2026-11; later changes are revisions)."""
     bind = op.get_bind()
     tables.metadata.create_all(bind)
-    bind.execute(sa.insert(tables.outbox_head).values(id=1, last_sequence=0))
+    start_log(bind)
+
+
+def start_log(connection: sa.Connection) -> None:
+    """Begin a service's log in fresh tables."""
+    connection.execute(sa.insert(tables.outbox_head).values(id=1, last_sequence=0))
+    epochs.start_first(connection, datetime.now(UTC))
+
+
+def add_epochs(op: Any) -> None:
+    """Bring the chassis's tables of an earlier revision to the layout with epochs and emissions (rules R25, L19)."""
+    bind = op.get_bind()
+    inspector = sa.inspect(bind)
+    known = {column["name"] for column in inspector.get_columns("positions")}
+    for column in (
+        sa.Column("epoch", sa.String(36)),
+        sa.Column("event_id", sa.String(36)),
+        sa.Column("stopped_at", tables.UtcDateTime),
+        sa.Column("stopped_because", sa.Text),
+    ):
+        if column.name not in known:
+            op.add_column("positions", column)
+    if "emission" not in {column["name"] for column in inspector.get_columns("outbox")}:
+        # SQLite adds a column only with a default or without a value; every row gets one in the next statement.
+        op.add_column("outbox", sa.Column("emission", sa.BigInteger, nullable=False, server_default="0"))
+        op.execute(_OLD_EMISSIONS)
+        op.drop_index("ix_outbox_unsequenced", "outbox")
+        for index in tables.outbox.indexes:
+            if index.name in ("ix_outbox_emission", "ix_outbox_unnumbered"):
+                index.create(bind)
+    tables.metadata.create_all(bind)
+    if bind.dialect.name == "postgresql":
+        op.execute("ALTER TABLE outbox ALTER COLUMN emission DROP DEFAULT")
+        op.execute("SELECT setval('outbox_emissions', (SELECT coalesce(max(emission), 0) + 1 FROM outbox))")
+    epochs.start_first(bind, datetime.now(UTC))
 
 
 def head(service: str) -> str:

@@ -15,10 +15,13 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from services.chassis import epochs
 from services.chassis.ids import new_id
 from services.chassis.tables import outbox
 
 MAX_PAGE = 500
+PAGE_BYTES = 1_000_000
+_FRAME_BYTES = 150
 _EXTENSIONS = ("companyid", "projectid", "deviceid", "hardwareid", "actorid", "requestid")
 
 _wakers: dict[str, list[Callable[[], None]]] = {}
@@ -90,15 +93,40 @@ def event_row(
     }
 
 
-def read_events(connection: Connection, after: int, limit: int) -> list[dict[str, Any]]:
-    """Return up to `limit` (at most 500) event documents with a sequence above `after`, in order."""
+def last_upto(connection: Connection, sequence: int) -> Any:
+    """Return the `sequence` and `id` of the last event up to a sequence; None when there is none."""
+    found = sa.select(outbox.c.sequence, outbox.c.id).where(outbox.c.sequence <= sequence)
+    return connection.execute(found.order_by(outbox.c.sequence.desc()).limit(1)).first()
+
+
+def read_events(connection: Connection, after: int, limit: int, *, max_bytes: int = PAGE_BYTES) -> list[dict[str, Any]]:
+    """Return event documents with a sequence above `after`, in order; each names the one before it and the epoch.
+
+    Args:
+        connection: where to read.
+        after: sequence that is not wanted any more.
+        limit: how many at most, 500 in any case.
+        max_bytes: how much at most (rule R27); one document is returned however large it is.
+    """
+    previous = last_upto(connection, after)
+    previous_id = previous.id if previous is not None else None
+    epoch = epochs.current(connection)
     rows = connection.execute(
-        sa.select(outbox.c.sequence, outbox.c.event)
+        sa.select(outbox.c.id, outbox.c.sequence, outbox.c.event)
         .where(outbox.c.sequence > after)
         .order_by(outbox.c.sequence)
         .limit(max(1, min(limit, MAX_PAGE)))
     )
-    return [{**json.loads(row.event), "sequence": row.sequence} for row in rows]
+    documents: list[dict[str, Any]] = []
+    total = 0
+    for row in rows:
+        total += len(row.event.encode()) + _FRAME_BYTES
+        if total > max_bytes and documents:
+            break
+        link = {"sequence": row.sequence, "epoch": epoch, "previousid": previous_id}
+        documents.append({**json.loads(row.event), **link})
+        previous_id = row.id
+    return documents
 
 
 def on_commit(service: str, waker: Callable[[], None]) -> None:

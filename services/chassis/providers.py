@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from functools import partial
 from typing import Any, Final
@@ -12,7 +11,7 @@ import structlog
 from eventlet.greenpool import GreenPool
 from nameko.extensions import DependencyProvider, SharedExtension
 
-from services.chassis import identity, outbox, wire
+from services.chassis import epochs, identity, outbox, wire
 from services.chassis.db import Database
 from services.chassis.entrypoints import LEAF_WORKERS, LeafConsumer, RpcConsumer
 from services.chassis.errors import ServiceError, internal, invalid, unavailable
@@ -21,7 +20,6 @@ from services.chassis.tables import outbox_head
 
 SETTINGS_KEY: Final = "TESSERA_SETTINGS"
 _BACKGROUND_CONNECTIONS: Final = 4
-_PAGE_BYTES: Final = 1_000_000
 _log = structlog.get_logger(__name__)
 
 
@@ -137,7 +135,10 @@ class EventsLeaf(InternalMethod):
         identity.check(self.holder.settings, self.container.service_name, envelope, self.readers)
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Return `items` in order, as many as fit into one message, and the service's `last_sequence`.
+        """Return `items` in order, as many as fit into one message, and where the log ends (R25, R27).
+
+        `epoch` is the log's today, `at` the last event up to `after`, by which the asker sees that the log is the one
+        that it has followed; `last_sequence` and `last_id` are those of the last event.
 
         Raises:
             request.invalid: `after` or `limit` is not a whole number from 0 on.
@@ -148,17 +149,16 @@ class EventsLeaf(InternalMethod):
                 raise invalid("request.invalid", f"/{name}: {value!r} is not a whole number from 0 on.")
 
         def read(connection: sa.Connection) -> dict[str, Any]:
+            at = outbox.last_upto(connection, after)
             items = outbox.read_events(connection, after, limit) if limit else []
-            last = connection.execute(sa.select(outbox_head.c.last_sequence)).scalar_one()
-            return {"items": _fitting(items), "last_sequence": last}
+            end = connection.execute(sa.select(outbox_head.c.last_sequence)).scalar_one()
+            last = outbox.last_upto(connection, end)
+            return {
+                "items": items,
+                "epoch": epochs.current(connection),
+                "at": {"sequence": at.sequence, "id": at.id} if at is not None else None,
+                "last_sequence": last.sequence if last is not None else 0,
+                "last_id": last.id if last is not None else None,
+            }
 
         return self.holder.database.read(read)
-
-
-def _fitting(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    total = 0
-    for number, item in enumerate(items):
-        total += len(json.dumps(item, ensure_ascii=False).encode())
-        if total > _PAGE_BYTES and number:
-            return items[:number]
-    return items

@@ -10,6 +10,7 @@ import json
 import time
 import zlib
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Any, Final
 
 import eventlet
@@ -19,7 +20,7 @@ from eventlet.event import Event
 from nameko.extensions import DependencyProvider
 from prometheus_client import Gauge
 
-from services.chassis import idempotency, outbox, wire
+from services.chassis import epochs, idempotency, outbox, reconcile, wire
 from services.chassis.db import Database, Unit
 from services.chassis.faults import fail_point
 from services.chassis.ids import new_id
@@ -42,14 +43,22 @@ LAG = Gauge("tessera_outbox_lag_seconds", "Age of the oldest event not yet publi
 _log = structlog.get_logger(__name__)
 
 _UNNUMBERED = (
-    sa.select(table.c.id, sa.func.row_number().over(order_by=table.c.id).label("place"))
+    sa.select(table.c.id, sa.func.row_number().over(order_by=table.c.emission).label("place"))
     .where(table.c.sequence.is_(None))
-    .order_by(table.c.id)
+    .order_by(table.c.emission)
     .limit(BATCH)
     .subquery()
 )
+_before = table.alias()
+_PREVIOUS = (
+    sa.select(_before.c.id)
+    .where(_before.c.sequence < table.c.sequence)
+    .order_by(_before.c.sequence.desc())
+    .limit(1)
+    .scalar_subquery()
+)
 _UNSENT = (
-    sa.select(table.c.sequence, table.c.type, table.c.event)
+    sa.select(table.c.id, table.c.sequence, table.c.type, table.c.event, _PREVIOUS.label("previous_id"))
     .where(table.c.sent_at.is_(None), table.c.sequence.is_not(None))
     .order_by(table.c.sequence)
     .limit(BATCH)
@@ -83,10 +92,10 @@ class OutboxRelay:
         """
         self._database.write(_number)
         fail_point("relay.before_publish")
-        rows = self._database.read(lambda connection: connection.execute(_UNSENT).all())
+        epoch, rows = self._database.read(lambda c: (epochs.current(c), c.execute(_UNSENT).all()))
         if not rows:
             return 0
-        outcomes = self._publisher.send_all([self._message(row) for row in rows])
+        outcomes = self._publisher.send_all([self._message(row, epoch) for row in rows])
         fail_point("relay.before_mark")
         sent = [row.sequence for row, outcome in zip(rows, outcomes, strict=True) if outcome == "ok"]
         if sent:
@@ -98,36 +107,47 @@ class OutboxRelay:
 
     def watermark(self) -> None:
         """Publish the last sequence, so that a subscriber can tell that it missed the newest events (rule R15)."""
-        last = self._database.read(lambda c: c.execute(sa.select(outbox_head.c.last_sequence)).scalar_one())
-        document = {
-            "specversion": "1.0",
-            "id": new_id(),
-            "source": self._service,
-            "type": "watermark",
-            "sequence": last,
-        }
+        document = self._database.read(self._end)
         self._publisher.send_all([Outgoing(self._exchange, "watermark", wire.encode(document))])
-
-    def lag(self) -> float:
-        """Return the age of the oldest unpublished event in seconds, 0 when there is none."""
-        oldest = self._database.read(
-            lambda c: c.execute(sa.select(sa.func.min(table.c.created_at)).where(table.c.sent_at.is_(None))).scalar()
-        )
-        seconds = max(0.0, time.time() - oldest.timestamp()) if oldest is not None else 0.0
-        LAG.labels(self._service).set(seconds)
-        if seconds > _LAG_ALARM_SECONDS:
-            _log.error("events wait to be published", oldest_seconds=round(seconds))
-        return seconds
 
     def send_directly(self, documents: Sequence[dict[str, Any]]) -> None:
         """Publish without a row, a number or a confirm: the fault run's plain variant, which loses events."""
         for document in documents:
             self._publisher.send(Outgoing(self._exchange, document["type"], wire.encode(document)))
 
-    def _message(self, row: Any) -> Outgoing:
-        body = f'{{"sequence":{row.sequence},{row.event[1:]}'.encode()
-        properties = {"delivery_mode": 2, "message_id": json.loads(row.event)["id"]}
+    def _end(self, connection: sa.Connection) -> dict[str, Any]:
+        last = connection.execute(sa.select(outbox_head.c.last_sequence)).scalar_one()
+        event = outbox.last_upto(connection, last)
+        return {
+            "specversion": "1.0",
+            "id": new_id(),
+            "source": self._service,
+            "type": "watermark",
+            "sequence": event.sequence if event is not None else 0,
+            "epoch": epochs.current(connection),
+            "lastid": event.id if event is not None else None,
+        }
+
+    def _message(self, row: Any, epoch: str) -> Outgoing:
+        link = json.dumps({"sequence": row.sequence, "epoch": epoch, "previousid": row.previous_id})
+        body = f"{link[:-1]},{row.event[1:]}".encode()
+        properties = {"delivery_mode": 2, "message_id": row.id}
         return Outgoing(self._exchange, row.type, body, properties=properties, mandatory=True)
+
+
+def measure_lag(database: Database) -> float:
+    """Return the age of the oldest unpublished event in seconds, 0 when there is none; tell it to metrics and log.
+
+    Every process of a service measures it when it is pinged, whoever relays (rule R26).
+    """
+    oldest = database.read(
+        lambda c: c.execute(sa.select(sa.func.min(table.c.created_at)).where(table.c.sent_at.is_(None))).scalar()
+    )
+    seconds = max(0.0, time.time() - oldest.timestamp()) if oldest is not None else 0.0
+    LAG.labels(database.service).set(seconds)
+    if seconds > _LAG_ALARM_SECONDS:
+        _log.error("events wait to be published", oldest_seconds=round(seconds))
+    return seconds
 
 
 def _number(unit: Unit) -> int:
@@ -140,6 +160,13 @@ def _number(unit: Unit) -> int:
     ).rowcount
     unit.execute(sa.update(outbox_head).values(last_sequence=last + count))
     return int(count)
+
+
+def _sweep(unit: Unit) -> bool:
+    """Forget what was kept long enough, a piece at a time; tells whether there may be more."""
+    claims = idempotency.sweep(unit.connection, unit.now)
+    applied = reconcile.sweep_applied(unit.connection, unit.now - timedelta(days=reconcile.KEPT_DAYS))
+    return claims >= idempotency.SWEPT or applied >= reconcile.SWEPT
 
 
 def _mark(unit: Unit, sequences: list[int]) -> None:
@@ -223,10 +250,8 @@ class Relay(DependencyProvider):
             self._woken = Event()
             # Here, because of all processes of a service one at a time relays.
             if time.monotonic() >= next_sweep:
-                swept = self.holder.database.write(lambda unit: idempotency.sweep(unit.connection, unit.now))
-                next_sweep = time.monotonic() + (SWEEP_SECONDS if swept < idempotency.SWEPT else 1.0)
+                next_sweep = time.monotonic() + (1.0 if self.holder.database.write(_sweep) else SWEEP_SECONDS)
             if time.monotonic() >= next_watermark:
-                self._relay.lag()
                 self._relay.watermark()
                 next_watermark = time.monotonic() + WATERMARK_SECONDS
             if not has_unsent():

@@ -44,15 +44,8 @@ class Line(Base):
         Index("ix_lines_at", "at", "position"),
         Index("ix_lines_creations", "project_id", postgresql_where=CREATIONS, sqlite_where=CREATIONS),
         Index("ix_lines_rights", "company_id", "position", postgresql_where=RIGHTS, sqlite_where=RIGHTS),
-        # Events of a source without an outbox (a fault run only) have no sequence.
-        Index(
-            "uq_lines_source_sequence",
-            "source",
-            "source_sequence",
-            unique=True,
-            postgresql_where=text("source_sequence > 0"),
-            sqlite_where=text("source_sequence > 0"),
-        ),
+        # Not unique: a source that was restored gives the sequences of what it lost to other events (rule R25).
+        Index("ix_lines_source_sequence", "source", "source_sequence"),
     )
 
     position: Mapped[int] = mapped_column(Position, primary_key=True, autoincrement=True)

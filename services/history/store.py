@@ -9,12 +9,23 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Connection, Row, and_, false, func, insert, or_, select, true, update
 
 from services.chassis.db import insert_or_ignore
+from services.chassis.tables import applied_events
 from services.history.domain import START, ChainedLine, Head, Line
 from services.history.models import CREATIONS, RIGHTS
 from services.history.models import Chain as ChainRow
 from services.history.models import Line as LineRow
 
 CHUNK = 2_000
+# Lines of events that a source lost by a restore stay for ever; the source's log does not have them any more (R25).
+_STILL_KNOWN = ~(
+    select(applied_events.c.event_id)
+    .where(
+        applied_events.c.source == LineRow.source,
+        applied_events.c.event_id == LineRow.event_id,
+        applied_events.c.lost_at.is_not(None),
+    )
+    .exists()
+)
 RIGHT_GRANTED = "project_right_granted"
 
 
@@ -104,7 +115,9 @@ def source_lines(connection: Connection, source: str, first: int, last: int) -> 
     while True:
         rows = connection.execute(
             select(LineRow.__table__)
-            .where(LineRow.source == source, LineRow.source_sequence > after, LineRow.source_sequence <= last)
+            .where(
+                LineRow.source == source, LineRow.source_sequence > after, LineRow.source_sequence <= last, _STILL_KNOWN
+            )
             .order_by(LineRow.source_sequence)
             .limit(CHUNK)
         ).all()
@@ -115,12 +128,20 @@ def source_lines(connection: Connection, source: str, first: int, last: int) -> 
         after = rows[-1].source_sequence
 
 
+def count_of_lost(connection: Connection, source: str) -> int:
+    """Count the events of a source that have a line and that the source lost by a restore."""
+    lost = (applied_events.c.source == source, applied_events.c.lost_at.is_not(None))
+    return connection.execute(select(func.count()).select_from(applied_events).where(*lost)).scalar_one()
+
+
 def count_of_source(connection: Connection, source: str, first: int, last: int) -> int:
     """Count the lines from one source between two of its sequences, both included."""
     return connection.execute(
         select(func.count())
         .select_from(LineRow)
-        .where(LineRow.source == source, LineRow.source_sequence >= first, LineRow.source_sequence <= last)
+        .where(
+            LineRow.source == source, LineRow.source_sequence >= first, LineRow.source_sequence <= last, _STILL_KNOWN
+        )
     ).scalar_one()
 
 

@@ -19,6 +19,7 @@ from services.chassis.entrypoints import rpc
 from services.chassis.errors import conflict
 from services.chassis.health import Health
 from services.chassis.inbox import subscribe
+from services.chassis.migrations import start_log
 from services.chassis.outbox import Event
 from services.chassis.providers import DatabaseProvider, EventsLeaf
 from services.chassis.relay import Relay
@@ -148,7 +149,7 @@ def prepare(settings: Settings, *services: str) -> None:
         with engine.begin() as connection:
             tables.metadata.create_all(connection)
             metadata.create_all(connection)
-            connection.execute(sa.insert(tables.outbox_head).values(id=1, last_sequence=0))
+            start_log(connection)
         engine.dispose()
 
 

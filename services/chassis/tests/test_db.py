@@ -17,6 +17,7 @@ from services.chassis import db, idempotency, outbox, tables
 from services.chassis.db import Database, Unit
 from services.chassis.errors import ServiceError, conflict, unavailable
 from services.chassis.keystore import KeyStore
+from services.chassis.migrations import start_log
 from services.chassis.testing import make_call
 
 things = sa.Table(
@@ -28,6 +29,7 @@ things = sa.Table(
 def database(database_uri: str, tmp_path: Path) -> Any:
     made = Database("things", database_uri, keystore=KeyStore(tmp_path / "keys", b"test"))
     tables.metadata.create_all(made.engine)
+    made.write(lambda unit: start_log(unit.connection))
     things.metadata.create_all(made.engine)
     yield made
     made.close()

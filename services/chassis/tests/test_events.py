@@ -23,7 +23,7 @@ from services.chassis.context import Call
 from services.chassis.db import Database, Unit
 from services.chassis.outbox import Event
 from services.chassis.publisher import Publisher
-from services.chassis.relay import OutboxRelay
+from services.chassis.relay import OutboxRelay, measure_lag
 from services.chassis.rpc import standalone
 from services.chassis.settings import Settings
 from services.chassis.tests.messaging_world import (
@@ -116,7 +116,7 @@ def test_an_event_without_a_queue_stays_in_the_outbox_until_one_is_bound(setting
         publisher = Publisher(settings.amqp_uri, confirms=True)
         relay = OutboxRelay(source, publisher)
         assert relay.step() == 0
-        assert relay.lag() >= 0
+        assert measure_lag(source) >= 0
         declare_topology(settings, [SinkService])
         assert relay.step() == 1
         assert relay.step() == 0
