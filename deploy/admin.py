@@ -5,6 +5,7 @@ tessera-admin list-keys                     list the signing keys and their stat
 tessera-admin rotate-keys ROOM PURPOSE      make a new signing key; nobody is logged out
 tessera-admin revoke-key ROOM PURPOSE KID   take an old signing key out of use for good
 tessera-admin reconcile-events SOURCE       let the rooms follow SOURCE again after its database was restored
+tessera-admin retry-parked-mails            send mails again that could not be made
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from deploy import keys
 from deploy.installed import installed_settings, write_private
 from deploy.migrate import migrate
 from deploy.reconcile import UnknownSourceError, reconcile_events, told
-from deploy.staff import make_staff
+from deploy.staff import make_staff, release_mails
 from services.chassis.errors import ServiceError
 from services.chassis.keystore import KeyStoreError
 from services.chassis.settings import Settings, SettingsError
@@ -99,6 +100,13 @@ def reconcile(source: str, dry_run: Annotated[bool, typer.Option("--dry-run")] =
     """
     found = _done(lambda settings: reconcile_events(settings, source, dry_run=dry_run))
     sys.stdout.write(told(found, dry_run=dry_run))
+
+
+@app.command("retry-parked-mails")
+def retry_parked_mails() -> None:
+    """Let mails be sent that could not be made, once the reason is mended; `make audit` names them."""
+    count = _done(release_mails)
+    sys.stdout.write(f"{count} mails are tried again.\n")
 
 
 def _done(act: Callable[[Settings], T]) -> T:

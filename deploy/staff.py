@@ -1,4 +1,4 @@
-"""The first staff account: made on the machine itself, since there is nobody yet who could make it through the door."""
+"""What is done to accounts on the machine itself: the first staff account, and mails that could not be made."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import secrets
 
 from deploy.installed import write_private
 from services.accounts.commands.staff import create_staff
+from services.accounts.store import mails
 from services.chassis.db import Database
 from services.chassis.settings import Settings
 
@@ -39,3 +40,12 @@ def make_first_staff(settings: Settings) -> None:
     # Written before the account is made: killed in between, the next start goes on with the same password.
     write_private(path, json.dumps({"email": STAFF_EMAIL, "password": password}) + "\n")
     make_staff(settings, STAFF_EMAIL, password)
+
+
+def release_mails(settings: Settings) -> int:
+    """Let parked mails be tried again; returns how many there are."""
+    database = Database.from_settings(settings, "accounts", pool_size=1)
+    try:
+        return database.write(mails.release)
+    finally:
+        database.close()

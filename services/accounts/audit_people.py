@@ -143,9 +143,13 @@ def _hashes(connection: Connection) -> Iterator[tuple[str, str, str]]:
 def _sealed(connection: Connection, keys: KeyStore) -> Check:
     """Mails that wait and second factors can be opened with accounts' keys, and mails that went out are emptied."""
     flaws, checked = Flaws(), 0
-    for row in connection.execute(sa.select(Mail.id, Mail.sealed, Mail.sent_at, Mail.next_at)):
+    for row in connection.execute(sa.select(Mail.id, Mail.sealed, Mail.next_at, Mail.parked_at, Mail.error)):
         checked += 1
-        if row.next_at is None and row.sealed is not None:
+        if row.parked_at is not None:
+            flaws.add(
+                f"mail {row.id} is parked: {row.error}; once that is mended, run: tessera-admin retry-parked-mails"
+            )
+        elif row.next_at is None and row.sealed is not None:
             flaws.add(f"mail {row.id} is not going to be sent and its content is still there")
         if row.next_at is not None and not _opens(keys, row.sealed, f"mails:{row.id}", is_json=True):
             flaws.add(f"mail {row.id} waits and cannot be opened")

@@ -164,6 +164,7 @@ class Mail(Base):
     next_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     sent_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     error: Mapped[str | None] = mapped_column(Text)
+    parked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class Session(Base):

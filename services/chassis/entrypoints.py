@@ -21,7 +21,7 @@ from nameko.extensions import Entrypoint, ProviderCollector, SharedExtension, re
 
 from services.chassis import db, identity, tokens, wire
 from services.chassis.context import Call
-from services.chassis.errors import ServiceError, internal, invalid, unavailable
+from services.chassis.errors import ERRORS, ServiceError, internal, invalid, unavailable
 from services.chassis.link import BrokerDown
 from services.chassis.listener import Listener, Subscription, acknowledge, bury
 from services.chassis.publisher import Outgoing
@@ -106,13 +106,21 @@ class RpcConsumer(SharedExtension, ProviderCollector):
         provider.handle(message, envelope)
 
     def finish(self, message: Any, envelope: wire.Envelope, body: Mapping[str, Any]) -> None:
-        """Send the reply, then acknowledge the request; in this order, so that a crash between repeats it (rule R1)."""
+        """Send the reply, then acknowledge the request; in this order, so that a crash between repeats it (rule R1).
+
+        An answer that is larger than a message may be is replaced by a refusal, since the caller would drop it (R27).
+        """
+        content = wire.encode(body)
+        if len(content) > wire.MAX_BYTES:
+            _log.error("the answer of %s has %d bytes and was refused", envelope.method, len(content))
+            refusal = invalid("request.answer_too_large", ERRORS["request.answer_too_large"])
+            content = wire.encode({"result": None, "error": wire.error_body(refusal), "replayed": False})
         try:
             self.bus.bus.publisher.send(
                 Outgoing(
                     wire.reply_exchange(envelope.reply_to),
                     envelope.reply_to,
-                    wire.encode(body),
+                    content,
                     properties={"correlation_id": envelope.correlation_id},
                 )
             )

@@ -26,6 +26,8 @@ STATUS_BY_CODE: Final[dict[str, int]] = {
     "request.bad_request": 400,
     "request.length_required": 411,
     "request.too_large": 413,
+    "request.too_much_at_once": 413,
+    "request.answer_too_large": 413,
     "request.unsupported_media_type": 415,
     "request.method_not_allowed": 405,
 }
@@ -36,6 +38,8 @@ ERRORS: Final[dict[str, str]] = {
     "request.bad_request": "The request cannot be read as HTTP; correct it and send it again.",
     "request.length_required": "Chunked bodies are not taken; send the body with a Content-Length.",
     "request.too_large": "The body is larger than 1 MiB; send less at once.",
+    "request.too_much_at_once": "This is too much for one step; send less at once.",
+    "request.answer_too_large": "The answer is larger than one message may be; ask for less at once (`limit`).",
     "request.unsupported_media_type": "The body's media type is not the one this address takes.",
     "request.method_not_allowed": "This address does not know this method; `Allow` names those it knows.",
     "request.not_found": "There is nothing at this address.",

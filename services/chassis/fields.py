@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, validate
+from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, missing, post_load, validate
 
 MAX_QUANTITY = 1_000_000
 # Control characters, surrogates and the like have no place in names and comments.
@@ -43,12 +44,42 @@ def _in_utc(moment: datetime) -> datetime:
         raise ValueError("a time outside of the years 1 to 9999") from None
 
 
+class Loaded(dict[str, Any]):
+    """A loaded request that knows the defaults of its schema.
+
+    A repetition is the same request though a newer version knows more fields: those with their default do not count.
+    """
+
+    def __init__(self, values: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
+        super().__init__(values)
+        self.defaults = defaults
+
+    def but(self, values: Mapping[str, Any]) -> Loaded:
+        """Return other values under the same defaults."""
+        return Loaded(values, self.defaults)
+
+    def told(self) -> dict[str, Any]:
+        """Return the fields that say something else than their default."""
+        return {
+            name: value for name, value in self.items() if name not in self.defaults or self.defaults[name] != value
+        }
+
+
 class RequestSchema(Schema):
     """A request: unknown fields are refused (rule S18)."""
 
     class Meta:
         unknown = RAISE
         ordered = True
+
+    @post_load
+    def _remember_defaults(self, values: dict[str, Any], **_: Any) -> Loaded:
+        defaults = {
+            field.attribute or name: field.load_default() if callable(field.load_default) else field.load_default
+            for name, field in self.load_fields.items()
+            if field.load_default is not missing
+        }
+        return Loaded(values, defaults)
 
 
 class AnswerSchema(Schema):

@@ -16,6 +16,7 @@ from sqlalchemy.exc import OperationalError
 
 from services.chassis.context import Call
 from services.chassis.errors import ServiceError, conflict, invalid
+from services.chassis.fields import Loaded
 from services.chassis.keystore import KeyStore
 from services.chassis.tables import idempotency
 
@@ -74,6 +75,14 @@ def canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
 
 
+def told(value: Any) -> Any:
+    """Return a request without the fields that have their default, in whatever depth."""
+    if isinstance(value, Mapping):
+        given = value.told() if isinstance(value, Loaded) else value
+        return {name: told(inner) for name, inner in given.items()}
+    return [told(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
 def sweep(connection: Connection, now: datetime) -> int:
     """Delete claims that were kept long enough, at most a thousand at a time; returns how many (rule L5).
 
@@ -99,6 +108,8 @@ class Claim:
     absorbed: tuple[str, ...]
     key: str
     fingerprint: str
+    # As versions before defaults were left out made it; what they stored is kept for 30 days.
+    full_fingerprint: str
     keystore: KeyStore | None
 
     @classmethod
@@ -114,9 +125,8 @@ class Claim:
         chosen = str(scope or company or call.claims.get("sub") or "public")
         group = call.claims.get("companies") or () if chosen == company else ()
         bond = call.claims.get("project")
-        text = f"{name}\n{canonical(request)}" + (f"\n{bond}" if bond else "")
-        digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
-        return cls(chosen, tuple(sorted({*group} - {chosen})), call.command_id, digest, keystore)
+        digests = [_digest(name, given, bond) for given in (told(request), request)]
+        return cls(chosen, tuple(sorted({*group} - {chosen})), call.command_id, *digests, keystore)
 
     def take(self, connection: Connection) -> datetime | None:
         """Insert the claim; waits up to the lock timeout for a first one that still runs.
@@ -199,9 +209,10 @@ class Claim:
     def _row(self, connection: Connection) -> Any:
         """Return the row that holds what this very request got, whichever scope it ran in."""
         rows = connection.execute(_STORED, {"its_scopes": list(self._scopes), "its_key": self.key})
+        mine = (self.fingerprint, self.full_fingerprint)
         # A row without content is of a claim that was only half free.
-        mine = [row for row in rows if row.fingerprint == self.fingerprint and (row.answer or row.refusal)]
-        return mine[0] if mine else None
+        found = [row for row in rows if row.fingerprint in mine and (row.answer or row.refusal)]
+        return found[0] if found else None
 
     def _update(
         self, connection: Connection, scope: str, *, answer: bytes | None = None, refusal: str | None = None
@@ -211,3 +222,8 @@ class Claim:
 
     def _context(self, scope: str) -> str:
         return f"idempotency:{scope}:{self.key}"
+
+
+def _digest(name: str, request: Any, bond: Any) -> str:
+    text = f"{name}\n{canonical(request)}" + (f"\n{bond}" if bond else "")
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()

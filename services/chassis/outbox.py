@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from services.chassis import epochs
+from services.chassis.errors import ERRORS, invalid
 from services.chassis.ids import new_id
 from services.chassis.tables import outbox
 
@@ -72,6 +73,9 @@ def event_row(
         now: database time of the transaction.
         attributes: `subject` and the extensions; None values are left out.
         data: JSON object by the event's published schema; persons by id only.
+
+    Raises:
+        request.too_much_at_once: the event is larger than a message may be, and nobody could read it (rule R27).
     """
     event_id = new_id()
     document = {
@@ -85,10 +89,13 @@ def event_row(
         **{name: value for name, value in attributes.items() if value is not None},
         "data": data,
     }
+    event = json.dumps(document, separators=(",", ":"), ensure_ascii=False)
+    if len(event.encode()) > PAGE_BYTES:
+        raise invalid("request.too_much_at_once", ERRORS["request.too_much_at_once"])
     return {
         "id": event_id,
         "type": type,
-        "event": json.dumps(document, separators=(",", ":"), ensure_ascii=False),
+        "event": event,
         "created_at": now,
     }
 

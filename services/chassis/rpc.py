@@ -23,7 +23,7 @@ from nameko.extensions import DependencyProvider, SharedExtension
 from services.chassis import identity, wire
 from services.chassis.context import Call
 from services.chassis.db import in_transaction
-from services.chassis.errors import unavailable
+from services.chassis.errors import ERRORS, invalid, unavailable
 from services.chassis.link import BrokerDown
 from services.chassis.listener import Listener, Subscription
 from services.chassis.publisher import Outgoing, Publisher
@@ -118,6 +118,7 @@ class Bus:
 
         Raises:
             ServiceError: what the service answered, or `service.unavailable` when the outcome is not known.
+            request.too_much_at_once: the request is larger than a message may be; nothing was sent.
             RuntimeError: called inside a database transaction (rule D3), or through too many services (rule R14).
         """
         if in_transaction():
@@ -172,6 +173,9 @@ class Bus:
             "delivery_mode": 1,
         }
         body = wire.encode({"args": [], "kwargs": kwargs})
+        if len(body) > wire.MAX_BYTES:
+            # The other side would put it to the dead letters, and nobody would answer (rule R27).
+            raise invalid("request.too_much_at_once", ERRORS["request.too_much_at_once"])
         return Outgoing("nameko-rpc", key, body, headers, properties, mandatory=True)
 
     def _on_reply(self, message: Any) -> None:

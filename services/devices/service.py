@@ -189,6 +189,10 @@ class DevicesService:
 
     @subscribe("licensing")
     def on_licensing_events(self, unit: Unit, events: list[Event]) -> None:
-        """Keep warranty and service dates up to date, and open projects whose deletion was given up."""
+        """Keep warranty and service dates up to date, open projects, register devices of orders that go on (ACC-10).
+
+        Emits: production_registered, order_devices_settled.
+        """
         commands.apply_licensing_events(unit, events)
+        commands.apply_order_events(unit, events)
         commands.apply_deletion_events(unit, events)

@@ -26,6 +26,7 @@ from services.licensing.commands.floating import remove_floating, set_floating
 from services.licensing.commands.keys import activate_key
 from services.licensing.commands.merges import on_accounts_events, rehearse_merge
 from services.licensing.commands.orders import enter_order
+from services.licensing.commands.resuming import finish_resumed, resume_orders
 from services.licensing.queries.balance import get_balance
 from services.licensing.queries.catalogue import list_device_types, list_license_types
 from services.licensing.queries.keys import get_order, list_activations, list_orders
@@ -214,13 +215,22 @@ class LicensingService(FileEntrypoints):
         """
         self.database.write(settle_abandoned)
 
+    @timer(interval=SECONDS_BETWEEN_LOOKS)
+    def resume_orders(self) -> None:
+        """Let orders go on that a process which ended has left half-way (L8).
+
+        Emits: order_entered, order_resumed.
+        """
+        resume_orders(self.database)
+
     @subscribe("devices")
     def on_devices_events(self, unit: Unit, events: list[Event]) -> None:
-        """Tell who paid for licenses on a device that another company added it (S9).
+        """Tell who paid for licenses on a device that another company added it (S9); finish resumed orders (ACC-10).
 
-        Emits: paid_device_used_elsewhere.
+        Emits: paid_device_used_elsewhere, order_entered, order_refused.
         """
         on_devices_events(unit, events)
+        finish_resumed(self.database, unit, events)
 
     @subscribe("projects")
     def on_projects_events(self, unit: Unit, events: list[Event]) -> None:

@@ -33,6 +33,7 @@ from services.accounts.store import mails, people, throttles
 from services.chassis.context import Call
 from services.chassis.db import Database, Unit
 from services.chassis.errors import ServiceError, conflict, invalid, not_found
+from services.chassis.fields import Loaded
 from services.chassis.ids import new_id
 
 
@@ -224,7 +225,7 @@ def _without_secrets(request: Mapping[str, Any], kit: Kit) -> dict[str, Any]:
     for name in ("password", "token"):
         if clean.get(name) is not None:
             clean[name] = kit.fingerprint(clean[name])
-    return clean
+    return request.but(clean) if isinstance(request, Loaded) else clean
 
 
 def _registered(connection: Connection, token: str, now: datetime) -> Any:

@@ -1,5 +1,8 @@
 """Brings mails out: to files, or to an SMTP server; what fails is tried again, later and later, for three days.
 
+A mail that cannot be rendered, since its template is gone or its content cannot be opened, is parked: the audit tells
+of it, and others go on.
+
 A mail is at worst sent twice with the same Message-ID, never lost. The loop around `send_due` is in `service`.
 """
 
@@ -14,6 +17,7 @@ from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 import structlog
+from prometheus_client import Counter
 
 from services.accounts.mails.render import render
 from services.accounts.store import mails
@@ -26,6 +30,9 @@ LEASE: Final = timedelta(seconds=60)
 WAITS: Final = tuple(timedelta(seconds=seconds) for seconds in (5, 30, 120, 600, 1800)) + (timedelta(hours=2),) * 36
 """Time to the next attempt after the first, second, … failure; then the mail is given up."""
 SMTP_SECONDS: Final = 10.0
+
+PARKED = Counter("tessera_mails_parked_total", "Mails that cannot be rendered, and that somebody must look at.")
+_PARKED: Final = "cannot be rendered"
 
 _log = structlog.get_logger(__name__)
 
@@ -94,7 +101,16 @@ def send_due(database: Database, keys: KeyStore, post: Post, public_url: str) ->
     if row is None:
         return False
     try:
-        post(row.id, _message(row, keys, public_url))
+        message = _message(row, keys, public_url)
+    except Exception as error:  # noqa: BLE001 - whatever it is, no other attempt would end otherwise
+        # Its content may be in the error's text: that says the type alone.
+        reason = f"{_PARKED}: {type(error).__name__}"
+        _log.error("mail_parked", mail=row.id, template=row.template, error=type(error).__name__)
+        PARKED.inc()
+        database.write(lambda unit: mails.park(unit, row.id, reason))
+        return True
+    try:
+        post(row.id, message)
     except (OSError, smtplib.SMTPException) as error:
         wait = WAITS[row.attempts] if row.attempts < len(WAITS) else None
         reason = f"{type(error).__name__}: {error}"

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
+from cryptography.exceptions import InvalidTag
 from sqlalchemy import Connection, Row
 
 from services.accounts.domain import digest, normalized_email
@@ -125,13 +126,17 @@ def forget(unit: Unit, keys: KeyStore, addresses: Collection[str]) -> int:
     """
     table = Mail.__table__
     rows = unit.execute(sa.select(table.c.id, table.c.sealed).where(table.c.sealed.is_not(None))).all()
-    gone = [
-        row.id
-        for row in rows
-        if normalized_email(json.loads(keys.unseal(row.sealed, f"mails:{row.id}"))["to"]) in addresses
-    ]
+    gone = [row.id for row in rows if _recipient(keys, row) in addresses]
     unit.execute(sa.delete(Mail).where(Mail.id.in_(gone)))
     return len(gone)
+
+
+def _recipient(keys: KeyStore, row: Row[Any]) -> str | None:
+    """Return the normalized recipient of a mail, None where the mail cannot be opened and so tells nobody."""
+    try:
+        return normalized_email(str(json.loads(keys.unseal(row.sealed, f"mails:{row.id}"))["to"]))
+    except (InvalidTag, ValueError, KeyError):
+        return None
 
 
 def forget_links(unit: Unit, user_id: str) -> None:
@@ -169,6 +174,17 @@ def failed(unit: Unit, mail_id: str, error: str, wait: timedelta | None) -> None
     if wait is None:
         values["sealed"] = None
     unit.execute(sa.update(Mail).where(Mail.id == mail_id).values(**values))
+
+
+def park(unit: Unit, mail_id: str, error: str) -> None:
+    """Note that a mail cannot be made; it is kept, and tried again only when somebody asks for it."""
+    unit.execute(sa.update(Mail).where(Mail.id == mail_id).values(error=error[:500], next_at=None, parked_at=unit.now))
+
+
+def release(unit: Unit) -> int:
+    """Let all parked mails be tried again; returns how many there are."""
+    parked = sa.update(Mail).where(Mail.parked_at.is_not(None))
+    return unit.execute(parked.values(parked_at=None, next_at=unit.now)).rowcount
 
 
 def is_due(connection: Connection) -> bool:

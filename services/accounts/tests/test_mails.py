@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from services.accounts.audit_people import _sealed
 from services.accounts.mails.render import render
 from services.accounts.mails.sender import WAITS, post_for, send_due, send_smtp
 from services.accounts.mails.texts import TEXTS
@@ -104,6 +105,40 @@ def test_a_mail_that_a_process_took_and_never_sent_is_taken_again(world: World) 
     with world.database.engine.begin() as connection:
         connection.execute(sa.update(Mail).values(next_at=datetime.now(UTC)))
     assert world.database.write(lambda unit: mails.claim(unit, timedelta(seconds=60))) is not None
+
+
+@pytest.mark.parametrize("spoilt", [{"template": "of_a_later_version"}, {"sealed": b"no longer ours"}])
+def test_a_mail_that_cannot_be_made_is_parked_and_others_go_on(world: World, spoilt: dict[str, Any]) -> None:
+    """Issue 6.4: one mail that could not be rendered was tried for ever, and no other one was sent."""
+    world.register("ada@example.org")
+    [bad] = rows(world)
+    with world.database.engine.begin() as connection:
+        connection.execute(sa.update(Mail).values(**spoilt))
+    world.register("bob@example.org")
+    sent: list[EmailMessage] = []
+
+    def post(_: str, message: EmailMessage) -> None:
+        sent.append(message)
+
+    assert send(world, post)
+    assert send(world, post)
+    assert not send(world, post)
+    assert [message["To"] for message in sent] == ["bob@example.org"]
+    [parked] = [row for row in rows(world) if row.id == bad.id]
+    assert parked.parked_at is not None
+    assert parked.next_at is None
+    assert "ada" not in parked.error
+    with world.database.engine.connect() as connection:
+        flaws = _sealed(connection, world.kit.keys).flaws
+    assert [flaw.split(":")[0] for flaw in flaws] == [f"mail {bad.id} is parked"]
+
+    # Who forgets a person is not held up by it, and once it is mended it goes out.
+    world.database.write(lambda unit: mails.forget(unit, world.kit.keys, ["carl@example.org"]))
+    with world.database.engine.begin() as connection:
+        connection.execute(sa.update(Mail).where(Mail.id == bad.id).values(template=bad.template, sealed=bad.sealed))
+    assert world.database.write(mails.release) == 1
+    assert send(world, post)
+    assert sent[-1]["To"] == "ada@example.org"
 
 
 @pytest.fixture

@@ -96,6 +96,11 @@ class SourceService:
         """Answer with something that is not JSON."""
         return {"value": object()}
 
+    @rpc(public=True)
+    def answer_at_length(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Answer with as many bytes as asked for."""
+        return {"text": "x" * request["bytes"]}
+
     @rpc()
     def whoami(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Return the caller's claims."""

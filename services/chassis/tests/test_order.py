@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -16,6 +17,7 @@ from services.chassis import tables
 from services.chassis.db import Database
 from services.chassis.migrations import start_log, upgrade
 from services.chassis.relay import _number
+from services.chassis.unit import Unit
 
 ROOT = Path(__file__).resolve().parents[3]
 _HOUR = 3600
@@ -103,7 +105,7 @@ def test_a_log_of_an_earlier_version_keeps_its_order(database_uri: str) -> None:
     database = Database("projects", database_uri)
     try:
         for number in range(5):
-            database.write(lambda unit, n=number: unit.emit("t", subject=str(n), data={}))
+            database.write(partial(Unit.emit, type="t", subject=str(number), data={}))
             if number == 2:
                 database.write(_number)
         database.write(_as_of_an_earlier_version)
@@ -121,8 +123,7 @@ def test_a_log_of_an_earlier_version_keeps_its_order(database_uri: str) -> None:
         database.close()
 
 
-def _as_of_an_earlier_version(unit: object) -> None:
-    execute = unit.execute  # type: ignore[attr-defined]
+def _as_of_an_earlier_version(unit: Unit) -> None:
     for statement in (
         "DROP INDEX ix_outbox_emission",
         "DROP INDEX ix_outbox_unnumbered",
@@ -136,6 +137,6 @@ def _as_of_an_earlier_version(unit: object) -> None:
         "DROP TABLE applied_events",
         "UPDATE alembic_version SET version_num = '0004'",
     ):
-        execute(sa.text(statement))
-    if unit.connection.dialect.name == "postgresql":  # type: ignore[attr-defined]
-        execute(sa.text("DROP SEQUENCE outbox_emissions"))
+        unit.execute(sa.text(statement))
+    if unit.connection.dialect.name == "postgresql":
+        unit.execute(sa.text("DROP SEQUENCE outbox_emissions"))

@@ -76,6 +76,14 @@ class ProductionRegistered(DeviceData):
     shipped_on = fields.Date(required=True, allow_none=True)
 
 
+class OrderDevicesSettled(Schema):
+    """Event data: the devices of an order that licensing resumed are registered, or refused by this code."""
+
+    number = fields.String(required=True)
+    fingerprint = fields.String(required=True)
+    refusal = fields.String(required=True, allow_none=True)
+
+
 EVENTS: Final[dict[str, type[Schema]]] = {
     "device_added": DeviceAdded,
     # Another company added a device that this company has too (S9); never says who.
@@ -92,5 +100,6 @@ EVENTS: Final[dict[str, type[Schema]]] = {
     # Somebody looked up a device that this company has (S9); never says who.
     "warranty_checked_elsewhere": DeviceData,
     "production_registered": ProductionRegistered,
+    "order_devices_settled": OrderDevicesSettled,
 }
 """Event type -> schema of its data."""

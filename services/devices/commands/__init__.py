@@ -4,7 +4,7 @@ from services.devices.commands.adding import add_devices
 from services.devices.commands.licenses import apply_licensing_events
 from services.devices.commands.lookups import check_warranty, list_order_devices
 from services.devices.commands.merges import apply_accounts_events, rehearse_merge
-from services.devices.commands.production import register_production, update_production_staff
+from services.devices.commands.production import apply_order_events, register_production, update_production_staff
 from services.devices.commands.projects import (
     apply_deletion_events,
     apply_project_events,
@@ -19,6 +19,7 @@ __all__ = [
     "apply_accounts_events",
     "apply_deletion_events",
     "apply_licensing_events",
+    "apply_order_events",
     "apply_project_events",
     "archive_project",
     "check_warranty",

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
 from services.accounts.api import Actor
 from services.chassis.context import Call
 from services.chassis.db import Database, Unit
-from services.chassis.errors import conflict, not_found
+from services.chassis.errors import ServiceError, conflict, not_found
+from services.chassis.outbox import Event
 from services.devices import answers, store
-from services.devices.api import ERRORS, MalformedOrderNumberError
+from services.devices.api import ERRORS, MalformedOrderNumberError, RegisterProductionRequest
 from services.devices.commands.lookups import malformed, read_hardware_id
 from services.devices.domain.hardware_ids import canonical_order_number, parse_hardware_id
 from services.devices.domain.warranty import BASE_MONTHS
@@ -33,14 +35,7 @@ def register_production(database: Database, call: Call, request: dict[str, Any])
     built = _read_devices(request["devices"])
 
     def work(unit: Unit) -> dict[str, Any]:
-        rehearse = request["dry_run"]
-        is_new = not store.order_exists(unit.connection, number)
-        if not rehearse:
-            is_new = store.insert_order(unit.connection, number, unit.now)
-        if is_new:
-            _register(unit, number, built, rehearse=rehearse)
-        else:
-            _compare(unit, number, built)
+        _take(unit, number, built, rehearse=request["dry_run"])
         return {"number": number, "items": [_order_device(built[hardware_id]) for hardware_id in sorted(built)]}
 
     if request["dry_run"]:
@@ -48,6 +43,36 @@ def register_production(database: Database, call: Call, request: dict[str, Any])
     answer = database.command(call, "register_production", request, work)
     assert answer is not None
     return answer
+
+
+def apply_order_events(unit: Unit, events: Sequence[Event]) -> None:
+    """Register the devices of orders that licensing takes up again after they were left half-way; tell how it went.
+
+    Emits: production_registered per device, order_devices_settled.
+    """
+    for event in events:
+        if event.type != "order_resumed":
+            continue
+        refusal = None
+        savepoint = unit.connection.begin_nested()
+        told = len(unit.events)
+        try:
+            request = RegisterProductionRequest().load(
+                {"order_number": event.subject, "devices": event.data["devices"]}
+            )
+            _take(unit, canonical_order_number(event.subject), _read_devices(request["devices"]), rehearse=False)
+        except ServiceError as error:
+            savepoint.rollback()
+            del unit.events[told:]
+            refusal = error.code
+        else:
+            savepoint.commit()
+        unit.emit(
+            "order_devices_settled",
+            subject=event.subject,
+            data={"number": event.subject, "fingerprint": event.data["fingerprint"], "refusal": refusal},
+            actor_id=event.actorid,
+        )
 
 
 def update_production_staff(database: Database, call: Call, request: dict[str, Any]) -> dict[str, Any]:
@@ -93,6 +118,17 @@ def _read_devices(devices: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
             "warranty_months": device.get("warranty_months", BASE_MONTHS),
         }
     return built
+
+
+def _take(unit: Unit, number: str, built: dict[str, dict[str, Any]], *, rehearse: bool) -> None:
+    """Register the devices of an order that is new, compare them with those of one that is there."""
+    is_new = not store.order_exists(unit.connection, number)
+    if not rehearse:
+        is_new = store.insert_order(unit.connection, number, unit.now)
+    if is_new:
+        _register(unit, number, built, rehearse=rehearse)
+    else:
+        _compare(unit, number, built)
 
 
 def _register(unit: Unit, number: str, built: dict[str, dict[str, Any]], *, rehearse: bool) -> None:

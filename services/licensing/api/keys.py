@@ -244,6 +244,30 @@ class OrderEntered(Schema):
     activation_key_id = fields.String(required=True, allow_none=True)
 
 
+class ResumedDevice(Schema):
+    """A device of an order that devices is to register."""
+
+    hardware_id = fields.String(required=True)
+    type = fields.String(required=True)
+    shipped_on = fields.Date(required=True)
+    warranty_months = fields.Integer(required=True)
+
+
+class OrderResumed(Schema):
+    """Event data: an order that was left half-way goes on, and devices is asked to register its devices."""
+
+    number = fields.String(required=True)
+    fingerprint = fields.String(required=True, metadata={"description": "of the order's contents"})
+    devices = fields.List(fields.Nested(ResumedDevice), required=True)
+
+
+class OrderRefused(Schema):
+    """Event data: an order that was left half-way is forgotten, since devices refused its devices by this code."""
+
+    number = fields.String(required=True)
+    code = fields.String(required=True)
+
+
 class ActivationKeyRedeemed(Schema):
     """Event data: a key was added to a project; subject is the key's id."""
 
@@ -263,6 +287,8 @@ class BalanceCorrected(Schema):
 
 EVENTS: Final[dict[str, type[Schema]]] = {
     "order_entered": OrderEntered,
+    "order_resumed": OrderResumed,
+    "order_refused": OrderRefused,
     "activation_key_redeemed": ActivationKeyRedeemed,
     "balance_corrected": BalanceCorrected,
 }

@@ -1,7 +1,8 @@
 """Orders of the vendor: devices for production data, licenses for a new activation key (ACC-10).
 
 The order's row is a small saga (L8): it is `entered` first, then devices gets its devices, then the key is made and the
-row is `done`. Whatever is killed in between, the same request finishes it: each step does nothing the second time.
+row is `done`. Whatever is killed in between, the same request finishes it, and so does `resuming` by a timer: each step
+does nothing the second time.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def enter_order(
     actor.require_staff()
     actor.require_scope(SCOPE_WRITE)
     catalogue = get_catalogue(database)
-    order = _Order.of(catalogue, request)
+    order = VendorOrder.of(catalogue, request)
     # Each step has a command id of its own (rule R2), so that a reused one is told before anything happens.
     database.command(call.derive("enter"), "enter_order", order.values, lambda unit: order.enter(unit, actor))
     if order.devices:
@@ -57,7 +58,7 @@ def enter_order(
         call,
         "enter_order",
         order.values,
-        lambda unit: order.finish(unit, database, catalogue, actor),
+        lambda unit: order.finish(unit, database, catalogue, actor.user_id),
         sealed=True,
     )
     return answer or {}
@@ -78,19 +79,19 @@ def order_answer(catalogue: Catalogue, row: Row, *, key: str | None, key_state: 
     }
 
 
-class _Order:
+class VendorOrder:
     """One order as entered, checked by itself and against the catalogue."""
 
-    def __init__(self, values: dict[str, Any], months: Mapping[str, int]) -> None:
+    def __init__(self, values: dict[str, Any], months: Mapping[str, int], fingerprint: str | None = None) -> None:
         self.values = values
         self.number: str = values["number"]
         self.devices: list[dict[str, str]] = values["devices"]
         self.licenses: dict[str, int] = dict(values["licenses"])
         self.months = months
-        self.fingerprint = hashlib.sha256(canonical(values).encode()).hexdigest()
+        self.fingerprint = fingerprint or hashlib.sha256(canonical(values).encode()).hexdigest()
 
     @classmethod
-    def of(cls, catalogue: Catalogue, request: Mapping[str, Any]) -> _Order:
+    def of(cls, catalogue: Catalogue, request: Mapping[str, Any]) -> VendorOrder:
         """Read a request."""
         if not request["devices"] and not request["licenses"]:
             raise invalid("licensing.order_empty", "The order names neither a device nor a license; add at least one.")
@@ -116,6 +117,18 @@ class _Order:
             {model: row.warranty_months for model, row in catalogue.device_types.items()},
         )
 
+    @classmethod
+    def of_row(cls, catalogue: Catalogue, row: Row) -> VendorOrder:
+        """Read an order that was entered before."""
+        values = {"number": row.number, "devices": row.devices, "licenses": row.licenses}
+        return cls(
+            values, {model: kind.warranty_months for model, kind in catalogue.device_types.items()}, row.fingerprint
+        )
+
+    def for_devices(self) -> list[dict[str, Any]]:
+        """Return the order's devices as devices takes them."""
+        return [{**device, "warranty_months": self.months[device["type"]]} for device in self.devices]
+
     def enter(self, unit: Unit, actor: Actor) -> None:
         """Reserve the number for this very order."""
         fresh = keys.enter_order(
@@ -131,7 +144,7 @@ class _Order:
         if not fresh:
             self._get(unit)
 
-    def finish(self, unit: Unit, database: Database, catalogue: Catalogue, actor: Actor) -> dict[str, Any]:
+    def finish(self, unit: Unit, database: Database, catalogue: Catalogue, user_id: str) -> dict[str, Any]:
         """Make the key with its contents, or return what the first entry made."""
         row = self._get(unit)
         if row.state == keys.DONE:
@@ -140,7 +153,7 @@ class _Order:
             return order_answer(catalogue, row, key=key, key_state=state)
         key_id, text = None, None
         if self.licenses:
-            key_id, text = self._make_key(unit, database, actor)
+            key_id, text = self._make_key(unit, database, user_id)
         keys.finish_order(unit.connection, self.number, key_id)
         unit.emit(
             "order_entered",
@@ -151,14 +164,13 @@ class _Order:
                 "licenses": named(catalogue, self.licenses.items()),
                 "activation_key_id": key_id,
             },
+            actor_id=user_id,
         )
         answer = order_answer(catalogue, row, key=text, key_state=keys.OPEN if key_id is not None else None)
         return {**answer, "state": keys.DONE}
 
-    def _make_key(self, unit: Unit, database: Database, actor: Actor) -> tuple[str, str]:
-        key_id, text = create_key(
-            unit, database, self.licenses, {"order_number": self.number, "created_by": actor.user_id}
-        )
+    def _make_key(self, unit: Unit, database: Database, user_id: str) -> tuple[str, str]:
+        key_id, text = create_key(unit, database, self.licenses, {"order_number": self.number, "created_by": user_id})
         target = ledger.key_pool(key_id)
         ledger.post(
             unit,
@@ -181,15 +193,12 @@ class _Order:
         return row
 
 
-def _hand_to_devices(database: Database, call: Call, order: _Order, devices: DevicesClient) -> None:
+def _hand_to_devices(database: Database, call: Call, order: VendorOrder, devices: DevicesClient) -> None:
     # The command id comes from the order, not from the request: whoever repeats the order repeats this very step.
     step = replace(call, command_id=f"order:{order.fingerprint[:32]}:devices")
+    fail_point("licensing.order.entered")
     try:
-        devices.register_production(
-            step,
-            order_number=order.number,
-            devices=[{**device, "warranty_months": order.months[device["type"]]} for device in order.devices],
-        )
+        devices.register_production(step, order_number=order.number, devices=order.for_devices())
     except ServiceError as refusal:
         if refusal.is_final:
             database.write(lambda unit: keys.drop_order(unit.connection, order.number), call=call)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, LargeBinary, String, UniqueConstraint
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, LargeBinary, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.chassis.db import UtcDateTime
@@ -59,6 +59,9 @@ class KeyAttempt(Base):
     at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
+ENTERED_ONLY = text("state = 'entered'")
+
+
 class Order(Base):
     """An order of the vendor, a saga's row (L8): `entered` until devices has its devices and the key is made."""
 
@@ -66,6 +69,8 @@ class Order(Base):
     __table_args__ = (
         CheckConstraint("state IN ('entered', 'done')", name="state_known"),
         Index("ix_orders_created", "created_at", "number"),
+        # The few that are under way or were left half-way.
+        Index("ix_orders_entered", "created_at", postgresql_where=ENTERED_ONLY, sqlite_where=ENTERED_ONLY),
     )
 
     number: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -78,6 +83,7 @@ class Order(Base):
     key_id: Mapped[str | None] = mapped_column(ForeignKey("activation_keys.id"))
     created_by: Mapped[str] = mapped_column(String(36))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    resumed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class Project(Base):

@@ -152,6 +152,31 @@ def get_order(connection: Connection, number: str, *, lock: bool = False) -> Row
     return connection.execute(statement.with_for_update() if lock else statement).one_or_none()
 
 
+def has_unfinished_orders(connection: Connection) -> bool:
+    """Tell whether any order is entered and not done."""
+    return connection.execute(sa.select(Order.number).where(Order.state == ENTERED).limit(1)).first() is not None
+
+
+def unfinished_orders(connection: Connection, entered_before: datetime, resumed_before: datetime) -> list[Row]:
+    """Lock orders that were left half-way and not taken up again of late; those that somebody works on are left out."""
+    statement = (
+        sa.select(*Order.__table__.columns)
+        .where(
+            Order.state == ENTERED,
+            Order.created_at < entered_before,
+            sa.or_(Order.resumed_at.is_(None), Order.resumed_at < resumed_before),
+        )
+        .order_by(Order.created_at)
+        .limit(20)
+    )
+    return list(connection.execute(statement.with_for_update(skip_locked=True)))
+
+
+def note_resumed(connection: Connection, number: str, now: datetime) -> None:
+    """Note when an order was taken up again."""
+    connection.execute(sa.update(Order).where(Order.number == number).values(resumed_at=now))
+
+
 def finish_order(connection: Connection, number: str, key_id: str | None) -> None:
     """Note that devices has the devices of an order and that its key is made."""
     connection.execute(sa.update(Order).where(Order.number == number).values(state=DONE, key_id=key_id))
