@@ -125,8 +125,9 @@ class Claim:
         chosen = str(scope or company or call.claims.get("sub") or "public")
         group = call.claims.get("companies") or () if chosen == company else ()
         bond = call.claims.get("project")
-        digests = [_digest(name, given, bond) for given in (told(request), request)]
-        return cls(chosen, tuple(sorted({*group} - {chosen})), call.command_id, *digests, keystore)
+        absorbed = tuple(sorted({*group} - {chosen}))
+        digest, full = _digest(name, told(request), bond), _digest(name, request, bond)
+        return cls(chosen, absorbed, call.command_id, digest, full, keystore)
 
     def take(self, connection: Connection) -> datetime | None:
         """Insert the claim; waits up to the lock timeout for a first one that still runs.

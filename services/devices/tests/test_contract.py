@@ -192,7 +192,7 @@ def test_every_code_and_event_of_the_room_is_published() -> None:
     # Published for the import of old accounts, which is not built yet.
     assert set(api.ERRORS) - used == {"devices.already_imported", "devices.several_users"}
     assert not set(api.ERRORS) & set(chassis_errors.ERRORS)
-    emitted = {text for text in literals() if re.fullmatch(r"(device|warranty|production|company)_[a-z_]+", text)}
+    emitted = {text for text in literals() if re.fullmatch(r"(device|warranty|production|company|order)_[a-z_]+", text)}
     assert set(api.EVENTS) <= emitted
 
 
