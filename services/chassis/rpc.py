@@ -78,9 +78,7 @@ class Bus:
             RuntimeError: sockets are not green, so that waiting for a reply would stop the whole process (rule D1).
         """
         if not is_monkey_patched("socket"):
-            raise RuntimeError(
-                "eventlet.monkey_patch() must run before the first call; import services.chassis.green first."
-            )
+            raise RuntimeError("eventlet.monkey_patch() must run before the first call: import services.chassis.green.")
         bus = cls._buses.get(uri)
         if bus is None:
             bus = cls._buses[uri] = cls(uri)
@@ -118,7 +116,7 @@ class Bus:
 
         Raises:
             ServiceError: what the service answered, or `service.unavailable` when the outcome is not known.
-            request.too_much_at_once: the request is larger than a message may be; nothing was sent.
+            request.too_much_at_once: nothing was sent.
             RuntimeError: called inside a database transaction (rule D3), or through too many services (rule R14).
         """
         if in_transaction():
@@ -174,7 +172,7 @@ class Bus:
         }
         body = wire.encode({"args": [], "kwargs": kwargs})
         if len(body) > wire.MAX_BYTES:
-            # The other side would put it to the dead letters, and nobody would answer (rule R27).
+            # The other side would bury it, and nobody would answer (rule R27).
             raise invalid("request.too_much_at_once", ERRORS["request.too_much_at_once"])
         return Outgoing("nameko-rpc", key, body, headers, properties, mandatory=True)
 
