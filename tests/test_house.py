@@ -247,3 +247,22 @@ def test_two_runs_on_one_machine_never_meet() -> None:
     # The tutorial's page has the default addresses; its test replaces them.
     tests = [path for path in sorted((ROOT / "tests").glob("*/test_*.py")) if path.stem != "test_tutorial"]
     none_of([f"{path.relative_to(ROOT)} has a fixed port" for path in tests if fixed.search(path.read_text())])
+
+
+def test_who_listens_to_a_room_may_read_its_log() -> None:
+    """A listener that is no reader would never get back what it missed (rules R15, S26)."""
+    listeners = {
+        (match[1], path.parent.name)
+        for path in modules("services")
+        if path.parent.name in ROOMS and path.name.startswith("service") and "tests" not in path.parts
+        for match in re.finditer(r'@subscribe\("(\w+)"\)', path.read_text())
+    }
+    readers = {
+        (path.parent.name, reader)
+        for path in modules("services")
+        if path.parent.name in ROOMS and path.name.startswith("service") and "tests" not in path.parts
+        for match in re.finditer(r"EventsLeaf\(([^)]*)\)", path.read_text())
+        for reader in re.findall(r"\w+", match[1])
+    }
+    none_of([f"{reader} listens to {room} and may not read its log" for room, reader in listeners - readers])
+    assert readers - listeners == {("accounts", "gateway")}

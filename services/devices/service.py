@@ -25,7 +25,7 @@ class DevicesService:
     database = DatabaseProvider()
     projects = Client("projects")
     relay = Relay()
-    events = EventsLeaf("history")
+    events = EventsLeaf("licensing", "history")
     health = Health()
 
     @rpc(api.AddDevicesRequest)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from services.chassis import wire
+from services.chassis import identity, wire
 from services.chassis.context import Call
 from services.chassis.errors import ServiceError
 from services.chassis.outbox import PAGE_BYTES
@@ -65,7 +65,8 @@ def test_a_log_of_large_events_is_read_in_pages(vhost: str, tmp_path: Path) -> N
                 unit.emit("word_said", subject="word", data={"word": word})
 
             source.write(work)
-        with standalone(settings.amqp_uri) as to:
+        identity.use(settings, ["sink"])
+        with standalone(settings.amqp_uri, "sink") as to:
 
             def read(after: int) -> list[dict[str, object]]:
                 return list(to("source").read_events(Call(), after=after, limit=500)["items"])

@@ -220,7 +220,7 @@ def test_a_broadcast_takes_its_source_up_again_after_a_restore(world: World) -> 
         world.emit("a1")
         wait_until(lambda: world.numbered() == 1, 10)
     world.back_up("source")
-    broadcast = Broadcast(world.settings.amqp_uri, "source", handler, lambda: loads.append(1))
+    broadcast = Broadcast(world.settings.amqp_uri, "source", "sink", handler, lambda: loads.append(1))
     broadcast.start()
     with running(world.settings, SourceService, SinkService):
         wait_until(lambda: broadcast.ready, 10)
