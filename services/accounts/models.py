@@ -86,6 +86,16 @@ class Company(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
+class DeviceNotice(Base):
+    """Whether a company wants mails about what others do with devices that concern it; `held` waits for its turn."""
+
+    __tablename__ = "device_notices"
+    company_id: Mapped[str] = mapped_column(String(36), ForeignKey("companies.id"), primary_key=True)
+    wanted: Mapped[bool]
+    held: Mapped[bool]
+    sent_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
 class Membership(Base):
     """A user in a company, with role and lock (ACC-4, ACC-8)."""
 

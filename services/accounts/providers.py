@@ -14,6 +14,7 @@ from nameko.extensions import DependencyProvider
 from prometheus_client import Gauge
 
 from services.accounts.commands.company_imports import LATE, watch_imports
+from services.accounts.commands.notices import send_held
 from services.accounts.kit import TOKENS, Argon2Hasher, Hasher, Kit
 from services.accounts.mails.sender import post_for, send_due
 from services.accounts.store import mails
@@ -135,13 +136,16 @@ class MailLoop(Loop):
 
 
 class SweepLoop(Loop):
-    """Deletes rows that nobody needs any more."""
+    """Deletes rows that nobody needs any more, and queues mails that were held back."""
 
     seconds = SWEEP_SECONDS
 
     def work(self, database: Database) -> None:
         """Sweep once."""
         database.write(sweep)
+        keys = database.keystore
+        assert keys is not None
+        database.write(lambda unit: send_held(unit, keys))
 
 
 class ImportLoop(Loop):

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from services.accounts.api import MERGING_ROOMS, SCOPE_ACCOUNT, Actor
 from services.accounts.domain import EMAIL_CHANGE, FORMER_USER, REVOCATION_WINDOW, Membership, iso, normalized_email
-from services.accounts.store import companies, imports, mails, people, sessions
+from services.accounts.store import companies, imports, mails, notices, people, sessions
 from services.chassis.context import Call
 from services.chassis.db import Database
 from services.chassis.errors import forbidden, not_found
@@ -84,12 +84,15 @@ def get_company(database: Database, call: Call) -> dict[str, Any]:
     """
     actor = Actor.of(call)
     company_id = actor.require_company()
-    row = database.read(lambda connection: present_company(connection, company_id))
+    row, wanted = database.read(
+        lambda connection: (present_company(connection, company_id), notices.wanted(connection, company_id))
+    )
     return {
         "id": row.id,
         "name": row.name,
         "vendor_customer_number": row.vendor_customer_number,
         "role": actor.role,
+        "device_notices": wanted,
         "created_at": iso(row.created_at),
         "version": row.version,
     }

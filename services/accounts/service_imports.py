@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from services.accounts import api, queries
-from services.accounts.commands import company_imports
+from services.accounts.commands import company_imports, notices
 from services.accounts.kit import Kit
 from services.accounts.providers import ImportLoop
 from services.chassis.context import Call
@@ -43,8 +43,11 @@ class ImportEntrypoints:
 
     @subscribe("history")
     def on_history_events(self, unit: Unit, events: list[Event]) -> None:
-        """Note which rooms have applied an import; history, which hears all of them, passes it on (ACC-6).
+        """Note which rooms have applied an import, and mail what companies want to hear of devices (ACC-6, DEV-15).
+
+        history, which hears all rooms, passes both on.
 
         Emits: company_merge_finished.
         """
         company_imports.note_applied(unit, events)
+        notices.note_notices(unit, events, self.kit.keys)

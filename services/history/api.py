@@ -88,7 +88,13 @@ class CompanyMergeApplied(Schema):
     counts = fields.Dict(keys=fields.String(), values=fields.Integer(), required=True)
 
 
-EVENTS: dict[str, type[Schema]] = {"company_merge_applied": CompanyMergeApplied}
+class DeviceNotice(Schema):
+    """Event data: a line that its company may want a mail about; `action` is the line's."""
+
+    action = fields.String(required=True)
+
+
+EVENTS: dict[str, type[Schema]] = {"company_merge_applied": CompanyMergeApplied, "device_notice": DeviceNotice}
 """Event type -> schema of its data."""
 
 

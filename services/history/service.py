@@ -18,7 +18,7 @@ from services.chassis.inbox import subscribe
 from services.chassis.outbox import Event
 from services.chassis.providers import SETTINGS_KEY, DatabaseProvider, EventsLeaf
 from services.chassis.relay import Relay
-from services.history import commands, merges, queries, store
+from services.history import commands, merges, notices, queries, store
 from services.history.api import ListHistoryRequest
 from services.history.heads import HeadsError, SignedHeads
 
@@ -88,19 +88,21 @@ class HistoryService:
     def on_devices_events(self, unit: Unit, events: list[Event]) -> None:
         """Append a line per event of devices, and pass on what it says of an import (HIS-2).
 
-        Emits: company_merge_applied.
+        Emits: company_merge_applied, device_notice.
         """
         commands.append_events(unit, events)
         merges.apply_merges(unit, events)
+        notices.pass_on(unit, events)
 
     @subscribe("licensing")
     def on_licensing_events(self, unit: Unit, events: list[Event]) -> None:
         """Append a line per event of licensing, and pass on what it says of an import (HIS-2).
 
-        Emits: company_merge_applied.
+        Emits: company_merge_applied, device_notice.
         """
         commands.append_events(unit, events)
         merges.apply_merges(unit, events)
+        notices.pass_on(unit, events)
 
     @timer(interval=_SECONDS_BETWEEN_LOOKS, eager=True)
     def sign_heads(self) -> None:

@@ -55,6 +55,7 @@ from services.accounts.api.events import EVENTS
 from services.accounts.api.merges import (
     COMPANY_MERGE_APPLIED,
     COMPANY_MERGED,
+    DEVICE_NOTICE,
     MERGING_ROOMS,
     SCOPE_REHEARSAL,
     CompanyMerge,
@@ -109,6 +110,7 @@ __all__ = [
     "ADMIN",
     "COMPANY_MERGED",
     "COMPANY_MERGE_APPLIED",
+    "DEVICE_NOTICE",
     "ERRORS",
     "EVENTS",
     "GATEWAY_FIELDS",

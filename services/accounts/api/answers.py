@@ -84,6 +84,7 @@ class Company(AnswerSchema):
     name = fields.String(required=True)
     vendor_customer_number = fields.String(required=True, allow_none=True)
     role = fields.String(required=True, allow_none=True)
+    device_notices = fields.Boolean()
     created_at = fields.String(required=True)
     version = fields.Integer(required=True)
 

@@ -13,6 +13,8 @@ from services.chassis.errors import forbidden, unauthenticated
 
 COMPANY_MERGED: Final = "company_merged"
 COMPANY_MERGE_APPLIED: Final = "company_merge_applied"
+DEVICE_NOTICE: Final = "device_notice"
+"""History passes on what a company may want a mail about (DEV-15)."""
 MERGING_ROOMS: Final = ("projects", "devices", "licensing", "history")
 """The rooms that have to apply a merge before its job is done."""
 

@@ -203,10 +203,14 @@ class CreateCompanyRequest(RequestSchema):
 
 
 class UpdateCompanyRequest(RequestSchema):
-    """New data of the company; what is absent stays."""
+    """New data of the company; what is absent stays.
+
+    `device_notices`: a mail to its administrators, at most one an hour, when others do something with its devices.
+    """
 
     name = Text(1, 128)
     vendor_customer_number = Text(1, 32, allow_none=True)
+    device_notices = Flag()
     if_version = fields.Integer(load_default=None, allow_none=True, strict=True)
 
 

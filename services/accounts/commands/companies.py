@@ -7,7 +7,7 @@ from services.accounts.api import ADMIN, SCOPE_ACCOUNT, SCOPE_WRITE, Actor
 from services.accounts.commands.common import administrated
 from services.accounts.commands.invitations import staff_in_company
 from services.accounts.domain import iso
-from services.accounts.store import companies, people, sessions
+from services.accounts.store import companies, notices, people, sessions
 from services.chassis.context import Call
 from services.chassis.db import Database, Unit
 from services.chassis.errors import not_found, stale
@@ -70,7 +70,11 @@ def update_company(database: Database, call: Call, request: Mapping[str, Any]) -
         if request.get("if_version") not in (None, row.version):
             raise stale("accounts.stale", "The company was changed since it was read: read it again.")
         changed = {name: value for name, value in wanted.items() if getattr(row, name) != value}
-        if changed:
+        noticed = notices.wanted(unit.connection, company_id)
+        wants = request.get("device_notices", noticed)
+        if wants != noticed:
+            notices.want(unit, company_id, wanted=wants)
+        if changed or wants != noticed:
             companies.change(unit, company_id, **changed)
             row = companies.by_id(unit.connection, company_id)
             assert row is not None
@@ -78,9 +82,9 @@ def update_company(database: Database, call: Call, request: Mapping[str, Any]) -
                 "company_changed",
                 subject=company_id,
                 company_id=company_id,
-                data={"name": row.name, "what": sorted(changed)},
+                data={"name": row.name, "what": sorted([*changed, *(["device_notices"] if wants != noticed else [])])},
             )
-        return company_answer(row, actor.role if actor.owns(company_id) else None)
+        return {**company_answer(row, actor.role if actor.owns(company_id) else None), "device_notices": wants}
 
     return database.command(call, "update_company", request, work) or {}
 

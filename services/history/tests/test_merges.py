@@ -21,6 +21,7 @@ from services.history import api, merges, store
 from services.history.audit import verify_chain
 from services.history.commands import append_events
 from services.history.models import Line
+from services.history.notices import pass_on
 from services.history.tests.conftest import Sources
 from services.history.tests.test_queries import World
 
@@ -145,3 +146,18 @@ def test_what_is_told_again_changes_nothing(database: Database, world: World, so
     before = world.actions(ours)
     tell(database, *events)
     assert world.actions(ours) == before
+
+
+def test_what_a_company_may_want_a_mail_about_is_passed_on(database: Database, world: World) -> None:
+    told: dict[str, Any] = {"company": world.one, "hardware": world.hardware, "actor": new_id()}
+    events = [
+        world.sources.event("paid_device_used_elsewhere", data={"what": "filed"}, **told),
+        world.sources.event("license_file_issued", **told),
+    ]
+    before = len(sent(database))
+    database.write(lambda unit: pass_on(unit, events))
+    (passed,) = sent(database)[before:]
+    assert (passed["type"], passed["companyid"], passed["hardwareid"]) == ("device_notice", world.one, world.hardware)
+    assert passed["data"] == {"action": "paid_device_used_elsewhere"}
+    assert "actorid" not in passed
+    assert api.EVENTS["device_notice"]().validate(passed["data"]) == {}
