@@ -198,7 +198,7 @@ TEXTS: Final[dict[str, dict[str, Text]]] = {
             "Something was done with a device of yours",
             "another company added a device that your company has or paid licenses for, or did something with its "
             "licenses, files or certificates. The history of your company tells which device and what it was. There is "
-            "at most one such mail in an hour, whatever happens in it.",
+            "at most one such mail in an hour.",
             "If you know nothing of it, look at the device in the portal and ask the vendor's support. Your company's "
             "administrators asked for these mails and can end them in the company's settings.",
             "/login",
@@ -208,7 +208,7 @@ TEXTS: Final[dict[str, dict[str, Text]]] = {
             "Mit einem Ihrer Geräte wurde etwas gemacht",
             "eine andere Firma hat ein Gerät hinzugefügt, das Ihre Firma hat oder für das sie Lizenzen bezahlt hat, "
             "oder hat etwas mit seinen Lizenzen, Dateien oder Zertifikaten gemacht. Der Verlauf Ihrer Firma sagt, "
-            "welches Gerät und was es war. Es gibt höchstens eine solche Mail in der Stunde, was immer in ihr geschieht.",
+            "welches Gerät und was es war. Es gibt höchstens eine solche Mail in der Stunde.",
             "Wissen Sie nichts davon? Dann sehen Sie im Portal nach dem Gerät und fragen Sie den Support des "
             "Herstellers. Die Administratoren Ihrer Firma haben diese Mails bestellt und können sie in den "
             "Einstellungen der Firma abbestellen.",
