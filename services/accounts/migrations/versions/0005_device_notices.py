@@ -1,6 +1,6 @@
 """Mails about devices that a company paid licenses for: whether it wants them, and when the last one went out.
 
-Revision ID: 0004
+Revision ID: 0005
 """
 
 import sqlalchemy as sa
@@ -8,8 +8,8 @@ from alembic import op
 
 from services.chassis.tables import UtcDateTime
 
-revision = "0004"
-down_revision = "0003"
+revision = "0005"
+down_revision = "0004"
 
 
 def upgrade() -> None:
