@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ from apispec.ext.marshmallow.openapi import OpenAPIConverter
 from marshmallow import Schema
 
 from gateway.messages import JSON
-from gateway.problems import PROBLEM_JSON
+from gateway.responses import HEADERS, codes_of, responses_of
 from gateway.routes import ROWS
 from gateway.row import Right, Row
 
@@ -78,7 +79,30 @@ def document() -> dict[str, Any]:
         operations.setdefault(row.path, {})[row.method.lower()] = _operation(row, converter)
     for path, methods in operations.items():
         spec.path(path=path, operations=methods)
-    return spec.to_dict()
+    made: dict[str, Any] = _portable(spec.to_dict())
+    made["components"]["headers"] = HEADERS
+    made["servers"] = [{"url": "/", "description": "This installation."}]
+    made["tags"] = [{"name": name} for name in sorted({_tag(row) for row in ROWS})]
+    made["info"]["license"] = {"name": "Proprietary", "identifier": "LicenseRef-Proprietary"}
+    return made
+
+
+def _portable(value: Any) -> Any:
+    r"""Return the document with patterns as ECMA-262 has them: they match anywhere unless both ends are bound.
+
+    Ours match from the beginning, as Python's `match` does, and may end in `\Z`.
+    """
+    if isinstance(value, dict):
+        return {
+            name: _pattern(inner) if name == "pattern" and isinstance(inner, str) else _portable(inner)
+            for name, inner in value.items()
+        }
+    return [_portable(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _pattern(text: str) -> str:
+    text = re.sub(r"\\Z$", "$", text)
+    return text if text.startswith("^") else f"^{text}"
 
 
 def _schema_name(schema: Any) -> str:
@@ -96,13 +120,12 @@ def _operation(row: Row, converter: OpenAPIConverter) -> dict[str, Any]:
         "description": _RIGHTS[row.right],
         "tags": [_tag(row)],
         "parameters": [*_parameters(row, converter), *_header_parameters(row)],
-        "responses": _responses(row),
+        "responses": responses_of(row),
         "security": _security(row),
     }
     if row.power is not None:
         operation["x-power"] = row.power
-    if row.errors:
-        operation["x-error-codes"] = list(row.errors)
+    operation["x-error-codes"] = sorted(codes_of(row))
     if (body := _body(row, converter)) is not None:
         operation["requestBody"] = body
     return operation
@@ -117,7 +140,9 @@ def _parameters(row: Row, converter: OpenAPIConverter) -> list[dict[str, Any]]:
     parameters: list[dict[str, Any]] = []
     for name in (*row.path_names, *sorted(row.query_names)):
         field = row.wire_fields.get(name)
-        schema: dict[str, Any] = {"type": "boolean"} if field is None else converter.field2property(field)
+        schema: dict[str, Any] = (
+            {"type": "boolean"} if field is None else _without_null(converter.field2property(field))
+        )
         in_path = name in row.path_names
         parameters.append(
             {
@@ -130,11 +155,19 @@ def _parameters(row: Row, converter: OpenAPIConverter) -> list[dict[str, Any]]:
     return parameters
 
 
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a parameter's schema; what is not said is left out of an address, there is no null in it."""
+    kept = {name: value for name, value in schema.items() if name != "default" or value is not None}
+    if isinstance(kept.get("type"), list):
+        (kept["type"],) = [name for name in kept["type"] if name != "null"]
+    return kept
+
+
 def _header_parameters(row: Row) -> list[dict[str, Any]]:
     names = ["Accept-Language"]
     if row.is_keyed:
         names.append("Idempotency-Key")
-    if row.version_field is not None:
+    if row.method in ("PATCH", "PUT", "DELETE"):
         names.append("If-Match")
     if not row.is_write and row.right is not Right.NONE:
         names.append("If-None-Match")
@@ -157,29 +190,6 @@ def _body(row: Row, converter: OpenAPIConverter) -> dict[str, Any] | None:
 def _json_schema(converter: OpenAPIConverter, schema: Schema) -> dict[str, Any]:
     made: dict[str, Any] = converter.schema2jsonschema(schema)  # type: ignore[no-untyped-call]
     return made
-
-
-def _responses(row: Row) -> dict[str, Any]:
-    success: dict[str, Any] = {"description": row.summary}
-    if row.status != 204:
-        schema: Any = {"type": "string"} if row.answer is None else row.answer
-        success["content"] = {media_type: {"schema": schema} for media_type in row.gives}
-    responses: dict[str, Any] = {str(row.status): success}
-    if row.dry_run and row.status != 200:
-        responses["200"] = {**success, "description": "What would happen; nothing was changed."}
-        if row.rehearsal is not None:
-            responses["200"]["content"] = {JSON: {"schema": row.rehearsal}}
-    if row.location is not None and row.answer is None:
-        responses["200"] = {**success, "description": "Nothing had changed: the same bytes as before."}
-    if row.right is Right.DEVICE and row.method == "GET":
-        responses["204"] = {"description": "There is nothing for the device."}
-        responses["304"] = {"description": "The device has the newest already."}
-    problem = {"schema": {"$ref": "#/components/schemas/Problem"}}
-    content: dict[str, Any] = {PROBLEM_JSON: problem}
-    if row.right is Right.DEVICE:
-        content["text/plain"] = {"schema": {"type": "string"}}
-    responses["default"] = {"description": "A refusal or a failure.", "content": content}
-    return responses
 
 
 def _security(row: Row) -> list[dict[str, list[str]]]:

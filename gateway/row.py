@@ -130,9 +130,8 @@ class Row:
 
     @cached_property
     def operation_id(self) -> str:
-        """Return the name of the operation in the OpenAPI document."""
-        words = [part.strip("{}").replace("-", "_").replace(".", "_") for part in self.path.split("/") if part]
-        return "_".join([self.method.lower(), *(word for word in words if word != "v1")])
+        """Return the name of the operation in the OpenAPI document: that of the procedure."""
+        return self.rpc
 
     @cached_property
     def schema(self) -> Schema | None:

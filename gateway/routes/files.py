@@ -66,6 +66,7 @@ ROWS = (
         "GET", "/v1/keys", "licensing", "signing_keys", Right.NONE,
         "The keys that license files are verified with, as a JWK set.",
         request=EmptyRequest, answer=api.VerificationKeys, compose=compose.public_keys,
+        gives=("application/jwk-set+json",),
     ),
     Row(
         "GET", "/v1/device-ca.pem", "licensing", "device_ca", Right.NONE,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from typing import Any
 
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
@@ -31,7 +33,7 @@ def test_every_row_is_an_operation_and_nothing_else_is() -> None:
     for row in ROWS:
         operation = operations[row.method, row.path]
         assert str(row.status) in operation["responses"]
-        assert "default" in operation["responses"]
+        assert "default" not in operation["responses"], "a status that is not told is not given"
         assert bool(operation["security"]) is (row.right is not Right.NONE)
         names = {item["name"] for item in operation["parameters"]}
         assert {*row.path_names, *row.query_names} <= names
@@ -76,3 +78,68 @@ def test_every_error_code_has_a_page(gateway: Gateway) -> None:
         assert answer.status == 200
         assert 'lang="de"' in answer.content.decode()
         assert "{" not in re.sub(r"<style>.*?</style>", "", answer.content.decode())
+
+
+def operations() -> list[tuple[Any, dict[str, Any]]]:
+    return [(row, document()["paths"][row.path][row.method.lower()]) for row in ROWS]
+
+
+def test_operations_are_named_as_their_procedures() -> None:
+    """Issue 6.5: operation ids were paths."""
+    names = [operation["operationId"] for _, operation in operations()]
+    assert names == [row.rpc for row in ROWS]
+    assert len(set(names)) == len(names)
+
+
+def test_patterns_are_those_of_every_tool() -> None:
+    r"""Issue 6.5: `\Z` in patterns breaks every tool outside Python; ECMA-262 matches anywhere unless bound."""
+
+    def patterns(value: Any) -> Iterator[str]:
+        if isinstance(value, dict):
+            for name, inner in value.items():
+                if name == "pattern" and isinstance(inner, str):
+                    yield inner
+                else:
+                    yield from patterns(inner)
+        elif isinstance(value, list):
+            for inner in value:
+                yield from patterns(inner)
+
+    found = set(patterns(json.loads(json.dumps(document()))))
+    assert found
+    for pattern in found:
+        assert pattern.startswith("^"), pattern
+        assert pattern.endswith("$"), pattern
+        assert not re.search(r"\\[AZz]|\(\?[P<#i]", pattern), pattern
+
+
+def test_every_refusal_is_told_with_its_codes_and_headers() -> None:
+    """Issue 6.5: media types, 4xx, headers and half of the error codes were missing."""
+    for row, operation in operations():
+        told = {
+            code
+            for status, response in operation["responses"].items()
+            if status >= "400"
+            for code in response["content"]["application/problem+json"]["schema"]["properties"]["code"]["enum"]
+        }
+        assert set(row.errors) <= told, row.rpc
+        assert {"request.invalid", "service.unavailable", "service.internal"} <= told
+        for status, response in operation["responses"].items():
+            headers = set(response["headers"])
+            assert "X-Request-Id" in headers
+            assert ("WWW-Authenticate" in headers) is (status == "401")
+            assert ("Allow" in headers) is (status == "405")
+            assert ("Retry-After" in headers) is (status in ("429", "503"))
+        assert "401" in operation["responses"] or row.right is Right.NONE
+        assert "404" in operation["responses"] or not row.path_names
+        assert "412" in operation["responses"] or row.method not in ("PATCH", "PUT", "DELETE")
+        success = set(operation["responses"][str(row.status)]["headers"])
+        assert ("Idempotent-Replayed" in success) is row.is_keyed
+        assert "Location" in success or row.location is None
+
+
+def test_parameters_are_never_null() -> None:
+    for _, operation in operations():
+        for parameter in operation["parameters"]:
+            assert isinstance(parameter["schema"].get("type", "string"), str), parameter
+            assert parameter["schema"].get("default", "") is not None, parameter
