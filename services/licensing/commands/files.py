@@ -56,7 +56,7 @@ def issue_license_file(
     answer = database.command(call, "issue_license_file", request, issue)
     assert answer is not None
     if _never_signed(database, answer["serial"], issue.revoked_kids):
-        # Recorded for a key that was revoked before it signed: the same request goes on with the good one.
+        # Recorded under or for a key that was revoked before it was signed: the request goes on with the good one.
         answer = database.write(issue, call=call)
     return {**describe(complete(database, keystore, answer["serial"])), "created": answer["created"]}
 
@@ -81,7 +81,7 @@ def get_license_file(
         raise
     access.require_power(device.powers, FILES)
     access.refuse_rma(device)
-    if row.state != files.ACTIVE or row.kid in revoked_kids(keystore):
+    if row.state != files.ACTIVE or row.kid in revoked_kids(keystore) or _is_for_revoked(database, row):
         raise conflict("licensing.file_void", ERRORS["licensing.file_void"])
     return {**describe(complete(database, keystore, serial)), "created": False}
 
@@ -184,7 +184,17 @@ def describe(row: Row[Any]) -> dict[str, Any]:
 
 def _never_signed(database: Database, serial: str, revoked_kids: Collection[str]) -> bool:
     row = database.read(lambda connection: files.get(connection, serial))
-    return row is not None and row.signed_at is None and row.kid in revoked_kids
+    if row is None or row.signed_at is not None:
+        return False
+    return row.kid in revoked_kids or _is_for_revoked(database, row)
+
+
+def _is_for_revoked(database: Database, row: Row[Any]) -> bool:
+    """Tell whether a file is encrypted to a key whose certificate was revoked: whoever stole that must not get it."""
+    if row.certificate_serial is None:
+        return False
+    certificate = database.read(lambda connection: certificates.get(connection, row.certificate_serial))
+    return certificate is not None and bool(certificate.state == certificates.REVOKED)
 
 
 def _make_content(database: Database, keystore: KeyStore, row: Row[Any]) -> tuple[bytes | None, str]:

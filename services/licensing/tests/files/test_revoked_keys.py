@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
 from clients.device import Device
+from services.chassis.entrypoints import load_request
 from services.chassis.errors import ServiceError
 from services.chassis.faults import InjectedFault, set_fail_points
+from services.chassis.testing import make_call
+from services.licensing.api import REQUESTS
 from services.licensing.commands.authority import FILE_KEY, TEXT_KEY
 from services.licensing.queries.licenses import list_device_licenses
 from services.licensing.tests.files.conftest import IP800, IP6000, Company, Door, Room
@@ -26,7 +30,9 @@ def revoke(room: Room, purpose: str = FILE_KEY) -> str:
 
 def state(room: Room, company: Company, record: str) -> str:
     """Return how the portal says that the device's file stands."""
-    answer = list_device_licenses(room.database, company.call(), {"device_id": record}, devices=room.devices)  # type: ignore[arg-type]
+    request = load_request(REQUESTS["list_device_licenses"](), {"device_id": record})
+    devices: Any = room.devices
+    answer = list_device_licenses(room.database, company.call(), request, devices=devices)
     return str(answer["file"]["state"])
 
 
@@ -125,3 +131,29 @@ def test_a_plain_file_of_a_revoked_key_is_made_anew_with_the_same_confirmation(r
     revoke(room)
     second = room.ask("issue_license_file", company.call(), **ask)
     assert (second["created"], second["counter"]) == (True, first["counter"] + 1)
+
+
+@pytest.mark.parametrize("place", ["before_signing", "after_signing", None])
+def test_nothing_is_given_out_that_is_encrypted_to_a_revoked_certificate(
+    room: Room, company: Company, certified: Device, place: str | None
+) -> None:
+    """Issue 6.1: who stole a device's key repeats a request of before its revocation."""
+    record = room.devices.find_device(company.call(), hardware_id=IP800)["device_id"]
+    room.put(IP800, company, "port8", 20)
+    call, ask = company.call(), {"device_id": record, "encrypted": True}
+    if place is None:
+        serial = room.ask("issue_license_file", call, **ask)["serial"]
+    else:
+        set_fail_points(f"licensing.file.{place}=raise")
+        try:
+            with pytest.raises(InjectedFault):
+                room.ask("issue_license_file", call, **ask)
+        finally:
+            set_fail_points("")
+        serial = room.events("license_file_issued")[0]["data"]["serial"]
+    certificate = certified.state.certificate()
+    assert certificate is not None
+    room.ask("revoke_certificate", make_call(staff=True), serial=f"{certificate.serial_number:x}", reason="stolen")
+    refused("licensing.file_void", lambda: room.ask("get_license_file", company.call(), serial=serial))
+    if place is not None:
+        refused("licensing.no_certificate", lambda: room.ask("issue_license_file", call, **ask))
