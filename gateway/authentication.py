@@ -187,12 +187,14 @@ def authorize(row: Row, identity: Identity | None) -> None:
     """Refuse who lacks the right or the scope of a row.
 
     Raises:
-        accounts.scope_needed, accounts.company_needed, accounts.admin_needed, accounts.staff_needed,
-        projects.power_needed.
+        accounts.login_needed, accounts.confirmation_needed, accounts.scope_needed, accounts.company_needed,
+        accounts.admin_needed, accounts.staff_needed, projects.power_needed.
     """
     if identity is None:
         return
     actor = Actor.from_claims(identity.claims)
+    if row.recent:
+        actor.require_login()
     if row.needed_scope is not None:
         actor.require_scope(row.needed_scope)
     if row.right is Right.STAFF:
@@ -203,6 +205,9 @@ def authorize(row: Row, identity: Identity | None) -> None:
         actor.require_company()
     if row.power is not None and not may_have(row.power, _columns(actor)):
         raise forbidden("projects.power_needed", "This can be done by users of a company only.", power=row.power)
+    # Last: who has not the right would confirm for nothing.
+    if row.recent:
+        actor.require_recent_login()
 
 
 def _columns(actor: Actor) -> list[str]:

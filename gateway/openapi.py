@@ -30,6 +30,11 @@ _RIGHTS: Final = {
     Right.STAFF: "Staff of the vendor are needed.",
     Right.DEVICE: "HTTP Basic with the portal account, or a token of scope `device`, is needed.",
 }
+_RECENT: Final = (
+    " The login, or a confirmation by POST /v1/sessions/current/confirmations, must be of the last ten minutes; API "
+    "tokens are refused."
+)
+RECENT_CODES: Final = ("accounts.login_needed", "accounts.confirmation_needed")
 _PROBLEM: Final[dict[str, Any]] = {
     "type": "object",
     "required": ["type", "title", "status", "detail", "code", "instance"],
@@ -126,6 +131,9 @@ def _operation(row: Row, converter: OpenAPIConverter) -> dict[str, Any]:
     if row.power is not None:
         operation["x-power"] = row.power
     operation["x-error-codes"] = sorted(codes_of(row))
+    if row.recent:
+        operation["x-recent-login"] = True
+        operation["description"] += _RECENT
     if (body := _body(row, converter)) is not None:
         operation["requestBody"] = body
     return operation

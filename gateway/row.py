@@ -73,6 +73,8 @@ class Row:
         summary: one sentence for the reader of the OpenAPI document.
         request, answer: the room's schemas; the request is body, path and query together.
         status: of a success; a rehearsal answers 200.
+        recent: changes who is who, so it needs a login or confirmation of the last ten minutes and is closed to API
+            tokens (the mark ⚿ of the published contract); the room asks for it as well.
         scope: the token's scope; `read` for GET and `write` otherwise when it is not given.
         power: what the caller must be able to do in the project concerned, of the table of powers; the room decides,
             and the door refuses who can have it in no project at all.
@@ -96,6 +98,7 @@ class Row:
     request: type[Schema] | None = None
     answer: type[Schema] | None = None
     status: int = 200
+    recent: bool = False
     scope: str | None = None
     power: str | None = None
     dry_run: bool = False

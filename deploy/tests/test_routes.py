@@ -8,6 +8,7 @@ from nameko.extensions import ENTRYPOINT_EXTENSIONS_ATTR
 
 from deploy import procedures as generated
 from deploy.rooms import ROOMS, service_class
+from gateway.openapi import RECENT_CODES
 from gateway.routes import ROWS
 from gateway.row import Right
 from services.chassis.entrypoints import Rpc
@@ -36,3 +37,12 @@ def test_every_route_leads_to_a_procedure_with_the_same_schema_and_openness() ->
 def test_the_codes_in_the_openapi_document_are_those_of_the_code() -> None:
     """Issue 6.5: half of the error codes were missing in OpenAPI."""
     assert generated.TARGET.read_text("utf-8") == generated.written(), "run make procedures"
+
+
+def test_who_needs_a_recent_login_at_the_door_needs_one_in_the_room_too() -> None:
+    """A room believes the token alone, so the gateway's mark must stand in the room as well (ACC-13)."""
+    for row in ROWS:
+        text = inspect.getdoc(getattr(service_class(row.service), row.rpc)) or ""
+        for code in RECENT_CODES:
+            if row.recent or code == "accounts.confirmation_needed":
+                assert row.recent is (code in text), f"{row.method} {row.path}: {code}"

@@ -61,6 +61,15 @@ ROWS = (
         errors=("accounts.refresh_invalid", "accounts.refresh_reused", "accounts.locked", "accounts.company_not_found"),
     ),
     Row(
+        "POST", "/v1/sessions/current/confirmations", "accounts", "confirm_session", Right.LOGIN,
+        "Prove once more who one is: the answer's token counts as a login of now, for acts that need a recent one.",
+        request=api.ConfirmSessionRequest, answer=api.AccessToken, status=201, keyed=False, scope=api.SCOPE_ACCOUNT,
+        errors=(
+            "accounts.password_wrong", "accounts.otp_needed", "accounts.otp_wrong", "accounts.session_ended",
+            "accounts.too_many_attempts",
+        ),
+    ),
+    Row(
         "GET", "/v1/sessions", "accounts", "list_sessions", Right.LOGIN,
         "List one's own sessions.",
         request=ListRequest, answer=api.SessionList, scope=api.SCOPE_ACCOUNT,
@@ -90,7 +99,7 @@ ROWS = (
     Row(
         "POST", "/v1/me/email-changes", "accounts", "change_email", Right.LOGIN,
         "Ask for another e-mail address; a link to it is mailed and confirms the change.",
-        request=api.ChangeEmailRequest, answer=EmptyAnswer, status=202, scope=api.SCOPE_ACCOUNT,
+        recent=True, request=api.ChangeEmailRequest, answer=EmptyAnswer, status=202, scope=api.SCOPE_ACCOUNT,
         errors=("accounts.password_wrong", "accounts.email_unchanged", "accounts.too_many_attempts"),
     ),
     Row(
@@ -118,12 +127,12 @@ ROWS = (
     Row(
         "GET", "/v1/me/tokens", "accounts", "list_api_tokens", Right.LOGIN,
         "List one's own API tokens, without their secrets.",
-        request=ListRequest, answer=api.ApiTokenList, scope=api.SCOPE_ACCOUNT,
+        recent=True, request=ListRequest, answer=api.ApiTokenList, scope=api.SCOPE_ACCOUNT,
     ),
     Row(
         "POST", "/v1/me/tokens", "accounts", "create_api_token", Right.LOGIN,
         "Make an API token; its secret is shown this once.",
-        request=api.CreateApiTokenRequest, answer=api.NewApiToken, status=201, scope=api.SCOPE_ACCOUNT,
+        recent=True, request=api.CreateApiTokenRequest, answer=api.NewApiToken, status=201, scope=api.SCOPE_ACCOUNT,
         errors=("accounts.scope_refused", "accounts.expiry_past"),
     ),
     Row(
@@ -135,18 +144,18 @@ ROWS = (
     Row(
         "POST", "/v1/me/otp", "accounts", "create_otp", Right.LOGIN,
         "Start a second factor: secret and address for the authenticator app.",
-        request=EmptyRequest, answer=api.OtpStart, status=201, scope=api.SCOPE_ACCOUNT,
+        recent=True, request=EmptyRequest, answer=api.OtpStart, status=201, scope=api.SCOPE_ACCOUNT,
         errors=("accounts.otp_enabled",),
     ),
     Row(
         "POST", "/v1/me/otp/confirmations", "accounts", "confirm_otp", Right.LOGIN,
         "Switch the second factor on with a code of the app; the recovery codes are shown this once.",
-        request=api.OtpRequest, answer=api.RecoveryCodes, scope=api.SCOPE_ACCOUNT,
+        recent=True, request=api.OtpRequest, answer=api.RecoveryCodes, scope=api.SCOPE_ACCOUNT,
         errors=("accounts.otp_enabled", "accounts.otp_not_started", "accounts.otp_wrong", "accounts.too_many_attempts"),
     ),
     Row(
         "DELETE", "/v1/me/otp", "accounts", "delete_otp", Right.LOGIN,
         "Switch the second factor off.",
-        request=EmptyRequest, status=204, scope=api.SCOPE_ACCOUNT, errors=("accounts.otp_not_enabled",),
+        recent=True, request=EmptyRequest, status=204, scope=api.SCOPE_ACCOUNT, errors=("accounts.otp_not_enabled",),
     ),
 )  # fmt: skip

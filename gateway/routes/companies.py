@@ -53,26 +53,26 @@ ROWS = (
         "POST", "/v1/company/users", "accounts", "add_company_user", Right.COMPANY,
         "Invite somebody by e-mail address, or send an open invitation again: whoever it is becomes a member by saying "
         "yes. The answer is the same for every address.",
-        request=api.AddCompanyUserRequest, answer=api.InvitedUser, status=201,
+        recent=True, request=api.AddCompanyUserRequest, answer=api.InvitedUser, status=201,
         errors=("accounts.already_member", "accounts.staff_in_company", "accounts.too_many_attempts"),
     ),
     Row(
         "PATCH", "/v1/company/users/{user_id}", "accounts", "update_company_user", Right.ADMIN,
         "Give or take the admin role, lock or unlock a user in this company.",
-        request=api.UpdateCompanyUserRequest, answer=api.CompanyUser, revokes=True,
+        recent=True, request=api.UpdateCompanyUserRequest, answer=api.CompanyUser, revokes=True,
         errors=("accounts.user_not_found", "accounts.last_admin"),
     ),
     Row(
         "DELETE", "/v1/company/users/{user_id}", "accounts", "remove_company_user", Right.ADMIN,
         "Take a user out of the company, or an open invitation back.",
-        request=api.CompanyUserRequest, status=204, revokes=True,
+        recent=True, request=api.CompanyUserRequest, status=204, revokes=True,
         errors=("accounts.user_not_found", "accounts.last_admin"),
     ),
     Row(
         "POST", "/v1/company/imports", "accounts", "import_company", Right.ADMIN,
         "Take another company into one's own, by the login of one of its administrators; a rehearsal tells what moves.",
-        request=api.ImportCompanyRequest, answer=api.Job, rehearsal=ImportPreview, status=202, dry_run=True,
-        scope=api.SCOPE_ACCOUNT, compose=compose.import_company, revokes=True,
+        recent=True, request=api.ImportCompanyRequest, answer=api.Job, rehearsal=ImportPreview, status=202,
+        dry_run=True, scope=api.SCOPE_ACCOUNT, compose=compose.import_company, revokes=True,
         errors=(
             "accounts.import_login_failed", "accounts.import_otp_needed", "accounts.import_admin_needed",
             "accounts.import_ambiguous", "accounts.import_own_company", "accounts.company_absorbed",

@@ -51,14 +51,14 @@ ROWS = (
         "PATCH", "/v1/staff/companies/{company_id}/users/{user_id}", "accounts", "update_company_user_staff",
         Right.STAFF,
         "Give or take the admin role, lock or unlock a user in a company.",
-        request=accounts.UpdateCompanyUserStaffRequest, answer=accounts.CompanyUser, revokes=True,
+        recent=True, request=accounts.UpdateCompanyUserStaffRequest, answer=accounts.CompanyUser, revokes=True,
         errors=("accounts.company_not_found", "accounts.user_not_found", "accounts.last_admin"),
     ),
     Row(
         "DELETE", "/v1/staff/companies/{company_id}/users/{user_id}", "accounts", "remove_company_user_staff",
         Right.STAFF,
         "Take a user out of a company.",
-        request=accounts.CompanyUserStaffRequest, status=204, revokes=True,
+        recent=True, request=accounts.CompanyUserStaffRequest, status=204, revokes=True,
         errors=("accounts.company_not_found", "accounts.user_not_found", "accounts.last_admin"),
     ),
     Row(
@@ -69,7 +69,7 @@ ROWS = (
     Row(
         "PATCH", "/v1/staff/users/{user_id}", "accounts", "update_user_staff", Right.STAFF,
         "Lock or unlock an account, give or take account rights and the staff mark.",
-        request=accounts.UpdateUserStaffRequest, answer=accounts.StaffUser, revokes=True,
+        recent=True, request=accounts.UpdateUserStaffRequest, answer=accounts.StaffUser, revokes=True,
         errors=("accounts.user_not_found", "accounts.staff_self", "accounts.user_in_company"),
     ),
     Row(

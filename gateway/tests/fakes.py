@@ -66,6 +66,7 @@ class Tokens:
             "sub": USER, "sid": SESSION, "jti": new_id(), "iat": now, "exp": now + 900, "iss": ISSUER, "aud": AUDIENCE,
             "company": COMPANY, "companies": [COMPANY], "role": "admin", "rights": [], "staff": False,
             "scopes": ["read", "write", "account", "device"], "project": None, "lang": "en",
+            "auth_time": now,
         } | changes  # fmt: skip
         return jwt.encode(claims, self._key, algorithm="EdDSA", headers={"kid": "k1", "typ": TYPE})
 

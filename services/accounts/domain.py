@@ -102,6 +102,8 @@ class Limit:
 
 ACCOUNT_LIMIT: Final = Limit(10)
 ADDRESS_LIMIT: Final = Limit(100)
+CODE_LIMIT: Final = Limit(10)
+"""Wrong codes of the second factor of one account: nothing but a login with both factors forgives them."""
 MAIL_LIMIT: Final = Limit(5, timedelta(hours=1), 900, 3600)
 """Mails that one address may be sent on request of somebody without a login."""
 LEVEL_LIFE: Final = timedelta(hours=1)

@@ -106,6 +106,7 @@ class Kit:
         now: datetime,
         project_id: str | None = None,
         not_after: datetime | None = None,
+        authenticated_at: datetime | None = None,
     ) -> tuple[str, int]:
         """Sign an access token.
 
@@ -118,6 +119,7 @@ class Kit:
             now: database time.
             project_id: the one project that it is bound to.
             not_after: it expires then at the latest.
+            authenticated_at: when the person last proved who they are (ACC-13); None for what is no login.
 
         Returns:
             The token and its life in seconds.
@@ -143,6 +145,7 @@ class Kit:
             "scopes": list(scopes),
             "project": project_id,
             "lang": user.language,
+            "auth_time": None if authenticated_at is None else round(authenticated_at.timestamp(), 3),
         }
         return self._signed(claims), max(1, int((expires - now).total_seconds()))
 

@@ -246,9 +246,10 @@ def list_revocations(database: Database, request: Mapping[str, Any]) -> dict[str
 def list_api_tokens(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
     """Return the caller's API tokens, newest first, without their secrets.
 
-    Raises: accounts.scope_needed.
+    Raises: accounts.login_needed, accounts.confirmation_needed, accounts.scope_needed.
     """
     actor = Actor.of(call)
+    actor.require_recent_login()
     if SCOPE_ACCOUNT not in actor.scopes:
         raise forbidden("accounts.scope_needed", "API tokens are managed after a login, not by an API token.")
     listing = Listing(call, "list_api_tokens", request, own=True)

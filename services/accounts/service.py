@@ -9,6 +9,7 @@ from services.accounts.commands import (
     api_tokens,
     companies,
     company_users,
+    confirmations,
     email_changes,
     erasure,
     me,
@@ -93,6 +94,17 @@ class AccountsService(ImportEntrypoints, InvitationEntrypoints, StaffEntrypoints
         Emits: session_created, login_failed.
         """
         return sessions.create_session(self.database, call, request, self.kit)
+
+    @rpc(api.ConfirmSessionRequest)
+    def confirm_session(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Prove once more who the caller is, for acts that need a recent login (ACC-13).
+
+        Raises: accounts.login_needed, accounts.scope_needed, accounts.password_wrong, accounts.otp_needed,
+            accounts.otp_wrong, accounts.locked, accounts.session_ended, accounts.user_not_found,
+            accounts.too_many_attempts.
+        Emits: login_failed.
+        """
+        return confirmations.confirm_session(self.database, call, request, self.kit)
 
     @rpc(api.RefreshSessionRequest, public=True)
     def refresh_session(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
@@ -181,8 +193,8 @@ class AccountsService(ImportEntrypoints, InvitationEntrypoints, StaffEntrypoints
     def change_email(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Send a link to a new address; the change waits for it (ACC-7).
 
-        Raises: accounts.scope_needed, accounts.password_wrong, accounts.email_unchanged, accounts.user_not_found,
-            accounts.too_many_attempts.
+        Raises: accounts.login_needed, accounts.confirmation_needed, accounts.scope_needed, accounts.password_wrong,
+            accounts.email_unchanged, accounts.user_not_found, accounts.too_many_attempts.
         Emits: email_change_requested.
         """
         return email_changes.change_email(self.database, call, request, self.kit)
@@ -226,7 +238,7 @@ class AccountsService(ImportEntrypoints, InvitationEntrypoints, StaffEntrypoints
     def list_api_tokens(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """List the caller's API tokens (ACC-11).
 
-        Raises: accounts.scope_needed.
+        Raises: accounts.login_needed, accounts.confirmation_needed, accounts.scope_needed.
         """
         return queries.list_api_tokens(self.database, call, request)
 
@@ -234,7 +246,8 @@ class AccountsService(ImportEntrypoints, InvitationEntrypoints, StaffEntrypoints
     def create_api_token(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Make an API token; its secret is shown this once (ACC-11).
 
-        Raises: accounts.scope_needed, accounts.scope_refused, accounts.expiry_past.
+        Raises: accounts.login_needed, accounts.confirmation_needed, accounts.scope_needed, accounts.scope_refused,
+            accounts.expiry_past.
         Emits: api_token_created.
         """
         return api_tokens.create_api_token(self.database, call, request)
@@ -252,7 +265,7 @@ class AccountsService(ImportEntrypoints, InvitationEntrypoints, StaffEntrypoints
     def create_otp(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Give the secret of a second factor (ACC-11).
 
-        Raises: accounts.scope_needed, accounts.otp_enabled.
+        Raises: accounts.login_needed, accounts.confirmation_needed, accounts.scope_needed, accounts.otp_enabled.
         """
         return second_factor.create_otp(self.database, call, self.kit)
 
@@ -260,8 +273,8 @@ class AccountsService(ImportEntrypoints, InvitationEntrypoints, StaffEntrypoints
     def confirm_otp(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Switch the second factor on; answers the recovery codes (ACC-11).
 
-        Raises: accounts.scope_needed, accounts.otp_enabled, accounts.otp_not_started, accounts.otp_wrong,
-            accounts.too_many_attempts.
+        Raises: accounts.login_needed, accounts.confirmation_needed, accounts.scope_needed, accounts.otp_enabled,
+            accounts.otp_not_started, accounts.otp_wrong, accounts.too_many_attempts.
         Emits: otp_enabled.
         """
         return second_factor.confirm_otp(self.database, call, request, self.kit)
@@ -270,7 +283,7 @@ class AccountsService(ImportEntrypoints, InvitationEntrypoints, StaffEntrypoints
     def delete_otp(self, call: Call, request: dict[str, Any]) -> None:
         """Switch the second factor off (ACC-11).
 
-        Raises: accounts.scope_needed, accounts.otp_not_enabled.
+        Raises: accounts.login_needed, accounts.confirmation_needed, accounts.scope_needed, accounts.otp_not_enabled.
         Emits: otp_disabled.
         """
         second_factor.delete_otp(self.database, call)
@@ -313,8 +326,8 @@ class AccountsService(ImportEntrypoints, InvitationEntrypoints, StaffEntrypoints
     def update_company_user(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Change role or lock of a user in the company (ACC-4, ACC-5, ACC-8).
 
-        Raises: accounts.company_needed, accounts.admin_needed, accounts.scope_needed, accounts.user_not_found,
-            accounts.last_admin.
+        Raises: accounts.login_needed, accounts.confirmation_needed, accounts.company_needed, accounts.admin_needed,
+            accounts.scope_needed, accounts.user_not_found, accounts.last_admin.
         Emits: company_user_changed.
         """
         return company_users.update_company_user(self.database, call, request)
@@ -323,8 +336,8 @@ class AccountsService(ImportEntrypoints, InvitationEntrypoints, StaffEntrypoints
     def remove_company_user(self, call: Call, request: dict[str, Any]) -> None:
         """Take a user out of the company, or an invitation back (ACC-4).
 
-        Raises: accounts.company_needed, accounts.admin_needed, accounts.scope_needed, accounts.user_not_found,
-            accounts.last_admin.
+        Raises: accounts.login_needed, accounts.confirmation_needed, accounts.company_needed, accounts.admin_needed,
+            accounts.scope_needed, accounts.user_not_found, accounts.last_admin.
         Emits: company_user_removed, invitation_withdrawn.
         """
         company_users.remove_company_user(self.database, call, request)

@@ -26,9 +26,10 @@ class ImportEntrypoints:
     def import_company(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Take another company into the caller's by the login of its administrator, or rehearse it (ACC-6).
 
-        Raises: accounts.scope_needed, accounts.company_needed, accounts.admin_needed, accounts.company_absorbed,
-            accounts.import_login_failed, accounts.import_otp_needed, accounts.import_admin_needed,
-            accounts.import_ambiguous, accounts.import_own_company, accounts.too_many_attempts.
+        Raises: accounts.login_needed, accounts.confirmation_needed, accounts.scope_needed, accounts.company_needed,
+            accounts.admin_needed, accounts.company_absorbed, accounts.import_login_failed,
+            accounts.import_otp_needed, accounts.import_admin_needed, accounts.import_ambiguous,
+            accounts.import_own_company, accounts.too_many_attempts.
         Emits: company_merged, company_user_added, login_failed.
         """
         return company_imports.import_company(self.database, call, request, self.kit)

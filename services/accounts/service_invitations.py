@@ -23,8 +23,9 @@ class InvitationEntrypoints:
     def add_company_user(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Invite an address to the caller's company, or send an open invitation again (ACC-3).
 
-        Raises: accounts.company_needed, accounts.scope_needed, accounts.token_bound, accounts.company_not_found,
-            accounts.user_not_found, accounts.already_member, accounts.staff_in_company, accounts.too_many_attempts.
+        Raises: accounts.login_needed, accounts.confirmation_needed, accounts.company_needed, accounts.scope_needed,
+            accounts.token_bound, accounts.company_not_found, accounts.user_not_found, accounts.already_member,
+            accounts.staff_in_company, accounts.too_many_attempts.
         Emits: company_user_invited.
         """
         return invitations.add_company_user(self.database, call, request, self.kit)

@@ -36,8 +36,8 @@ class StaffEntrypoints:
     def update_user_staff(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Change lock, account rights or staff mark of a user (ACC-9, ACC-10).
 
-        Raises: accounts.staff_needed, accounts.scope_needed, accounts.user_not_found, accounts.staff_self,
-            accounts.user_in_company.
+        Raises: accounts.login_needed, accounts.confirmation_needed, accounts.staff_needed, accounts.scope_needed,
+            accounts.user_not_found, accounts.staff_self, accounts.user_in_company.
         Emits: user_locked, user_unlocked, user_changed.
         """
         return staff.update_user_staff(self.database, call, request)
@@ -71,8 +71,8 @@ class StaffEntrypoints:
     def update_company_user_staff(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Give or take the administrator role, lock or unlock a user in a company, for staff.
 
-        Raises: accounts.staff_needed, accounts.scope_needed, accounts.company_not_found, accounts.user_not_found,
-            accounts.last_admin.
+        Raises: accounts.login_needed, accounts.confirmation_needed, accounts.staff_needed, accounts.scope_needed,
+            accounts.company_not_found, accounts.user_not_found, accounts.last_admin.
         Emits: company_user_changed.
         """
         return company_users.update_company_user(self.database, call, request)
@@ -81,8 +81,8 @@ class StaffEntrypoints:
     def remove_company_user_staff(self, call: Call, request: dict[str, Any]) -> None:
         """Take a user out of a company, or an invitation back, for staff.
 
-        Raises: accounts.staff_needed, accounts.scope_needed, accounts.company_not_found, accounts.user_not_found,
-            accounts.last_admin.
+        Raises: accounts.login_needed, accounts.confirmation_needed, accounts.staff_needed, accounts.scope_needed,
+            accounts.company_not_found, accounts.user_not_found, accounts.last_admin.
         Emits: company_user_removed.
         """
         company_users.remove_company_user(self.database, call, request)

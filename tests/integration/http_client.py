@@ -55,10 +55,12 @@ class Person:
         self.session.trust_env = False
         self.tokens: dict[str, Any] = {}
         self.company: dict[str, Any] | None = None
+        self.password = ""
 
     def login(self, address: str, password: str) -> Person:
         """Start a session; the access token is sent from then on."""
         self.use(self.post("/v1/sessions", {"email": address, "password": password}).expect(201))
+        self.password = password
         return self
 
     def refresh(self) -> Person:
@@ -80,17 +82,31 @@ class Person:
 
     def get(self, path: str, **query: Any) -> Answer:
         """Send a GET."""
-        return Answer(self.session.get(self.base + path, params=query, timeout=30))
+        return self.send("GET", path, **query)
 
     def post(self, path: str, body: Any = None, *, key: str | None = None, **query: Any) -> Answer:
         """Send a POST with a JSON body; every write but a session's has an idempotency key."""
         return self.send("POST", path, body, key=key, **query)
 
     def send(self, method: str, path: str, body: Any = None, *, key: str | None = None, **query: Any) -> Answer:
-        """Send any method."""
-        headers = {} if "/sessions" in path else {"Idempotency-Key": key or str(uuid.uuid4())}
-        response = self.session.request(method, self.base + path, json=body, params=query, headers=headers, timeout=30)
-        return Answer(response)
+        """Send any method; where the login is too old for it, confirm it and send it again, as a portal would."""
+        headers = {} if "/sessions" in path or method == "GET" else {"Idempotency-Key": key or str(uuid.uuid4())}
+        for _ in range(2):
+            response = self.session.request(
+                method, self.base + path, json=body, params=query, headers=headers, timeout=30
+            )
+            answer = Answer(response)
+            if answer.status != 403 or not self.password or answer.body["code"] != "accounts.confirmation_needed":
+                break
+            self.confirm()
+        return answer
+
+    def confirm(self) -> Person:
+        """Prove once more who one is; the fresh access token is sent from then on."""
+        path = "/v1/sessions/current/confirmations"
+        answer = Answer(self.session.post(self.base + path, json={"password": self.password}, timeout=30)).expect(201)
+        self.session.headers["Authorization"] = f"Bearer {answer['access_token']}"
+        return self
 
 
 def eventually(probe: Callable[[], T], what: str, seconds: float = 20.0) -> T:

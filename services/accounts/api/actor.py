@@ -1,5 +1,6 @@
 """Who asks: the verified claims of an access token as a value. No database, no decision about objects."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
@@ -25,6 +26,10 @@ SCOPE_ACCOUNT: Final = "account"
 """The scope of an interactive login alone: password, second factor, tokens and sessions are not for API tokens."""
 
 
+RECENT_SECONDS: Final = 600.0
+"""A login or a confirmation counts as recent for so long (api.md, mission ACC-13)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Actor:
     """One logged-in person (or an API token of theirs) as accounts signed it at most 900 s ago."""
@@ -40,6 +45,7 @@ class Actor:
     project_id: str | None
     language: str
     staff_waits: bool = False
+    authenticated_at: float | None = None
 
     @classmethod
     def of(cls, call: Call) -> Self:
@@ -66,6 +72,7 @@ class Actor:
             project_id=claims.get("project"),
             language=str(claims.get("lang") or "en"),
             staff_waits=bool(claims.get("staff_waits")),
+            authenticated_at=claims.get("auth_time"),
         )
 
     @property
@@ -118,6 +125,30 @@ class Actor:
         if not self.staff:
             raise forbidden("accounts.staff_needed", "Only staff of the vendor may do this.")
         self.require_unbound()
+
+    def require_login(self) -> None:
+        """Refuse what is no login of a person: API tokens, and the device door's logins (ACC-13).
+
+        Raises: accounts.login_needed.
+        """
+        if self.authenticated_at is None:
+            raise forbidden(
+                "accounts.login_needed", "This is closed to API tokens: log in, and send the access token of the login."
+            )
+
+    def require_recent_login(self) -> None:
+        """Refuse who did not log in or confirm within the last ten minutes (ACC-13).
+
+        Raises: accounts.login_needed, accounts.confirmation_needed.
+        """
+        self.require_login()
+        assert self.authenticated_at is not None
+        if time.time() - self.authenticated_at > RECENT_SECONDS:
+            raise forbidden(
+                "accounts.confirmation_needed",
+                "The login is older than ten minutes: send the password, and the code of a second factor, to "
+                "POST /v1/sessions/current/confirmations, and repeat this with the access token that it answers.",
+            )
 
     def require_right(self, name: str) -> None:
         """Refuse an actor without the account right (ACC-9).

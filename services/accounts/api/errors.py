@@ -3,7 +3,9 @@
 from typing import Final
 
 ERRORS: Final[dict[str, str]] = {
-    "accounts.login_needed": "The request needs a login; log in and send the access token.",
+    "accounts.login_needed": "The request needs a login and is closed to API tokens; log in and send the access token.",
+    "accounts.confirmation_needed": "The login is older than ten minutes; send the password, and the code of a second "
+    "factor, to POST /v1/sessions/current/confirmations and repeat the request with the token that it answers.",
     "accounts.login_failed": "E-mail address, password or second factor do not match; check them and try again.",
     "accounts.otp_needed": "The account has a second factor; send the code of the authenticator app as `otp`.",
     "accounts.not_activated": "The registration of this address was not activated yet; open the link of the mail, or "

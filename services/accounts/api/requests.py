@@ -98,6 +98,13 @@ class CreateSessionRequest(PublicRequest):
     company_id = Id(load_default=None, allow_none=True)
 
 
+class ConfirmSessionRequest(PublicRequest):
+    """The password once more, and a code of the second factor where there is one (ACC-13)."""
+
+    password = _secret()
+    otp = _otp()
+
+
 class RefreshSessionRequest(PublicRequest):
     """A refresh token, and the company to switch to."""
 

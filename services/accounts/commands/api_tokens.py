@@ -15,10 +15,12 @@ from services.chassis.ids import new_id
 def create_api_token(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
     """Make an API token of the caller for the company of the session; its secret is answered this once.
 
-    Raises: accounts.scope_needed, accounts.scope_refused, accounts.expiry_past.
+    Raises: accounts.login_needed, accounts.confirmation_needed, accounts.scope_needed, accounts.scope_refused,
+        accounts.expiry_past.
     Emits: api_token_created.
     """
     actor = Actor.of(call)
+    actor.require_recent_login()
     actor.require_scope(SCOPE_ACCOUNT)
     scopes = sorted(set(request["scopes"]))
     if SCOPE_EVENTS in scopes and not actor.staff:

@@ -134,6 +134,13 @@ def require_password(fits: bool) -> None:
         raise invalid("accounts.password_wrong", "This is not your present password.")
 
 
+def answer_or_raise(outcome: dict[str, Any] | ServiceError) -> dict[str, Any]:
+    """Raise a refusal after its transaction was committed, because what it counted must stay."""
+    if isinstance(outcome, ServiceError):
+        raise outcome
+    return outcome
+
+
 def emit_for_user(unit: Unit, type: str, user_id: str, data: dict[str, Any], *, actor_id: str | None = None) -> None:
     """Emit one event about a person for each company that they belong to, or one without a company.
 

@@ -35,12 +35,14 @@ LATE: Final = timedelta(minutes=5)
 def import_company(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> dict[str, Any]:
     """Absorb another company by the login of one of its administrators, or rehearse it.
 
-    Raises: accounts.scope_needed, accounts.company_needed, accounts.admin_needed, accounts.company_absorbed,
-        accounts.import_login_failed, accounts.import_otp_needed, accounts.import_admin_needed,
-        accounts.import_ambiguous, accounts.import_own_company, accounts.too_many_attempts.
+    Raises: accounts.login_needed, accounts.confirmation_needed, accounts.scope_needed, accounts.company_needed,
+        accounts.admin_needed, accounts.company_absorbed, accounts.import_login_failed, accounts.import_otp_needed,
+        accounts.import_admin_needed, accounts.import_ambiguous, accounts.import_own_company,
+        accounts.too_many_attempts.
     Emits: company_merged to both companies, company_user_added per user who is new; login_failed.
     """
     actor = Actor.of(call)
+    actor.require_recent_login()
     actor.require_scope(SCOPE_ACCOUNT)
     actor.require_admin()
     login = logins.begin(database, call, request["email"], request.get("client_address"))

@@ -21,11 +21,13 @@ def update_company_user(database: Database, call: Call, request: Mapping[str, An
 
     A lock ends the user's sessions in this company and no others (ACC-8).
 
-    Raises: accounts.company_needed, accounts.admin_needed, accounts.staff_needed, accounts.scope_needed,
-        accounts.company_not_found, accounts.user_not_found, accounts.last_admin.
+    Raises: accounts.login_needed, accounts.confirmation_needed, accounts.company_needed, accounts.admin_needed,
+        accounts.staff_needed, accounts.scope_needed, accounts.company_not_found, accounts.user_not_found,
+        accounts.last_admin.
     Emits: company_user_changed.
     """
     actor = Actor.of(call)
+    actor.require_recent_login()
     actor.require_scope(SCOPE_WRITE)
     company_id = administrated(actor, request)
     user_id = request["user_id"]
@@ -63,11 +65,13 @@ def update_company_user(database: Database, call: Call, request: Mapping[str, An
 def remove_company_user(database: Database, call: Call, request: Mapping[str, Any]) -> None:
     """Take a user out of the caller's company, or an invitation back; staff name the company.
 
-    Raises: accounts.company_needed, accounts.admin_needed, accounts.staff_needed, accounts.scope_needed,
-        accounts.company_not_found, accounts.user_not_found, accounts.last_admin.
+    Raises: accounts.login_needed, accounts.confirmation_needed, accounts.company_needed, accounts.admin_needed,
+        accounts.staff_needed, accounts.scope_needed, accounts.company_not_found, accounts.user_not_found,
+        accounts.last_admin.
     Emits: company_user_removed, or invitation_withdrawn.
     """
     actor = Actor.of(call)
+    actor.require_recent_login()
     actor.require_scope(SCOPE_WRITE)
     company_id = administrated(actor, request)
     user_id = request["user_id"]

@@ -34,11 +34,12 @@ def change_email(database: Database, call: Call, request: Mapping[str, Any], kit
 
     An address that has an account gets a mail that says so, and the answer is the same.
 
-    Raises: accounts.scope_needed, accounts.password_wrong, accounts.email_unchanged, accounts.user_not_found,
-        accounts.too_many_attempts.
+    Raises: accounts.login_needed, accounts.confirmation_needed, accounts.scope_needed, accounts.password_wrong,
+        accounts.email_unchanged, accounts.user_not_found, accounts.too_many_attempts.
     Emits: email_change_requested.
     """
     actor = Actor.of(call)
+    actor.require_recent_login()
     actor.require_scope(SCOPE_ACCOUNT)
     fits = fits_password_again(database, call, kit, actor, request["password"])
     normalized = normalized_email(request["email"])

@@ -27,11 +27,13 @@ PERSON_LIMIT: Final = Limit(50, timedelta(hours=1), 900, 3600)
 def add_company_user(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> dict[str, Any]:
     """Invite an address to the caller's company, or send an open invitation again; nobody is added without a yes.
 
-    Raises: accounts.company_needed, accounts.scope_needed, accounts.token_bound, accounts.company_not_found,
-        accounts.user_not_found, accounts.already_member, accounts.staff_in_company, accounts.too_many_attempts.
+    Raises: accounts.login_needed, accounts.confirmation_needed, accounts.company_needed, accounts.scope_needed,
+        accounts.token_bound, accounts.company_not_found, accounts.user_not_found, accounts.already_member,
+        accounts.staff_in_company, accounts.too_many_attempts.
     Emits: company_user_invited.
     """
     actor = Actor.of(call)
+    actor.require_recent_login()
     actor.require_scope(SCOPE_WRITE)
     company_id = actor.require_company()
     actor.require_unbound()

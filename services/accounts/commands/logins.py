@@ -6,8 +6,9 @@ What a good login leads to (a session, a device's token, an import) does not bel
 from dataclasses import dataclass
 from typing import Any
 
-from services.accounts.commands.common import address_key, count_attempt, too_many
-from services.accounts.domain import ACTIVATION_LIFE, normalized_email
+from services.accounts.commands.common import address_key, count_attempt, fits_otp, too_many
+from services.accounts.domain import ACTIVATION_LIFE, CODE_LIMIT, normalized_email
+from services.accounts.kit import Kit
 from services.accounts.store import people, throttles
 from services.chassis.context import Call
 from services.chassis.db import Database, Unit
@@ -25,6 +26,7 @@ class Login:
 
     user: Any
     account_key: str
+    code_key: str
     address: str | None
     waiting: str | None = None
     """Hash of the password of the newest registration that was not activated, whether or not there is an account."""
@@ -44,11 +46,13 @@ def begin(database: Database, call: Call, email: str, address: str | None) -> Lo
         address_hash = throttles.key_of("address", address or "")
         known = throttles.knows_address(unit.connection, user.id if user else "", address_hash, unit.now)
         key = throttles.key_of("login", "account", normalized, address_hash if known else "")
+        # Guesses of codes are counted for the person, and apart for a known place, so that the owner is not locked out.
+        code_key = throttles.key_of("code", "account", user.id if user else "", address_hash if known else "")
         wait = count_attempt(unit, key, address)
         if wait:
             return wait
         registered = people.last_registration(unit.connection, normalized, unit.now - ACTIVATION_LIFE)
-        return Login(user, key, address, registered.password_hash if registered is not None else None)
+        return Login(user, key, code_key, address, registered.password_hash if registered is not None else None)
 
     outcome = database.write(work, call=call)
     if isinstance(outcome, int):
@@ -71,7 +75,25 @@ def refuse(unit: Unit, login: Login, reason: str) -> ServiceError:
     return login_failed()
 
 
+def count_code(unit: Unit, login: Login) -> int:
+    """Count a code of the second factor as wrong before it is looked at; returns the seconds to wait, or 0."""
+    return throttles.count(unit, login.code_key, CODE_LIMIT)
+
+
+def check_code(unit: Unit, kit: Kit, user: Any, login: Login, code: str) -> ServiceError | None:
+    """Count and check a code of the second factor or a recovery code; returns the refusal, None when it fits.
+
+    Raises nothing: what was counted must be committed with the refusal.
+    Emits: login_failed.
+    """
+    wait = count_code(unit, login)
+    if wait:
+        return too_many(wait)
+    return None if fits_otp(unit, kit, user, code) else refuse(unit, login, "otp")
+
+
 def forgive(unit: Unit, login: Login) -> None:
-    """Take a good login off the throttles."""
+    """Take a login off the throttles, after its second factor too; a right password alone forgives nothing."""
     throttles.clear(unit, login.account_key)
+    throttles.clear(unit, login.code_key)
     throttles.forgive(unit, address_key(login.address))

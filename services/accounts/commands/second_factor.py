@@ -17,9 +17,10 @@ from services.chassis.errors import conflict, invalid, not_found
 def create_otp(database: Database, call: Call, kit: Kit) -> dict[str, Any]:
     """Give a secret for an authenticator app; it counts only once a code of it was confirmed.
 
-    Raises: accounts.scope_needed, accounts.otp_enabled.
+    Raises: accounts.login_needed, accounts.confirmation_needed, accounts.scope_needed, accounts.otp_enabled.
     """
     actor = Actor.of(call)
+    actor.require_recent_login()
     actor.require_scope(SCOPE_ACCOUNT)
 
     def work(unit: Unit) -> dict[str, Any]:
@@ -36,11 +37,12 @@ def create_otp(database: Database, call: Call, kit: Kit) -> dict[str, Any]:
 def confirm_otp(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> dict[str, Any]:
     """Switch the second factor on by a code of the app; answers the recovery codes this once.
 
-    Raises: accounts.scope_needed, accounts.otp_enabled, accounts.otp_not_started, accounts.otp_wrong,
-        accounts.too_many_attempts.
+    Raises: accounts.login_needed, accounts.confirmation_needed, accounts.scope_needed, accounts.otp_enabled,
+        accounts.otp_not_started, accounts.otp_wrong, accounts.too_many_attempts.
     Emits: otp_enabled.
     """
     actor = Actor.of(call)
+    actor.require_recent_login()
     actor.require_scope(SCOPE_ACCOUNT)
     key = throttles.key_of("otp", "account", actor.user_id)
     wait = database.write(lambda unit: throttles.count(unit, key, ACCOUNT_LIMIT), call=call)
@@ -72,10 +74,11 @@ def confirm_otp(database: Database, call: Call, request: Mapping[str, Any], kit:
 def delete_otp(database: Database, call: Call) -> None:
     """Switch the second factor off and forget its codes.
 
-    Raises: accounts.scope_needed, accounts.otp_not_enabled.
+    Raises: accounts.login_needed, accounts.confirmation_needed, accounts.scope_needed, accounts.otp_not_enabled.
     Emits: otp_disabled.
     """
     actor = Actor.of(call)
+    actor.require_recent_login()
     actor.require_scope(SCOPE_ACCOUNT)
 
     def work(unit: Unit) -> None:

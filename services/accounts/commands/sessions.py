@@ -19,7 +19,7 @@ from services.accounts.api import (
     Actor,
 )
 from services.accounts.commands import logins
-from services.accounts.commands.common import fits_otp
+from services.accounts.commands.common import answer_or_raise
 from services.accounts.domain import Membership
 from services.accounts.kit import Kit
 from services.accounts.queries import place
@@ -55,10 +55,10 @@ def create_session(database: Database, call: Call, request: Mapping[str, Any], k
             return logins.refuse(unit, login, "password")
         if user.otp_confirmed_at is not None:
             if not request["otp"]:
-                logins.forgive(unit, login)
                 return unauthenticated("accounts.otp_needed", "This account has a second factor: send `otp` as well.")
-            if not fits_otp(unit, kit, user, request["otp"]):
-                return logins.refuse(unit, login, "otp")
+            refusal = logins.check_code(unit, kit, user, login, request["otp"])
+            if refusal is not None:
+                return refusal
         logins.forgive(unit, login)
         member, refused = _company(unit, user, request["company_id"])
         if user.locked or refused:
@@ -71,7 +71,7 @@ def create_session(database: Database, call: Call, request: Mapping[str, Any], k
     # Hashing is slow and must not happen while the database is held.
     outdated = fits and kit.hasher.is_outdated(login.user.password_hash)
     rehashed = kit.hasher.hash(request["password"]) if outdated else None
-    return _answer_or_raise(database.write(work, call=call))
+    return answer_or_raise(database.write(work, call=call))
 
 
 def refresh_session(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> dict[str, Any]:
@@ -109,9 +109,10 @@ def refresh_session(database: Database, call: Call, request: Mapping[str, Any], 
         sessions.change(unit, session.id, last_used_at=unit.now, company_id=company_id)
         if company_id not in (None, user.last_company_id):
             people.touch(unit, user.id, last_company_id=company_id)
-        return _tokens(unit, kit, user, session.id, member, _successor(unit, kit, token, first))
+        successor = _successor(unit, kit, token, first)
+        return _tokens(unit, kit, user, session.id, member, successor, session.authenticated_at)
 
-    return _answer_or_raise(database.write(work, call=call))
+    return answer_or_raise(database.write(work, call=call))
 
 
 def delete_session(database: Database, call: Call, request: Mapping[str, Any]) -> None:
@@ -144,7 +145,7 @@ def renew_token(database: Database, call: Call, request: Mapping[str, Any], kit:
     """
     actor = Actor.of(call)
     asked = request["company_id"]
-    return database.read(lambda connection: _renewed(connection, actor, asked, kit))
+    return database.read(lambda connection: fresh_access(connection, actor, asked, kit, datetime.now(UTC)))
 
 
 def exchange_token(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> dict[str, Any]:
@@ -192,7 +193,7 @@ def create_device_session(database: Database, call: Call, request: Mapping[str, 
             return _refusal_of_company(True, None)
         return _access(unit.connection, unit.now, kit, user, new_id(), member, DEVICE_DOOR)
 
-    return _answer_or_raise(database.write(work, call=call))
+    return answer_or_raise(database.write(work, call=call))
 
 
 def _company(unit: Unit, user: Any, asked: str | None, last_used: str | None = None) -> tuple[Membership | None, bool]:
@@ -254,14 +255,20 @@ def _open(unit: Unit, kit: Kit, user: Any, member: Membership | None, user_agent
     )
     refresh_token = domain.new_secret()
     sessions.add_refresh_token(unit, session_id, refresh_token)
-    return _tokens(unit, kit, user, session_id, member, refresh_token)
+    return _tokens(unit, kit, user, session_id, member, refresh_token, unit.now)
 
 
 def _tokens(
-    unit: Unit, kit: Kit, user: Any, session_id: str, member: Membership | None, refresh_token: str
+    unit: Unit,
+    kit: Kit,
+    user: Any,
+    session_id: str,
+    member: Membership | None,
+    refresh_token: str,
+    authenticated_at: datetime | None,
 ) -> dict[str, Any]:
     return {
-        **_access(unit.connection, unit.now, kit, user, session_id, member, _scopes(kit, user)),
+        **_access(unit.connection, unit.now, kit, user, session_id, member, _scopes(kit, user), authenticated_at),
         "refresh_token": refresh_token,
         "user": {
             "id": user.id,
@@ -292,6 +299,7 @@ def _access(
     session_id: str,
     member: Membership | None,
     scopes: tuple[str, ...],
+    authenticated_at: datetime | None = None,
 ) -> dict[str, Any]:
     token, seconds = kit.access_token(
         user,
@@ -300,6 +308,7 @@ def _access(
         absorbed=companies.absorbed_ids(connection, member.company_id) if member else (),
         scopes=scopes,
         now=now,
+        authenticated_at=authenticated_at,
     )
     return {"access_token": token, "expires_in": seconds}
 
@@ -316,8 +325,11 @@ def _end(unit: Unit, session: Any, reason: str) -> None:
         )
 
 
-def _renewed(connection: Connection, actor: Actor, asked: str | None, kit: Kit) -> dict[str, Any]:
-    now = datetime.now(UTC)
+def fresh_access(connection: Connection, actor: Actor, asked: str | None, kit: Kit, now: datetime) -> dict[str, Any]:
+    """Return an access token for a login or an API token that lives, with what holds now.
+
+    Raises: accounts.session_ended, accounts.locked, accounts.company_not_found.
+    """
     user = people.by_id(connection, actor.user_id)
     session = sessions.by_id(connection, actor.session_id)
     if user is not None and user.locked:
@@ -327,7 +339,7 @@ def _renewed(connection: Connection, actor: Actor, asked: str | None, kit: Kit) 
         member, refused = domain.choose_company(_memberships(connection, user), wanted, None)
         if refused:
             raise _refusal_of_company(False, asked)
-        return _access(connection, now, kit, user, session.id, member, _scopes(kit, user))
+        return _access(connection, now, kit, user, session.id, member, _scopes(kit, user), session.authenticated_at)
     token = sessions.api_token_by_id(connection, actor.session_id)
     answer = _access_of_api_token(connection, now, kit, token) if token is not None else None
     if answer is None:
@@ -372,10 +384,3 @@ def _access_of_api_token(connection: Connection, now: datetime, kit: Kit, token:
         not_after=token.expires_at,
     )
     return {"access_token": access, "expires_in": seconds}
-
-
-def _answer_or_raise(outcome: dict[str, Any] | ServiceError) -> dict[str, Any]:
-    """Raise a refusal after its transaction was committed, because what it counted must stay."""
-    if isinstance(outcome, ServiceError):
-        raise outcome
-    return outcome

@@ -18,11 +18,12 @@ from services.chassis.ids import new_id
 def update_user_staff(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
     """Change lock, account rights or staff mark of a user.
 
-    Raises: accounts.staff_needed, accounts.scope_needed, accounts.user_not_found, accounts.staff_self,
-        accounts.user_in_company.
+    Raises: accounts.login_needed, accounts.confirmation_needed, accounts.staff_needed, accounts.scope_needed,
+        accounts.user_not_found, accounts.staff_self, accounts.user_in_company.
     Emits: user_locked, user_unlocked, user_changed.
     """
     actor = Actor.of(call)
+    actor.require_recent_login()
     actor.require_staff()
     actor.require_scope(SCOPE_WRITE)
 

@@ -15,7 +15,14 @@ from services.chassis.db import Unit
 def add(unit: Unit, values: Mapping[str, Any]) -> None:
     """Insert a session."""
     unit.execute(
-        sa.insert(Session).values(created_at=unit.now, last_used_at=unit.now, ended_at=None, end_reason=None, **values)
+        sa.insert(Session).values(
+            created_at=unit.now,
+            last_used_at=unit.now,
+            authenticated_at=unit.now,
+            ended_at=None,
+            end_reason=None,
+            **values,
+        )
     )
 
 

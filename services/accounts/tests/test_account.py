@@ -103,7 +103,7 @@ def test_an_api_token_does_what_its_scopes_say_until_it_is_revoked(world: World)
         lambda: queries.list_api_tokens(world.database, bound, {"limit": 50, "cursor": None}),
         lambda: world.do(invitations.add_company_user, requests.AddCompanyUserRequest, bound, email="x@example.org"),
     ):
-        with refused("accounts.scope_needed"):
+        with refused("accounts.login_needed"):
             refused_call()
     device = world.do(
         sessions.create_device_session,

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 import requests
 
 from tests.integration.http_client import Answer
 from tests.integration.tenancy.canaries import Watch
-from tests.integration.tenancy.people import StolenKey, claims_of
+from tests.integration.tenancy.people import StolenKey, age_login, claims_of
 from tests.integration.tenancy.world import RIGHTS, World
 
 INTERACTIVE: Final = frozenset({"read", "write", "device", "account"})
@@ -33,6 +34,7 @@ class Role:
         rights: account rights.
         relations: project of the world -> column of the table of powers; staff see every project.
         bound: the one project of the token.
+        login: `recent`, `old`, or `none` for an API token (ACC-13).
     """
 
     name: str
@@ -45,6 +47,7 @@ class Role:
     rights: frozenset[str] = frozenset()
     relations: Mapping[str, str] | None = None
     bound: str | None = None
+    login: str = "recent"
 
     def relation(self, project: str) -> str | None:
         """Return the column of the table of powers that the caller stands in for a project, None for a stranger."""
@@ -55,7 +58,8 @@ class Role:
 
 def _of_owner(name: str, scopes: frozenset[str] = INTERACTIVE, bound: str | None = None) -> Role:
     both = {"project": "own_admin", "project2": "own_admin"}
-    return Role(name, "owner", None, "owner", True, False, scopes, frozenset(RIGHTS), both, bound)
+    login = "recent" if scopes == INTERACTIVE else "none"
+    return Role(name, "owner", None, "owner", True, False, scopes, frozenset(RIGHTS), both, bound, login)
 
 
 ROLES: Final[tuple[Role, ...]] = (
@@ -65,29 +69,45 @@ ROLES: Final[tuple[Role, ...]] = (
     Role("stranger", "stranger", company="stranger", admin=True, rights=frozenset(RIGHTS)),
     Role("without a company", "loner"),
     Role("staff", "staff", staff=True, scopes=INTERACTIVE | {"events"}),
+    replace(_of_owner("old login"), login="old"),
+    Role("old staff login", "staff", staff=True, scopes=INTERACTIVE | {"events"}, login="old"),
     Role("locked", "locked", refused="token.revoked"),
     Role("expired", "owner", refused="token.expired"),
     Role("nobody", "nobody", refused="token.missing"),
     _of_owner("token read", frozenset({"read"})),
     _of_owner("token write", frozenset({"write"})),
     _of_owner("token device", frozenset({"device"})),
-    Role("token events", "staff", staff=True, scopes=frozenset({"events"})),
+    Role("token events", "staff", staff=True, scopes=frozenset({"events"}), login="none"),
     _of_owner("token of the project", BOUND, "project"),
     _of_owner("token of another project", BOUND, "project2"),
 )
 
 
 class Caller:
-    """One caller with a connection; every answer is watched and kept."""
+    """One caller with a connection; every answer is watched and kept.
 
-    def __init__(self, role: Role, base: str, token: str | None, watch: Watch) -> None:
+    Args:
+        role: what the caller is.
+        base: address of the gateway.
+        token: returns the access token to send now, None for nobody.
+        watch: looks at every answer.
+    """
+
+    def __init__(self, role: Role, base: str, token: Callable[[], str | None], watch: Watch) -> None:
         self.role = role
         self.base = base
         self.watch = watch
         self.session = requests.Session()
         self.session.trust_env = False
+        self._token = token
+        self.session.auth = self._authorized
+
+    def _authorized(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Add the token of now to whatever the session sends."""
+        token = self._token()
         if token is not None:
-            self.session.headers["Authorization"] = f"Bearer {token}"
+            request.headers["Authorization"] = f"Bearer {token}"
+        return request
 
     def send(
         self,
@@ -139,4 +159,19 @@ def make_callers(world: World, watch: Watch) -> dict[str, Caller]:
         "token of the project": world.tokens["project"],
         "token of another project": world.tokens["project2"],
     }
-    return {role.name: Caller(role, world.installation.base, tokens[role.name], watch) for role in ROLES}
+    for name, person in (("old login", world.login("owner")), ("old staff login", world.installation.staff())):
+        tokens[name] = age_login(world.installation, person, 11).tokens["access_token"]
+
+    def caller(role: Role) -> Caller:
+        token = tokens[role.name]
+        is_fresh = role.login == "recent" and role.refused is None and token is not None
+        give = partial(_of_now, key, claims_of(token)) if is_fresh and token is not None else lambda: token
+        return Caller(role, world.installation.base, give, watch)
+
+    return {role.name: caller(role) for role in ROLES}
+
+
+def _of_now(key: StolenKey, claims: Mapping[str, Any]) -> str:
+    """Return the token of a login of this quarter of an hour, so that the matrix may take as long as it takes."""
+    start = int(time.time()) // 240 * 240
+    return key.sign({**claims, "auth_time": max(start, claims["auth_time"])})

@@ -116,6 +116,11 @@ CASES: Final[tuple[Case, ...]] = (
         "POST /v1/sessions/refreshes", Of.EVERYBODY, status=401, code="accounts.refresh_invalid",
         body={"refresh_token": _NEVER, "company_id": "$company"},
     ),
+    Case(
+        "POST /v1/sessions/current/confirmations", Of.OWN, body={"password": "not the password"}, status=422,
+        code="accounts.password_wrong",
+        # They have no scope for it; what is no login cannot confirm one.
+    ),
     Case("GET /v1/sessions", Of.OWN),
     Case("DELETE /v1/sessions/{session_id}", Of.PERSON, thing="session", fresh="session"),
     Case("GET /v1/me", Of.OWN),

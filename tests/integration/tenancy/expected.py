@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from tests.integration.http_client import Answer
 from tests.integration.tenancy.callers import Role
 from tests.integration.tenancy.cases import Case, Of
-from tests.integration.tenancy.declared import OF_POWER, Right
+from tests.integration.tenancy.declared import OF_POWER, Right, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +42,10 @@ def expect(case: Case, role: Role) -> Expected:
     refusal = _at_the_gateway(case, role)
     if refusal is not None:
         return refusal
-    if role.name in case.instead:
-        status, code = case.instead[role.name]
+    # How long ago somebody logged in matters at the gateway alone.
+    name = {"old login": "own admin", "old staff login": "staff"}.get(role.name, role.name)
+    if name in case.instead:
+        status, code = case.instead[name]
         return Expected(status, code, success=code is None)
     if case.company_needed and role.company is None:
         return Expected(403, "accounts.company_needed")
@@ -64,8 +66,17 @@ def _at_the_gateway(case: Case, role: Role) -> Expected | None:
         return None
     if role.refused is not None:
         return Expected(401, role.refused)
+    if row.recent and role.login == "none":
+        return Expected(403, "accounts.login_needed")
     if row.needed_scope not in role.scopes:
         return Expected(403, "accounts.scope_needed")
+    refusal = _by_right(row, role)
+    if refusal is None and row.recent and role.login == "old":
+        return Expected(403, "accounts.confirmation_needed")
+    return refusal
+
+
+def _by_right(row: Row, role: Role) -> Expected | None:
     if row.right is Right.STAFF:
         return None if role.staff else Expected(403, "accounts.staff_needed")
     if row.right is Right.ADMIN:

@@ -6,10 +6,12 @@ import base64
 import json
 import uuid
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
 import jwt
+import sqlalchemy as sa
 from cryptography.hazmat.primitives import serialization
 
 from tests.integration.http_client import Person, mailed_token
@@ -52,6 +54,27 @@ def claims_of(token: str) -> dict[str, Any]:
     part = token.split(".")[1]
     claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
     return claims
+
+
+def age_login(installation: Installation, person: Person, minutes: int) -> Person:
+    """Set the time back at which somebody logged in, in the database, and let them have the tokens of it."""
+    written = installation.folder / "environment.json"
+    uri = f"sqlite:///{installation.folder}/accounts.sqlite3"
+    if written.exists():
+        uri = json.loads(written.read_text())["TESSERA_DATABASE_URI"].replace("{service}", "accounts")
+    engine = sa.create_engine(uri)
+    at = datetime.now(UTC) - timedelta(minutes=minutes)
+    table = sa.table("sessions", sa.column("id", sa.String), sa.column("authenticated_at", sa.DateTime(timezone=True)))
+    session_id = claims_of(person.tokens["access_token"])["sid"]
+    with engine.begin() as connection:
+        moment = at.replace(tzinfo=None) if engine.dialect.name == "sqlite" else at
+        changed = connection.execute(
+            sa.update(table).where(table.c.id == session_id).values(authenticated_at=moment)
+        ).rowcount
+    engine.dispose()
+    assert changed == 1
+    person.password = ""
+    return person.refresh()
 
 
 class StolenKey:
