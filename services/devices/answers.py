@@ -6,7 +6,7 @@ from collections.abc import Collection
 from datetime import date
 from typing import Any
 
-from services.devices.api import ERRORS
+from services.devices.api import CLAIMED, ERRORS, PROVEN
 from services.devices.domain.actions import ACTIONS, refusal_of
 from services.devices.domain.warranty import warranty_on
 from services.devices.store import AnyRow
@@ -23,7 +23,9 @@ def device(row: AnyRow, *, foreign: bool, today: date) -> dict[str, Any]:
         "foreign": foreign,
         "comment": row.comment,
         "license_comment": row.license_comment,
-        "order_number": row.order_number,
+        # The number is the secret that proves possession: a guest of the project does not learn it (DEV-15).
+        "order_number": None if foreign else row.order_number,
+        "possession": possession(row),
         "rma": row.rma,
         "warranty": _warranty(row, today),
         "ssa_ends_on": _day(row.ssa_ends_on),
@@ -51,12 +53,24 @@ def facts(row: AnyRow, *, access: str, powers: Collection[str], held_by_others: 
         "company_id": row.company_id,
         "project_id": row.project_id,
         "rma": row.rma,
+        "possession": possession(row),
         "held_by_others": held_by_others,
         "access": access,
         "powers": list(powers),
         "comment": row.comment,
         "license_comment": row.license_comment,
     }
+
+
+def possession_answer(row: AnyRow, *, proven: bool) -> dict[str, Any]:
+    """Return a record as `PossessionAnswer`."""
+    shown = PROVEN if proven else possession(row)
+    return {"device_id": row.id, "hardware_id": row.hardware_id, "possession": shown}
+
+
+def possession(row: AnyRow) -> str:
+    """Return whether a record is proven or claimed."""
+    return PROVEN if row.proven_by is not None else CLAIMED
 
 
 def warranty_answer(row: AnyRow, today: date) -> dict[str, Any]:

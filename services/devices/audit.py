@@ -19,6 +19,7 @@ from services.chassis.audit import Check, Flaws, Report, outbox_report
 from services.chassis.db import Database
 from services.chassis.outbox import MAX_PAGE, Event, read_events
 from services.chassis.settings import Settings
+from services.devices.api import PROOFS, PROVEN
 from services.devices.domain.hardware_ids import MalformedIdError, parse_hardware_id
 from services.devices.models import Device, Production, Project
 from services.devices.store import AnyRow
@@ -67,7 +68,7 @@ def _records(devices: Sequence[AnyRow], projects: Sequence[AnyRow], production: 
     """Every record's company is its project's, its device was built, and no living one is in a closed project."""
     flaws = Flaws()
     known = {row.id: row for row in projects}
-    built = {row.hardware_id for row in production}
+    built = {row.hardware_id: row.order_number for row in production}
     for row in devices:
         project = known.get(row.project_id)
         if project is None or project.company_id != row.company_id:
@@ -76,7 +77,11 @@ def _records(devices: Sequence[AnyRow], projects: Sequence[AnyRow], production: 
             flaws.add(f"device {row.id} is in the closed project {row.project_id}")
         if row.hardware_id not in built:
             flaws.add(f"device {row.id}: {row.hardware_id} is not in the production data")
-    columns = ("id", "company_id", "project_id", "hardware_id", "version")
+        elif row.order_number not in (None, built[row.hardware_id]):
+            flaws.add(f"device {row.id} has the number of another order than {row.hardware_id}")
+        if row.proven_by not in (None, *PROOFS):
+            flaws.add(f"device {row.id} was proven by {row.proven_by!r}")
+    columns = ("id", "company_id", "project_id", "hardware_id", "proven_by", "version")
     return Check("records belong to their projects", len(devices), flaws.told(), _digest(devices, columns))
 
 
@@ -91,8 +96,9 @@ def _once_per_company(devices: Sequence[AnyRow]) -> Check:
 
 
 def _told(connection: Connection, devices: Sequence[AnyRow]) -> Check:
-    """Every record was told to its company exactly once when it was added, and once when it was deleted."""
+    """Every record was told to its company exactly once when added, and once when deleted; so was its proof."""
     flaws = Flaws()
+    proven: dict[str, bool | None] = {}
     added: Counter[str] = Counter()
     deleted: Counter[str] = Counter()
     for event in _events(connection):
@@ -100,11 +106,20 @@ def _told(connection: Connection, devices: Sequence[AnyRow]) -> Check:
         counter = {"device_added": added, "device_deleted": deleted, "device_merged": deleted}.get(event.type)
         if counter is not None:
             counter[event.subject] += 1
+        if event.type == "device_added":
+            # Events of old do not say it; those records were proven by the number that they have.
+            said = event.data.get("possession")
+            proven[event.subject] = None if said is None else said == PROVEN
+        elif event.type == "device_possession_proven":
+            proven[event.subject] = True
     for row in devices:
         expected = (1, 0 if row.deleted_at is None else 1)
         told = (added.pop(row.id, 0), deleted.pop(row.id, 0))
         if told != expected:
             flaws.add(f"device {row.id} was told added and deleted {told} times, expected {expected}")
+        said = proven.get(row.id)
+        if (row.proven_by is not None) != (row.order_number is not None if said is None else said):
+            flaws.add(f"device {row.id} is {'proven' if row.proven_by else 'claimed'}, and was told otherwise")
     for device_id in (*added, *deleted):
         flaws.add(f"device {device_id} was told but has no record")
     return Check("every record told once", len(devices), flaws.told())

@@ -14,7 +14,7 @@ from services.accounts.api import Actor
 from services.chassis.context import Call
 from services.chassis.errors import conflict, invalid, not_found
 from services.chassis.ids import new_id
-from services.devices.api import ERRORS, canonical_hardware_id, canonical_order_number
+from services.devices.api import CLAIMED, ERRORS, PROVEN, canonical_hardware_id, canonical_order_number
 from services.devices.domain.adding import judge, read_lines, summarize
 from services.devices.domain.hardware_ids import MalformedIdError, expand_range, split_text
 from services.devices.domain.warranty import BASE_MONTHS, warranty_on
@@ -39,6 +39,7 @@ class _Record:
     project_id: str
     comment: str = ""
     license_comment: str = ""
+    proven: bool = False
 
 
 @dataclass(slots=True)
@@ -59,11 +60,11 @@ class FakeDevices:
         self.built[canonical] = _Built(canonical, type_name, order_number, rma=rma)
         return canonical
 
-    def hold(self, hardware_id: str, *, company_id: str, project_id: str) -> str:
-        """Let a company have a built device in a project; returns the id of the record."""
+    def hold(self, hardware_id: str, *, company_id: str, project_id: str, proven: bool = True) -> str:
+        """Let a company have a built device in a project, proven or claimed; returns the id of the record."""
         canonical = canonical_hardware_id(hardware_id)
         self.projects[project_id] = company_id
-        record = _Record(new_id(), self.built[canonical].hardware_id, company_id, project_id)
+        record = _Record(new_id(), self.built[canonical].hardware_id, company_id, project_id, proven=proven)
         self.records[record.id] = record
         return record.id
 
@@ -101,6 +102,19 @@ class FakeDevices:
         records = [record for record in self.records.values() if record.hardware_id == canonical]
         records.sort(key=lambda record: not actor.owns(record.company_id))
         return {"items": [facts for record in records if (facts := self._facts(actor, record)) is not None]}
+
+    def prove_possession(self, call: Call, *, device_id: str, order_number: str) -> dict[str, Any]:
+        """Prove a record by the number of the device's own order."""
+        facts = self.get_device_facts(call, device_id=device_id)
+        if self.built[facts["hardware_id"]].order_number != canonical_order_number(order_number):
+            raise conflict("devices.not_in_order", ERRORS["devices.not_in_order"])
+        return self.confirm_possession(call, device_id=device_id)
+
+    def confirm_possession(self, call: Call, *, device_id: str) -> dict[str, Any]:
+        """Prove a record."""
+        facts = self.get_device_facts(call, device_id=device_id)
+        self.records[device_id] = replace(self.records[device_id], proven=True)
+        return {"device_id": device_id, "hardware_id": facts["hardware_id"], "possession": PROVEN}
 
     def register_production(
         self, call: Call, *, order_number: str, devices: list[dict[str, Any]], dry_run: bool = False
@@ -142,7 +156,14 @@ class FakeDevices:
             added = verdict.good and not dry_run
             result = verdict.rehearsed_result() if dry_run else "added" if added else "refused"
             device_id = (
-                self.hold(str(line.hardware_id), company_id=company_id, project_id=project_id) if added else None
+                self.hold(
+                    str(line.hardware_id),
+                    company_id=company_id,
+                    project_id=project_id,
+                    proven="order_number" in request,
+                )
+                if added
+                else None
             )
             code = None if result in ("added", "ok") else verdict.error or verdict.warning
             items.append(
@@ -207,6 +228,7 @@ class FakeDevices:
             "company_id": record.company_id,
             "project_id": record.project_id,
             "rma": built.rma,
+            "possession": PROVEN if record.proven else CLAIMED,
             "held_by_others": others,
             "access": access,
             "powers": list(powers),

@@ -104,6 +104,8 @@ class Device(Base):
     hardware_id: Mapped[str] = mapped_column(ForeignKey("production.hardware_id"))
     # Only where the company added it by the order's number: another holder must not learn that secret.
     order_number: Mapped[str | None] = mapped_column(String(64))
+    # What proved that the company possesses the device (DEV-15); None for a claim, which the number on a box is.
+    proven_by: Mapped[str | None] = mapped_column(String(12))
     comment: Mapped[str] = mapped_column(String(500), default="")
     license_comment: Mapped[str] = mapped_column(String(500), default="")
     version: Mapped[int] = mapped_column(default=1)

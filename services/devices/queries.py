@@ -41,13 +41,14 @@ def list_devices(
     # A token for one project lists that one.
     project_id = request["project"] or actor.project_id
     company_ids: Collection[str]
+    own = True
     if project_id is None:
         actor.require_company()
         company_ids = actor.company_ids
     else:
         access = project_access(database, call, actor, project_id, projects)
         access.require(SEE)
-        company_ids = [access.company_id]
+        company_ids, own = [access.company_id], access.access == OWN
     sort, listing = request["sort"], Listing(call, "list_devices", request)
     after = listing.after(read_moment if sort.endswith("added_at") else read_text, read_text)
     found = database.read(
@@ -57,6 +58,8 @@ def list_devices(
             project_id=project_id,
             text=request["filter"],
             id_part=search_key(request["filter"]),
+            # A guest must not find out digit by digit what proves possession (DEV-15).
+            orders=own,
             type_name=request["type"],
             sort=sort,
             after=after,

@@ -98,6 +98,25 @@ class DevicesService:
         """
         return commands.list_order_devices(self.database, call, request)
 
+    @rpc(api.ProvePossessionRequest)
+    def prove_possession(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Prove possession of a device by its order's number; for licensing, which takes all proofs (DEV-15).
+
+        Raises: devices.device_not_found, devices.power_needed, devices.malformed_order_number,
+            devices.order_not_found, devices.not_in_order, devices.throttled.
+        Emits: device_possession_proven.
+        """
+        return commands.prove_possession(self.database, call, request, projects=self.projects)
+
+    @rpc(api.DeviceRequest)
+    def confirm_possession(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Note a proof that the device itself signed and licensing verified (DEV-15).
+
+        Raises: devices.device_not_found, devices.power_needed.
+        Emits: device_possession_proven.
+        """
+        return commands.confirm_possession(self.database, call, request, projects=self.projects)
+
     @rpc(api.RegisterProductionRequest)
     def register_production(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Register the devices of an order, by staff through licensing (ACC-10).
@@ -110,10 +129,10 @@ class DevicesService:
 
     @rpc(api.UpdateProductionStaffRequest)
     def update_production_staff(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
-        """Set the RMA mark of a device or take it off, by staff (DEV-8).
+        """Set the RMA mark of a device or take it off, or vouch for a possession, by staff (DEV-8, DEV-15).
 
-        Raises: accounts.staff_needed, devices.malformed_id, devices.not_found.
-        Emits: device_marked_rma, device_unmarked_rma.
+        Raises: accounts.staff_needed, devices.malformed_id, devices.not_found, devices.device_not_found.
+        Emits: device_marked_rma, device_unmarked_rma, device_possession_proven.
         """
         return commands.update_production_staff(self.database, call, request)
 
@@ -178,7 +197,7 @@ class DevicesService:
     def on_accounts_events(self, unit: Unit, events: list[Event]) -> None:
         """Give the records of a company that was imported to the importing one (ACC-6).
 
-        Emits: device_merged, company_merge_applied.
+        Emits: device_merged, device_possession_proven, company_merge_applied.
         """
         commands.apply_accounts_events(unit, events)
 

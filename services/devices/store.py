@@ -31,6 +31,7 @@ _RECORD = (
     Device.project_id,
     Device.hardware_id,
     Device.order_number,
+    Device.proven_by,
     Device.comment,
     Device.license_comment,
     Device.version,
@@ -329,6 +330,7 @@ def list_records(
     project_id: str | None,
     text: str,
     id_part: str,
+    orders: bool,
     type_name: str,
     sort: str,
     after: tuple[Any, str] | None,
@@ -340,8 +342,9 @@ def list_records(
         connection: of the transaction.
         company_ids: whose records.
         project_id: only of this project; None for all.
-        text: part of type, comments or order number; empty for all.
+        text: part of type or comments; empty for all.
         id_part: the same text as part of an id, without separators; may be empty where there is none in it.
+        orders: whether the text is searched in order numbers too, which only their companies know.
         type_name: exact type in any case; empty for all.
         sort: column, with `-` in front for descending.
         after: sort value and id of the last row of the page before.
@@ -354,7 +357,7 @@ def list_records(
     if type_name:
         statement = statement.where(sa.func.lower(Production.type) == type_name.lower())
     if text:
-        statement = statement.where(_matches(text, id_part))
+        statement = statement.where(_matches(text, id_part, orders=orders))
     descending = sort.startswith("-")
     if after is not None:
         pair = sa.tuple_(column, Device.id)
@@ -365,9 +368,11 @@ def list_records(
     return [(row, row.sort_value) for row in rows]
 
 
-def _matches(text: str, id_part: str) -> sa.ColumnElement[bool]:
+def _matches(text: str, id_part: str, *, orders: bool) -> sa.ColumnElement[bool]:
     low = text.lower()
-    columns = (Production.type, Device.comment, Device.license_comment, Device.order_number)
+    columns: list[Any] = [Production.type, Device.comment, Device.license_comment]
+    if orders:
+        columns.append(Device.order_number)
     choices = [sa.func.lower(column).contains(low, autoescape=True) for column in columns]
     if id_part:
         choices.append(sa.func.replace(Device.hardware_id, "-", "").contains(id_part, autoescape=True))

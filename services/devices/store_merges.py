@@ -16,6 +16,8 @@ _RECORD = (
     Device.company_id,
     Device.project_id,
     Device.hardware_id,
+    Device.order_number,
+    Device.proven_by,
     Device.comment,
     Device.license_comment,
     Production.type,

@@ -5,13 +5,21 @@ from services.devices.api.client import (
 )
 from services.devices.api.errors import (
     ERRORS,
+    POSSESSION_NEEDED,
 )
 from services.devices.api.events import (
     EVENTS,
 )
 from services.devices.api.schemas import (
+    CLAIMED,
+    DEVICE_KEY,
     MAXIMUM_ORDER_DEVICES,
+    ORDER_NUMBER,
+    POSSESSIONS,
+    PROOFS,
+    PROVEN,
     SORTS,
+    STAFF,
     WARNINGS,
     AcceptedWarning,
     AddDevicesAnswer,
@@ -40,8 +48,10 @@ from services.devices.api.schemas import (
     MovingDevices,
     OrderDevice,
     OrderDevices,
+    PossessionAnswer,
     ProducedDevice,
     ProductionDevice,
+    ProvePossessionRequest,
     RegisterProductionRequest,
     ReopenedProject,
     UpdateDeviceRequest,
@@ -58,11 +68,19 @@ from services.devices.domain.hardware_ids import (
 )
 
 __all__ = [
+    "CLAIMED",
+    "DEVICE_KEY",
     "ERRORS",
     "EVENTS",
     "MAXIMUM_AT_ONCE",
     "MAXIMUM_ORDER_DEVICES",
+    "ORDER_NUMBER",
+    "POSSESSIONS",
+    "POSSESSION_NEEDED",
+    "PROOFS",
+    "PROVEN",
     "SORTS",
+    "STAFF",
     "WARNINGS",
     "AcceptedWarning",
     "AddDevicesAnswer",
@@ -94,8 +112,10 @@ __all__ = [
     "MovingDevices",
     "OrderDevice",
     "OrderDevices",
+    "PossessionAnswer",
     "ProducedDevice",
     "ProductionDevice",
+    "ProvePossessionRequest",
     "RegisterProductionRequest",
     "ReopenedProject",
     "UpdateDeviceRequest",

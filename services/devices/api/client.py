@@ -28,6 +28,12 @@ class DevicesClient(Protocol):
     def find_devices(self, call: Call, *, hardware_id: str) -> dict[str, Any]:
         """Find all records of a device that the caller may see: `HardwareRequest` to `FindDevicesAnswer`."""
 
+    def prove_possession(self, call: Call, *, device_id: str, order_number: str) -> dict[str, Any]:
+        """Prove possession by the order's number: `ProvePossessionRequest` to `PossessionAnswer`."""
+
+    def confirm_possession(self, call: Call, *, device_id: str) -> dict[str, Any]:
+        """Note a device's own proof, verified by licensing: `DeviceRequest` to `PossessionAnswer`."""
+
     def register_production(self, call: Call, **request: Any) -> dict[str, Any]:
         """Register the devices of an order (staff): `RegisterProductionRequest` to `OrderDevices`."""
 

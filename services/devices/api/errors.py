@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+# Refused by licensing, which knows who paid for what is on a device.
+POSSESSION_NEEDED: Final = "devices.possession_needed"
+
 ERRORS: Final[dict[str, str]] = {
     "devices.already_in_company": "The company has this device already; delete it from its project first, or move it.",
     "devices.already_imported": "The old license manager's data of this device was imported before; it is final.",
@@ -21,6 +24,10 @@ ERRORS: Final[dict[str, str]] = {
     "devices.project_closed": "The project is archived or being deleted and takes no devices; choose another one.",
     "devices.power_needed": "Your rights in this project do not include this action; ask a user of the company it "
     "belongs to.",
+    "devices.not_in_order": "The device did not come with this order; give the number on its own shipping papers.",
+    "devices.possession_needed": "Your company only claimed this device, and another company holds it or paid for "
+    "licenses on it, or nobody proved it yet: prove possession first (POST /v1/devices/{id}/possession) in one of the "
+    "`ways`.",
     "devices.already_in_project": "The device is in this project already; choose another project.",
     "devices.marked_rma": "The device carries the RMA mark: it takes no licenses and gets no files; only staff take it "
     "off.",

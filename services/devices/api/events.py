@@ -24,6 +24,14 @@ class DeviceAdded(DeviceInProject):
     """Event data: a device was added; `accepted_warning` is the code to which the user said yes."""
 
     accepted_warning = fields.String(required=True, allow_none=True)
+    # Events of old have none; then the record was claimed.
+    possession = fields.String(metadata={"enum": ["proven", "claimed"]})
+
+
+class PossessionProven(DeviceData):
+    """Event data: a company proved that it possesses a device; subject is its record."""
+
+    by = fields.String(required=True, metadata={"enum": ["order_number", "device_key", "staff"]})
 
 
 class DeviceMoved(DeviceInProject):
@@ -88,6 +96,8 @@ EVENTS: Final[dict[str, type[Schema]]] = {
     "device_added": DeviceAdded,
     # Another company added a device that this company has too (S9); never says who.
     "device_added_elsewhere": DeviceData,
+    # Possession proven after the addition; one by an order's number says so in `device_added`.
+    "device_possession_proven": PossessionProven,
     "device_moved": DeviceMoved,
     "device_changed": DeviceChanged,
     "device_deleted": DeviceDeleted,

@@ -17,6 +17,15 @@ from services.devices.domain.hardware_ids import MAXIMUM_AT_ONCE
 WARNINGS: Final = ("devices.in_other_company", "devices.several_users")
 SORTS: Final = ("hardware_id", "-hardware_id", "type", "-type", "added_at", "-added_at", "comment", "-comment")
 MAXIMUM_ORDER_DEVICES: Final = 1000
+PROVEN: Final = "proven"
+CLAIMED: Final = "claimed"
+POSSESSIONS: Final = (PROVEN, CLAIMED)
+"""Whether a company's possession of a device is proven, or was claimed by the id that is printed on it (DEV-15)."""
+ORDER_NUMBER: Final = "order_number"
+DEVICE_KEY: Final = "device_key"
+STAFF: Final = "staff"
+PROOFS: Final = (ORDER_NUMBER, DEVICE_KEY, STAFF)
+"""What proves possession."""
 
 
 class Warranty(AnswerSchema):
@@ -49,6 +58,7 @@ class Device(AnswerSchema):
     comment = fields.String()
     license_comment = fields.String()
     order_number = fields.String(allow_none=True)
+    possession = fields.String(validate=validate.OneOf(POSSESSIONS))
     rma = fields.Boolean()
     warranty = fields.Nested(Warranty)
     ssa_ends_on = fields.Date(allow_none=True)
@@ -78,6 +88,7 @@ class DeviceFacts(AnswerSchema):
     company_id = Id()
     project_id = Id()
     rma = fields.Boolean()
+    possession = fields.String(validate=validate.OneOf(POSSESSIONS))
     held_by_others = fields.Boolean()
     access = fields.String(validate=validate.OneOf(["own", "guest", "staff"]))
     powers = fields.List(fields.String())
@@ -161,6 +172,20 @@ class DeleteDeviceRequest(DeviceRequest):
     """A device record to delete. `if_version` refuses the deletion of what was not read as it is (412)."""
 
     if_version = fields.Integer(strict=True, load_default=None, allow_none=True)
+
+
+class ProvePossessionRequest(DeviceRequest):
+    """A record and the number of the order with which the device came."""
+
+    order_number = fields.String(required=True)
+
+
+class PossessionAnswer(AnswerSchema):
+    """A company's record of a device, and whether its possession is proven."""
+
+    device_id = Id()
+    hardware_id = fields.String()
+    possession = fields.String(validate=validate.OneOf(POSSESSIONS))
 
 
 class ClosingRequest(RequestSchema):
@@ -273,9 +298,15 @@ class RegisterProductionRequest(RequestSchema):
 
 
 class UpdateProductionStaffRequest(HardwareRequest):
-    """Set the RMA mark of a device or take it off."""
+    """Set the RMA mark of a device or take it off, or vouch for the possession of the company that is named."""
 
-    rma = Flag(required=True)
+    rma = Flag()
+    proven_company_id = Id()
+
+    @validates_schema
+    def _something(self, data: Mapping[str, Any], **_: Any) -> None:
+        if "rma" not in data and "proven_company_id" not in data:
+            raise ValidationError("Give rma, proven_company_id or both.")
 
 
 class ProductionDevice(AnswerSchema):

@@ -4,6 +4,7 @@ from services.devices.commands.adding import add_devices
 from services.devices.commands.licenses import apply_licensing_events
 from services.devices.commands.lookups import check_warranty, list_order_devices
 from services.devices.commands.merges import apply_accounts_events, rehearse_merge
+from services.devices.commands.possession import confirm_possession, prove_possession
 from services.devices.commands.production import apply_order_events, register_production, update_production_staff
 from services.devices.commands.projects import (
     apply_deletion_events,
@@ -24,9 +25,11 @@ __all__ = [
     "archive_project",
     "check_warranty",
     "close_project",
+    "confirm_possession",
     "delete_device",
     "list_order_devices",
     "move_devices",
+    "prove_possession",
     "register_production",
     "rehearse_merge",
     "reopen_project",

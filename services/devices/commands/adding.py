@@ -13,9 +13,10 @@ from services.chassis.errors import invalid
 from services.chassis.ids import new_id
 from services.devices import store
 from services.devices.access import ProjectAccess, project_access, refuse_closed
-from services.devices.api import ERRORS, MAXIMUM_AT_ONCE
+from services.devices.api import CLAIMED, ERRORS, MAXIMUM_AT_ONCE, ORDER_NUMBER, PROVEN
 from services.devices.commands import throttles
 from services.devices.commands.lookups import find_order, malformed, read_hardware_id
+from services.devices.commands.possession import prove
 from services.devices.domain.adding import (
     ALREADY_IN_COMPANY,
     Line,
@@ -27,7 +28,7 @@ from services.devices.domain.adding import (
 )
 from services.devices.domain.hardware_ids import RangeError, TooManyError, expand_range, split_text
 from services.devices.store import AnyRow
-from services.projects.api import ADD, ProjectsClient
+from services.projects.api import ADD, OWN, ProjectsClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,8 @@ def _add(unit: Unit, task: _Task) -> dict[str, Any]:
     for verdict in verdicts:
         if not verdict.good:
             results.append((verdict, "refused", None))
+            if verdict.error == ALREADY_IN_COMPANY and task.order_number is not None:
+                _prove_own(unit, task, str(verdict.line.hardware_id))
             continue
         device_id = _insert(unit, task, project, verdict)
         if device_id is None:
@@ -145,6 +148,17 @@ def _decide(unit: Unit, task: _Task, *, lock: bool) -> tuple[list[Verdict], dict
     return [judge(line, types, own, others.keys(), task.accepted) for line in task.lines], others
 
 
+def _prove_own(unit: Unit, task: _Task, hardware_id: str) -> None:
+    """Prove the record that the company has; a guest, or a token of one project, proves in this project only."""
+    access = task.access
+    whole = access.access == OWN and task.actor.project_id is None
+    for row in store.records_of(unit.connection, hardware_id):
+        if row.company_id in access.group and (whole or row.project_id == access.project_id):
+            locked = store.find_record(unit.connection, row.id, lock=True)
+            if locked is not None:
+                prove(unit, locked, ORDER_NUMBER, order_number=task.order_number)
+
+
 def _insert(unit: Unit, task: _Task, project: AnyRow, verdict: Verdict) -> str | None:
     """Store and tell one added device; returns its new id, or None where the company has it already."""
     hardware_id = str(verdict.line.hardware_id)
@@ -155,6 +169,8 @@ def _insert(unit: Unit, task: _Task, project: AnyRow, verdict: Verdict) -> str |
         "project_id": project.id,
         "hardware_id": hardware_id,
         "order_number": task.order_number,
+        # The number is on the papers and not on the box: who has it got the device (DEV-15).
+        "proven_by": ORDER_NUMBER if task.order_number is not None else None,
         "added_at": unit.now,
     }
     if not store.insert_record(unit.connection, record):
@@ -167,6 +183,7 @@ def _insert(unit: Unit, task: _Task, project: AnyRow, verdict: Verdict) -> str |
             "type": verdict.type,
             "project_name": project.name,
             "accepted_warning": verdict.warning,
+            "possession": PROVEN if task.order_number is not None else CLAIMED,
         },
         company_id=project.company_id,
         project_id=project.id,

@@ -19,6 +19,7 @@ from services.chassis.db import Database, Unit
 from services.chassis.faults import fail_point
 from services.chassis.outbox import Event
 from services.devices import store, store_merges
+from services.devices.commands.possession import tell_proven
 from services.devices.store import AnyRow
 
 SHOWN: Final = 200
@@ -28,7 +29,8 @@ _COMMENTS: Final = ("comment", "license_comment")
 def apply_accounts_events(unit: Unit, events: Sequence[Event]) -> None:
     """Apply the imports of companies that accounts tells of; other events are not ours.
 
-    Emits: device_merged per device that both companies had, company_merge_applied.
+    Emits: device_merged per device that both companies had, device_possession_proven where the absorbed company had
+        proved one, company_merge_applied.
     """
     for event in events:
         merge = CompanyMerge.of(event.data) if event.type == COMPANY_MERGED else None
@@ -86,6 +88,7 @@ def _join_doubled(unit: Unit, company_ids: Sequence[str], into: str, actor_id: s
     for _, group in groupby(records, attrgetter("hardware_id")):
         kept, *others = sorted(group, key=lambda row: row.company_id != into)
         _take_comments(unit, kept, others)
+        _take_proof(unit, kept, others, into)
         pairs |= {other.id: kept for other in others}
         gone += others
     store_merges.bury_records(unit.connection, pairs.keys(), unit.now)
@@ -104,6 +107,20 @@ def _take_comments(unit: Unit, kept: AnyRow, others: Sequence[AnyRow]) -> None:
             taken[name] = texts[0]
     if taken:
         store.update_record(unit.connection, kept.id, taken)
+
+
+def _take_proof(unit: Unit, kept: AnyRow, others: Sequence[AnyRow], into: str) -> None:
+    """Let the kept record be proven where one that it takes in was: all of them are the same company's now (DEV-15)."""
+    proofs = [row for row in (kept, *others) if row.proven_by is not None]
+    numbers = [row.order_number for row in (kept, *others) if row.order_number is not None]
+    if not proofs or kept.proven_by is not None:
+        return
+    store.update_record(
+        unit.connection,
+        kept.id,
+        {"proven_by": proofs[0].proven_by, "order_number": numbers[0] if numbers else None},
+    )
+    tell_proven(unit, kept, str(proofs[0].proven_by), company_id=into)
 
 
 def _tell(unit: Unit, kept: AnyRow, other: AnyRow, into: str, names: Mapping[str, str], actor_id: str | None) -> None:

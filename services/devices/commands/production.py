@@ -14,6 +14,7 @@ from services.chassis.outbox import Event
 from services.devices import answers, store
 from services.devices.api import ERRORS, MalformedOrderNumberError, RegisterProductionRequest
 from services.devices.commands.lookups import malformed, read_hardware_id
+from services.devices.commands.possession import prove_by_staff
 from services.devices.domain.hardware_ids import canonical_order_number, parse_hardware_id
 from services.devices.domain.warranty import BASE_MONTHS
 
@@ -76,27 +77,32 @@ def apply_order_events(unit: Unit, events: Sequence[Event]) -> None:
 
 
 def update_production_staff(database: Database, call: Call, request: dict[str, Any]) -> dict[str, Any]:
-    """Set the RMA mark of a device or take it off; a repetition changes nothing (DEV-8).
+    """Set the RMA mark of a device or take it off, or vouch for a company's possession (DEV-8, DEV-15).
 
-    Raises: accounts.staff_needed, devices.malformed_id, devices.not_found.
-    Emits: device_marked_rma or device_unmarked_rma, to every company that has the device and to the vendor.
+    A repetition changes nothing.
+
+    Raises: accounts.staff_needed, devices.malformed_id, devices.not_found, devices.device_not_found.
+    Emits: device_marked_rma or device_unmarked_rma, to every company that has the device and to the vendor;
+        device_possession_proven to the company that is named.
     """
     actor = Actor.of(call)
     actor.require_staff()
     actor.require_scope("write")
     hardware_id = read_hardware_id(request["hardware_id"])
-    rma = request["rma"]
 
     def work(unit: Unit) -> dict[str, Any]:
         row = store.lock_production(unit.connection, [hardware_id]).get(hardware_id)
         if row is None:
             raise not_found("devices.not_found", ERRORS["devices.not_found"])
+        rma = bool(request.get("rma", row.rma))
+        if "proven_company_id" in request:
+            prove_by_staff(unit, hardware_id, request["proven_company_id"])
         if row.rma != rma:
             store.set_rma(unit.connection, hardware_id, rma)
             _tell_mark(unit, hardware_id, row.type, rma)
         return answers.production_device(row, unit.now.date(), rma=rma)
 
-    answer = database.command(call, "update_production_staff", {"hardware_id": hardware_id, "rma": rma}, work)
+    answer = database.command(call, "update_production_staff", {**request, "hardware_id": hardware_id}, work)
     assert answer is not None
     return answer
 

@@ -89,6 +89,8 @@ _SCHEMAS = {
     "move_devices": "MoveDevicesRequest",
     "check_warranty": "HardwareRequest",
     "list_order_devices": "ListOrderDevicesRequest",
+    "prove_possession": "ProvePossessionRequest",
+    "confirm_possession": "DeviceRequest",
     "register_production": "RegisterProductionRequest",
     "update_production_staff": "UpdateProductionStaffRequest",
     "get_device_facts": "DeviceRequest",
