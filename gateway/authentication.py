@@ -96,6 +96,21 @@ class Authentication:
         """Forget every exchanged login, so that accounts is asked again."""
         self._exchanged.clear()
 
+    def look_at(self, row: Row, request: Request) -> None:
+        """Refuse who clearly is nobody, before anything is read or waited for on their behalf.
+
+        Raises:
+            token.missing, token.invalid, token.expired: no login that could be good.
+        """
+        if row.right is Right.NONE:
+            return
+        scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
+        scheme, credentials = scheme.lower(), credentials.strip()
+        if scheme == "bearer" and credentials.count(".") == 2 and self.is_ready:
+            self._verify(credentials)
+        elif not credentials or scheme not in (("bearer", "basic") if row.right is Right.DEVICE else ("bearer",)):
+            raise unauthenticated("token.missing", "A login is needed; send an access token.")
+
     def identify(self, row: Row, request: Request, call: Call) -> Identity | None:
         """Return who asks, None where nobody has to.
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -20,16 +18,16 @@ import structlog
 from eventlet import greenio
 from eventlet.green import socket
 
+from gateway.limits import Rules
 from gateway.messages import Request, Response
+from gateway.target import split_target, without_port
 from services.chassis.errors import ServiceError, invalid, unavailable
 from services.chassis.ids import new_id
 
 log = structlog.get_logger()
 
-Handler = Callable[[Request], Response]
-ProblemMaker = Callable[[ServiceError, Request | None], Response]
-
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
+_NOT_IN_ID = re.compile(r"[^A-Za-z0-9._:-]")
+_ID_LENGTH = 64
 _RECEIVE_BYTES = 65536
 # These decide who asks, what is meant and where a body ends: two of them leave that open.
 _SINGLE = frozenset({"host", "authorization", "content-type", "content-length", "idempotency-key", "if-match"})
@@ -41,40 +39,6 @@ _SECURITY_HEADERS = (
     ("Cross-Origin-Resource-Policy", "same-origin"),
 )
 _REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one server takes from its clients; sizes in bytes, times in seconds."""
-
-    body: int = 1 << 20
-    head: int = 16 << 10
-    seconds: float = 15.0
-    connections: int = 200
-    drain: int = 8 << 20
-    drain_seconds: float = 3.0
-    grace_seconds: float = 10.0
-
-
-@dataclass(slots=True)
-class Rules:
-    """What all connections of one server share.
-
-    Args:
-        handler: answers a request; what it raises becomes a problem document.
-        problem: turns an error into an answer; the only translator (gateway.problems).
-        allowed_hosts: lower-case names for which this server answers; empty means any.
-        trusted_proxies: addresses whose X-Forwarded-For counts.
-        limits: see `Limits`.
-        stopping: the server ends; answers close their connections.
-    """
-
-    handler: Handler
-    problem: ProblemMaker
-    allowed_hosts: frozenset[str]
-    trusted_proxies: frozenset[str]
-    limits: Limits
-    stopping: bool = False
 
 
 class Disconnected(Exception):
@@ -89,30 +53,38 @@ class Connection:
         self._limits = rules.limits
         self._sock = sock
         self._peer = peer
+        # The forwarded one once the head of a request through one of our proxies is read.
+        self.address = peer
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=rules.limits.head)
         self._deadline = 0.0
         self._closing = False
         self._length = 0
         self._taken = False
-        # Monotonic time since when the client owes us the rest of a request head; None while we work for it.
+        # Monotonic time since when we wait for the client: for a head, a body, or that it reads an answer.
         self.waiting_since: float | None = time.monotonic()
+        # Between the end of a head and the end of its answer; such a request is let finish when the server ends.
+        self.in_request = False
+        # There is no room: health is answered, and nothing else.
+        self.is_aside = False
         with contextlib.suppress(OSError):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def serve(self) -> None:
         """Serve requests until one side wants to end."""
         while not self._closing and not self._rules.stopping:
-            self.waiting_since = time.monotonic()
-            self._deadline = self.waiting_since + self._limits.seconds
-            self._taken = False
+            self.waiting_since, self.in_request, self._taken = time.monotonic(), False, False
+            self._deadline = self.waiting_since + (
+                self._limits.aside_seconds if self.is_aside else self._limits.seconds
+            )
             request: Request | None = None
             try:
                 head = self._read_head()
                 if head is None:
                     return
-                self.waiting_since = None
+                self.waiting_since, self.in_request = None, True
                 request = self._request_of(head)
-                self._closing = False
+                self._check_room(request)
+                self._closing = self.is_aside
                 response = self._rules.handler(request)
             except ServiceError as error:
                 response = self._rules.problem(error, request)
@@ -125,15 +97,6 @@ class Connection:
             self._finish()
             # A client that always has its next request ready must not keep the others waiting.
             eventlet.sleep(0)
-
-    def refuse(self) -> None:
-        """Answer a connection for which there is no room."""
-        self._closing = True
-        self._deadline = time.monotonic() + 1.0
-        with contextlib.suppress(Disconnected, h11.LocalProtocolError):
-            error = unavailable("service.overloaded", "Too many connections are open; try again in a moment.")
-            self._answer(None, self._rules.problem(error, None))
-        self.close()
 
     def cut(self) -> None:
         """End the connection at once; its green thread notices at its next read or write."""
@@ -170,14 +133,17 @@ class Connection:
                         return None
                     raise invalid("request.timeout", "The request did not arrive within 15 seconds.") from None
 
-    def _receive(self) -> None:
+    def _receive(self, until: float | None = None) -> None:
         """Hand the next bytes to h11; an empty read tells it that the client has finished.
+
+        Args:
+            until: a time before the deadline of this request.
 
         Raises:
             TimeoutError: the deadline of this request has passed.
             Disconnected: the connection broke.
         """
-        left = self._deadline - time.monotonic()
+        left = min(self._deadline, until or self._deadline) - time.monotonic()
         if left <= 0:
             raise TimeoutError
         try:
@@ -206,18 +172,25 @@ class Connection:
         if size > self._limits.head:
             raise _head_too_large()
         self._check_framing(headers)
-        path, query, authority = _target(head.target.decode("latin-1"))
+        path, query, authority = split_target(head.target.decode("latin-1"))
         self._check_host(authority or headers.get("host", ""))
-        asked_id = headers.get("x-request-id", "")
+        self.address = self._client_address(headers)
         return Request(
             method=head.method.decode("ascii"),
             path=path,
             query=query,
             headers=headers,
-            address=self._client_address(headers),
-            id=asked_id if _REQUEST_ID.match(asked_id) else new_id(),
+            address=self.address,
+            id=new_id(),
+            client_id=_NOT_IN_ID.sub("", headers.get("x-request-id", ""))[:_ID_LENGTH],
             read_body=self._read_body,
         )
+
+    def _check_room(self, request: Request) -> None:
+        """Refuse what there is no room for; health always has room (rule G9)."""
+        if not self._rules.crowd.recognized(self) or (self.is_aside and request.path not in self._rules.health):
+            self._closing = True
+            raise unavailable("service.overloaded", "Too many connections are open; try again in a moment.")
 
     def _check_framing(self, headers: dict[str, str]) -> None:
         if "transfer-encoding" in headers:
@@ -228,7 +201,7 @@ class Connection:
         if not self._rules.allowed_hosts:
             return
         name = host.strip().lower()
-        if name not in self._rules.allowed_hosts and _without_port(name) not in self._rules.allowed_hosts:
+        if name not in self._rules.allowed_hosts and without_port(name) not in self._rules.allowed_hosts:
             raise invalid("request.host_refused", "This server does not answer for that Host; check the address.")
 
     def _client_address(self, headers: dict[str, str]) -> str:
@@ -255,18 +228,22 @@ class Connection:
         if self._http.they_are_waiting_for_100_continue:
             self._write(self._http.send(h11.InformationalResponse(status_code=100, headers=[])) or b"")
         parts: list[bytes] = []
+        got = 0
+        self.waiting_since = started = time.monotonic()
         while True:
             try:
                 event = self._http.next_event()
                 if isinstance(event, h11.Data):
                     parts.append(bytes(event.data))
+                    got += len(event.data)
                 elif isinstance(event, h11.EndOfMessage):
+                    self.waiting_since = None
                     return b"".join(parts)
                 else:
-                    self._receive()
+                    self._receive(started + self._limits.body_grace_seconds + got / self._limits.body_rate)
             except TimeoutError:
                 self._closing = True
-                raise invalid("request.timeout", "The request did not arrive within 15 seconds.") from None
+                raise _too_slow(got, self._length) from None
             except h11.RemoteProtocolError:
                 self._closing = True
                 raise invalid("request.bad_request", "The body is shorter than its Content-Length.") from None
@@ -274,7 +251,8 @@ class Connection:
     # --- writing -------------------------------------------------------------------------------------------------
 
     def _answer(self, request: Request | None, response: Response) -> None:
-        self._deadline = time.monotonic() + self._limits.seconds
+        self.waiting_since = time.monotonic()
+        self._deadline = self.waiting_since + self._limits.seconds
         bodiless = response.status in (204, 304)
         headers: list[tuple[str, str]] = []
         if response.content_type and not bodiless:
@@ -359,26 +337,12 @@ def _head_too_large() -> ServiceError:
     return invalid("request.headers_too_large", "The request's head is larger than 16 KiB.")
 
 
+def _too_slow(got: int, length: int) -> ServiceError:
+    text = f"{got} of {length} bytes of the body came in time; send it whole, without a pause, within 15 seconds."
+    return invalid("request.timeout", text, received=got, length=length)
+
+
 def _unreadable(error: h11.RemoteProtocolError) -> ServiceError:
     if error.error_status_hint == 431:
         return _head_too_large()
     return invalid("request.bad_request", "The request cannot be read as HTTP/1.1.")
-
-
-def _target(target: str) -> tuple[str, str, str]:
-    """Split a request target into path, query and, when it is in absolute form, authority."""
-    authority = ""
-    if not target.startswith("/"):
-        scheme, separator, rest = target.partition("://")
-        if not separator or scheme.lower() not in ("http", "https"):
-            raise invalid("request.bad_request", "The request's target must begin with a slash.")
-        authority, slash, tail = rest.partition("/")
-        target = slash + tail or "/"
-    path, _, query = target.partition("?")
-    return path, query, authority
-
-
-def _without_port(host: str) -> str:
-    """Return the name of a Host header; what follows a name and is no port stays, and makes it another name."""
-    name, colon, port = host.rpartition(":")
-    return name if colon and port.isascii() and port.isdigit() else host

@@ -12,7 +12,9 @@ import eventlet
 import structlog
 from eventlet.green import socket
 
-from gateway.connection import Connection, Disconnected, Handler, Limits, ProblemMaker, Rules
+from gateway.connection import Connection, Disconnected
+from gateway.crowd import Crowd
+from gateway.limits import Handler, Limits, ProblemMaker, Rules
 
 log = structlog.get_logger()
 
@@ -22,7 +24,7 @@ class HttpServer:
 
     Args:
         address: host and port; port 0 takes a free one, `port` tells which.
-        handler, problem, allowed_hosts, trusted_proxies, limits: see `gateway.connection.Rules`.
+        handler, problem, allowed_hosts, trusted_proxies, limits, health: see `gateway.limits.Rules`.
     """
 
     def __init__(
@@ -34,14 +36,24 @@ class HttpServer:
         allowed_hosts: frozenset[str] = frozenset(),
         trusted_proxies: frozenset[str] = frozenset(),
         limits: Limits | None = None,
+        health: frozenset[str] = frozenset(),
     ) -> None:
         self.address = address
         self.limits = limits or Limits()
-        self._rules = Rules(handler, problem, allowed_hosts, trusted_proxies, self.limits)
-        self.connections: dict[Connection, None] = {}
+        most, of_address, aside = (
+            self.limits.connections, self.limits.connections_of_address, self.limits.connections_aside,
+        )  # fmt: skip
+        self._crowd = Crowd(most, of_address, aside, trusted_proxies)
+        self._rules = Rules(handler, problem, allowed_hosts, trusted_proxies, self.limits, self._crowd, health)
+        self._all: set[Connection] = set()
         self.port = address[1]
         self._listener: Any = None
         self._acceptor: Any = None
+
+    @property
+    def connections(self) -> int:
+        """Return how many connections are open, without those put aside or on their way out."""
+        return len(self._crowd.members)
 
     def start(self) -> None:
         """Bind the address and begin to accept.
@@ -60,13 +72,13 @@ class HttpServer:
         if self._acceptor is not None:
             self._acceptor.kill()
             self._listener.close()
-        for connection in list(self.connections):
-            if connection.waiting_since is not None:
+        for connection in list(self._all):
+            if not connection.in_request:
                 connection.cut()
         deadline = time.monotonic() + self.limits.grace_seconds
-        while self.connections and time.monotonic() < deadline:
+        while self._all and time.monotonic() < deadline:
             eventlet.sleep(0.02)
-        for connection in list(self.connections):
+        for connection in list(self._all):
             connection.cut()
 
     def _accept(self) -> None:
@@ -79,21 +91,9 @@ class HttpServer:
                 eventlet.sleep(0.05)
                 continue
             connection = Connection(self._rules, sock, str(peer[0]))
-            if len(self.connections) >= self.limits.connections and not self._make_room():
-                eventlet.spawn_n(connection.refuse)
-                continue
-            self.connections[connection] = None
+            self._crowd.enter(connection)
+            self._all.add(connection)
             eventlet.spawn_n(self._serve, connection)
-
-    def _make_room(self) -> bool:
-        """Close the connection that has waited longest for its client; none when all are at work."""
-        waiting = [c for c in self.connections if c.waiting_since is not None]
-        if not waiting:
-            return False
-        oldest = min(waiting, key=lambda c: c.waiting_since or 0.0)
-        self.connections.pop(oldest, None)
-        oldest.cut()
-        return True
 
     def _serve(self, connection: Connection) -> None:
         try:
@@ -103,5 +103,6 @@ class HttpServer:
         except Exception:
             log.exception("connection_failed")
         finally:
-            self.connections.pop(connection, None)
+            self._crowd.leave(connection)
+            self._all.discard(connection)
             connection.close()

@@ -23,7 +23,8 @@ class Request:
         query: query string as sent, without the question mark.
         headers: lower-case names; a repeated header is joined by commas.
         address: address of the client, the forwarded one when it came through a trusted proxy.
-        id: request id that stands in logs, answers and events.
+        id: request id that stands in logs, answers and events; always made here.
+        client_id: what the client calls the request (`X-Request-Id`), cleaned and cut; for the logs only.
         read_body: reads the body, at most once; raises the request.* errors of a body that cannot be taken.
     """
 
@@ -34,6 +35,7 @@ class Request:
     address: str
     id: str
     read_body: Callable[[], bytes]
+    client_id: str = ""
 
     @property
     def is_device_door(self) -> bool:

@@ -19,6 +19,8 @@ from gateway.openapi import document
 from gateway.problems import choose_language, texts
 
 HTML: Final = "text/html; charset=utf-8"
+HEALTH: Final = frozenset({"/healthz", "/readyz"})
+"""Answered even when there is room for nothing else (rule G9)."""
 _STYLE: Final = (
     "body{font:1rem/1.5 system-ui,sans-serif;max-width:60rem;margin:0 auto;padding:1rem;color:#1a1a1a;background:#fff}"
     "code,.m{font-family:ui-monospace,monospace}.m{font-weight:700;display:inline-block;min-width:4.5rem}"

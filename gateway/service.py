@@ -17,7 +17,7 @@ from gateway.handler import Handler
 from gateway.http import HttpServer
 from gateway.messages import Request, Response
 from gateway.metrics import Metrics
-from gateway.pages import healthz, pages
+from gateway.pages import HEALTH, healthz, pages
 from gateway.problems import to_response
 from gateway.readiness import Readiness
 from gateway.router import Router
@@ -84,8 +84,9 @@ class Door(DependencyProvider):
             to_response,
             allowed_hosts=settings.allowed_hosts,
             trusted_proxies=settings.trusted_proxies,
+            health=HEALTH,
         )
-        self.admin = HttpServer(settings.admin_http, self._admin, to_response)
+        self.admin = HttpServer(settings.admin_http, self._admin, to_response, health=HEALTH)
 
     def start(self) -> None:
         """Bind the addresses and begin to watch the rooms."""
@@ -126,7 +127,7 @@ class Door(DependencyProvider):
                     "missing": missing,
                     "seconds_since_answer": self.readiness.details(),
                     "messaging": self.readiness.messaging,
-                    "connections": len(self.public.connections),
+                    "connections": self.public.connections,
                     "working": self._admission.working,
                     "waiting": self._admission.waiting,
                 }

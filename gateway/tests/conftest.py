@@ -13,11 +13,11 @@ import pytest
 from gateway.admission import Admission
 from gateway.authentication import Authentication
 from gateway.codes import all_codes
-from gateway.connection import Limits
 from gateway.handler import Handler
 from gateway.http import HttpServer
+from gateway.limits import Limits
 from gateway.metrics import Metrics
-from gateway.pages import pages
+from gateway.pages import HEALTH, pages
 from gateway.problems import to_response
 from gateway.revocations import Revocations
 from gateway.router import Router
@@ -112,7 +112,7 @@ def make_gateway(limits: Limits | None = None, admission: Admission | None = Non
     table = pages(all_codes())
     handler = Handler(Router(ROWS), rooms, authentication, table, admission, metrics)
     hosts = frozenset({"localhost", "127.0.0.1", "[::1]"})
-    server = HttpServer(("127.0.0.1", 0), handler, to_response, allowed_hosts=hosts, limits=limits)
+    server = HttpServer(("127.0.0.1", 0), handler, to_response, allowed_hosts=hosts, limits=limits, health=HEALTH)
     server.start()
     return Gateway(rooms, tokens, authentication, admission, server, metrics)
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import structlog
 
 from gateway.admission import Admission
 from gateway.routes import ROWS
@@ -102,10 +103,21 @@ def test_head_is_get_without_the_body(gateway: Gateway) -> None:
     assert head.headers["content-length"] == str(len(shown.content))
 
 
-def test_the_request_id_is_the_clients_or_a_new_one(gateway: Gateway) -> None:
-    answer = gateway.ask("GET", "/v1/nothing", headers={"X-Request-Id": "abc-1"})
-    assert answer.headers["x-request-id"] == answer.body["instance"] == "abc-1"
-    assert len(gateway.ask("GET", "/v1/nothing", headers={"X-Request-Id": "a b"}).headers["x-request-id"]) == 36
+def test_the_request_id_is_always_ours_and_the_clients_a_field_of_its_own(gateway: Gateway) -> None:
+    """Issue 6.3: a client chose the request id of logs and events, and could take another one's."""
+    ids = set()
+    for sent, kept in {"abc-1": "abc-1", "a b\t${x}": "abx", "ä" * 9: "", "a" * 200: "a" * 64}.items():
+        with structlog.testing.capture_logs() as lines:
+            answer = gateway.ask("PUT", "/v1/me/selected-project", {}, headers={"X-Request-Id": sent})
+        assert answer.headers["x-request-id"] == answer.body["instance"] != sent
+        ids.add(answer.headers["x-request-id"])
+        [line] = [line for line in lines if line["event"] == "answered"]
+        assert (line["request_id"], line.get("client_request_id", "")) == (answer.headers["x-request-id"], kept)
+    assert all(len(found) == 36 for found in ids)
+    assert len(ids) == 4
+    gateway.ask("GET", "/v1/projects", headers={"X-Request-Id": "mine"})
+    [(call, _)] = gateway.rooms.named("list_projects")
+    assert (len(call.request_id), call.client_request_id) == (36, "mine")
 
 
 @pytest.mark.parametrize(

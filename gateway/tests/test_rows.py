@@ -241,10 +241,13 @@ def test_a_method_that_is_not_there_is_told_with_those_that_are(gateway: Gateway
 @pytest.mark.parametrize("row", OBJECTS, ids=name_of)
 def test_a_foreign_id_is_answered_byte_for_byte_like_an_unknown_one(gateway: Gateway, row: Row) -> None:
     gateway.rooms.on(row.service, row.rpc, nothing_there())
-    token, headers = token_of(gateway, row), {"X-Request-Id": "same"}
+    token = token_of(gateway, row)
     query = "?version=7" if "version" in row.query_names else ""
-    answers = [gateway.ask(row.method, path_of(row, new_id()) + query, token=token, headers=headers) for _ in range(2)]
+    answers = [gateway.ask(row.method, path_of(row, new_id()) + query, token=token) for _ in range(2)]
     check_problem(answers[0], 404, door=is_door(row))
+    for answer in answers:
+        # The one thing that differs is ours.
+        answer.content = answer.content.replace(answer.headers.pop("x-request-id").encode(), b"")
     assert answers[0] == answers[1]
 
 

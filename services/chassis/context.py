@@ -26,6 +26,7 @@ class Call:
         deadline: unix time in seconds after which nobody waits for the answer.
         command_id: idempotency key, made once at the edge; steps derive their own (rule R2).
         language: `en` or `de`, for texts that are stored or sent.
+        client_request_id: what the client calls the request, for the logs only; empty when it calls it nothing.
     """
 
     claims: Mapping[str, Any] = field(default_factory=dict)
@@ -34,6 +35,7 @@ class Call:
     deadline: float = field(default_factory=lambda: time.time() + DEFAULT_SECONDS)
     command_id: str = field(default_factory=new_id)
     language: str = "en"
+    client_request_id: str = ""
 
     def remaining(self) -> float:
         """Return the seconds left until the deadline, negative once it has passed."""

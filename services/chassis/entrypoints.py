@@ -190,6 +190,8 @@ class Rpc(Entrypoint):
             request.invalid: the request does not fit its schema.
         """
         structlog.contextvars.bind_contextvars(request_id=envelope.request_id, method=envelope.method)
+        if envelope.client_request_id:
+            structlog.contextvars.bind_contextvars(client_request_id=envelope.client_request_id)
         wire.hops.set(envelope.hops)
         if envelope.deadline < time.time():
             raise unavailable(
@@ -203,6 +205,7 @@ class Rpc(Entrypoint):
             claims=claims,
             token=envelope.token,
             request_id=envelope.request_id,
+            client_request_id=envelope.client_request_id,
             deadline=envelope.deadline,
             command_id=envelope.command_id,
             language=envelope.language,

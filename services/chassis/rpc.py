@@ -161,6 +161,8 @@ class Bus:
             "nameko.language": call.language,
             "nameko.hops": passed,
         }
+        if call.client_request_id:
+            headers["nameko.client_request_id"] = call.client_request_id
         if call.token:
             headers["nameko.token"] = call.token
         properties = {

@@ -39,6 +39,7 @@ _HEADER_TYPES: Final[dict[str, tuple[type, ...]]] = {
     "token": (str,),
     "caller": (str,),
     "request_id": (str,),
+    "client_request_id": (str,),
     "deadline": (int, float, str),
     "command_id": (str,),
     "language": (str,),
@@ -66,6 +67,7 @@ class Envelope:
     command_id: str
     language: str
     hops: int
+    client_request_id: str = ""
     caller: str = ""
     """A service's signed name, where no user's token stands for the caller (`identity`)."""
 
@@ -140,6 +142,7 @@ def open_request(message: Any) -> Envelope:
         command_id=headers.get("command_id") or correlation_id,
         language=headers.get("language", "en"),
         hops=headers.get("hops", 0),
+        client_request_id=headers.get("client_request_id", "")[:64],
         caller=headers.get("caller", ""),
     )
 
