@@ -133,6 +133,26 @@ class Authentication:
             return self._of_api_token(credentials, request, call)
         return self._current(Identity(self._verify(credentials), credentials), call)
 
+    def require_fresh(self, identity: Identity | None, call: Call) -> None:
+        """Tell the holder of a token without a company to refresh it, when its session has a company by now.
+
+        Raises:
+            token.stale: a company was founded or joined since the token was made.
+        """
+        if identity is None or identity.claims.get("company") is not None:
+            return
+        asked = Call(identity.claims, identity.token, call.request_id, call.deadline, language=call.language)
+        try:
+            fresh = self._rooms.call("accounts", "renew_token", asked, {}).result.get("access_token")
+        except ServiceError:
+            return
+        if fresh is not None and self._verify(str(fresh)).get("company") is not None:
+            raise unauthenticated(
+                "token.stale",
+                "The access token was made before you belonged to a company: refresh the session, then repeat the "
+                "request.",
+            )
+
     def _current(self, identity: Identity, call: Call, as_of: float | None = None) -> Identity:
         """Return the identity as it is after what happened since its token was made."""
         verdict, at = self.revocations.judge(identity.claims, as_of)

@@ -96,7 +96,12 @@ class Handler:
         )
         with self._admission.enter(call):
             identity = self._authentication.identify(row, request, call)
-            authorize(row, identity)
+            try:
+                authorize(row, identity)
+            except ServiceError as refusal:
+                if refusal.code == "accounts.company_needed":
+                    self._authentication.require_fresh(identity, call)
+                raise
             command_id = command_id_of(request.headers) if row.is_keyed else None
             arguments = arguments_of(row, match.values, request)
             # A rehearsal stores nothing, so it must not use up the key of the real thing either.

@@ -34,6 +34,8 @@ ERRORS: Final[dict[str, str]] = {
     "request.stale": "The object was changed since it was read; read it again and repeat the change.",
     "service.overloaded": "Too much is asked at once; try again in a moment.",
     "service.starting": "The service is starting; try again in a moment.",
+    "token.stale": "The access token was made before the user belonged to a company; refresh the session, then repeat "
+    "the request.",
     "token.revoked": "The session was ended or the account was locked; log in again.",
 }
 

@@ -62,7 +62,7 @@ ROWS = (
         request=api.AddRightRequest, answer=api.Right, status=201, power=api.MANAGE,
         errors=(
             "projects.not_found", "projects.power_needed", "projects.company_ambiguous", "projects.own_company",
-            "projects.user_without_company",
+            "projects.user_without_company", "accounts.too_many_attempts",
         ),
     ),
     Row(

@@ -228,6 +228,20 @@ def test_a_right_granted_by_staff_works_at_once_with_the_old_token(gateway: Gate
     assert len(gateway.rooms.named("renew_token")) == 2
 
 
+def test_a_token_of_before_the_company_is_told_to_refresh(gateway: Gateway) -> None:
+    """Issue 6.2: after `POST /companies` the old token was told that there is no company."""
+    old = gateway.tokens.make(company=None, companies=[], role=None)
+    gateway.rooms.on("accounts", "renew_token", {"access_token": gateway.tokens.make(), "expires_in": 900})
+    answer = gateway.ask("GET", "/v1/projects", token=old, headers={"Accept-Language": "de"})
+    problem = check_problem(answer, 401, "token.stale")
+    assert "erneuern Sie die Sitzung" in problem["detail"]
+    assert 'error="invalid_token"' in answer.headers["www-authenticate"]
+    gateway.rooms.on("accounts", "renew_token", {"access_token": old, "expires_in": 900})
+    check_problem(gateway.ask("GET", "/v1/projects", token=old), 403, "accounts.company_needed")
+    gateway.rooms.on("accounts", "renew_token", unauthenticated("accounts.session_ended", "Ended."))
+    check_problem(gateway.ask("GET", "/v1/projects", token=old), 403, "accounts.company_needed")
+
+
 def test_a_token_of_the_time_of_the_lock_is_decided_by_accounts(gateway: Gateway) -> None:
     token = gateway.tokens.make()
     gateway.rooms.on("accounts", "renew_token", forbidden("accounts.locked", "Locked."))

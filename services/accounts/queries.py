@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from services.accounts.api import MERGING_ROOMS, SCOPE_ACCOUNT, Actor
-from services.accounts.domain import EMAIL_CHANGE, FORMER_USER, REVOCATION_WINDOW, Membership, iso, normalized_email
+from services.accounts.domain import EMAIL_CHANGE, FORMER_USER, REVOCATION_WINDOW, Membership, iso
 from services.accounts.store import companies, imports, mails, notices, people, sessions
 from services.chassis.context import Call
 from services.chassis.db import Database
@@ -186,24 +186,6 @@ def staff_user(connection: Connection, row: Any) -> dict[str, Any]:
         "account_rights": sorted(row.account_rights),
         "companies": [place(member) for member in companies.memberships(connection, row.id)],
     }
-
-
-def find_companies_by_email(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the companies in which the user with this address works.
-
-    Raises: accounts.company_needed.
-    """
-    actor = Actor.of(call)
-    if not actor.staff:
-        actor.require_company()
-
-    def work(connection: Connection) -> dict[str, Any]:
-        user = people.by_email(connection, normalized_email(request["email"]))
-        members = companies.memberships(connection, user.id) if user is not None and not user.locked else []
-        found = [{"id": one.company_id, "name": one.company_name} for one in members if not one.locked]
-        return {"companies": found}
-
-    return database.read(work)
 
 
 def get_names(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from services.accounts.commands import (
     confirmations,
     email_changes,
     erasure,
+    lookups,
     me,
     registration,
     second_factor,
@@ -346,9 +347,9 @@ class AccountsService(ImportEntrypoints, InvitationEntrypoints, StaffEntrypoints
     def find_companies_by_email(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Find the companies of the user with an address, for a right in a project (PRJ-3).
 
-        Raises: accounts.company_needed.
+        Raises: accounts.company_needed, accounts.too_many_attempts.
         """
-        return queries.find_companies_by_email(self.database, call, request)
+        return lookups.find_companies_by_email(self.database, call, request)
 
     @rpc(api.GetNamesRequest)
     def get_names(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:

@@ -118,13 +118,17 @@ def add_right(database: Database, call: Call, request: Mapping[str, Any], accoun
     """Let the company of the user with an e-mail address work in an own project (PRJ-3).
 
     Raises: projects.not_found, projects.power_needed, projects.archived, projects.closed,
-        projects.user_without_company, projects.own_company, projects.company_ambiguous.
+        projects.user_without_company, projects.own_company, projects.company_ambiguous, accounts.too_many_attempts.
     Emits: project_right_granted, for the owner and for the guest.
     """
     actor = Actor.of(call)
     actor.require_scope(SCOPE_WRITE)
     # Whoever may not manage the project learns nothing about addresses.
     database.read(lambda connection: load_with_power(connection, actor, request["project_id"], MANAGE))
+    # A repetition is no further look-up: those are counted.
+    answer = database.answered(call, "add_right", request)
+    if answer is not None:
+        return answer
     found_id, guest_name = _guest(accounts.find_companies_by_email(call, email=request["email"]), request, actor)
 
     def work(unit: Unit) -> dict[str, Any]:

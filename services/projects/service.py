@@ -105,7 +105,8 @@ class ProjectsService:
         """Let the company of a user work in a project (PRJ-3).
 
         Raises: accounts.scope_needed, projects.not_found, projects.power_needed, projects.archived,
-            projects.closed, projects.user_without_company, projects.own_company, projects.company_ambiguous.
+            projects.closed, projects.user_without_company, projects.own_company, projects.company_ambiguous,
+            accounts.too_many_attempts.
         Emits: project_right_granted.
         """
         return commands.add_right(self.database, call, request, self.accounts)

@@ -90,7 +90,11 @@ class Actor:
         Raises: accounts.company_needed.
         """
         if self.company_id is None:
-            raise forbidden("accounts.company_needed", "You belong to no company yet: create one or be added to one.")
+            raise forbidden(
+                "accounts.company_needed",
+                "This session is in no company: create one, accept an invitation, or switch to one that did not lock "
+                "you out.",
+            )
         return self.company_id
 
     def require_admin(self) -> str:

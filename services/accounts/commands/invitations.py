@@ -37,6 +37,10 @@ def add_company_user(database: Database, call: Call, request: Mapping[str, Any],
     actor.require_scope(SCOPE_WRITE)
     company_id = actor.require_company()
     actor.require_unbound()
+    # A repetition is no further invitation.
+    answer = database.answered(call, "add_company_user", request)
+    if answer is not None:
+        return answer
     normalized = normalized_email(request["email"])
     _count(database, call, actor, company_id)
 

@@ -9,6 +9,7 @@ import pytest
 
 from services.accounts import queries
 from services.accounts.api import AccountsClient, Actor, requests
+from services.accounts.commands import lookups
 from services.accounts.fake import FakeAccounts
 from services.accounts.tests.conftest import World
 from services.chassis.context import Call
@@ -24,7 +25,7 @@ class Real:
 
     def find_companies_by_email(self, call: Call, *, email: str) -> dict[str, Any]:
         answer: dict[str, Any] = self.world.do(
-            queries.find_companies_by_email, requests.FindCompaniesRequest, call, email=email
+            lookups.find_companies_by_email, requests.FindCompaniesRequest, call, email=email
         )
         return answer
 

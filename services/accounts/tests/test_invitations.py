@@ -12,7 +12,7 @@ from eventlet.greenpool import GreenPool
 from services.accounts import members, queries
 from services.accounts.api import Actor, answers, requests
 from services.accounts.audit_people import check_people
-from services.accounts.commands import email_changes, invitations, sessions, staff
+from services.accounts.commands import email_changes, invitations, lookups, sessions, staff
 from services.accounts.commands.companies import create_company
 from services.accounts.commands.staff import create_staff
 from services.accounts.models import Invitation, Membership
@@ -299,6 +299,37 @@ def test_invitations_are_counted_first_and_an_address_is_not_flooded_with_mails(
         invite(world, admin, f"u{number}@example.org")
     with refused("accounts.too_many_attempts"):
         invite(world, admin, "victim@example.org")
+
+
+def test_addresses_are_not_resolved_to_companies_in_bulk(world: World) -> None:
+    """Issue 6.2: 60 addresses were resolved to companies by project rights."""
+    admin = world.admin("ada@example.org")
+    other = joined(world, admin, "bob@example.org")
+    world.admin("zoe@example.org", "Zoe Ltd")
+
+    def find(call: Call, email: str) -> Any:
+        return world.do(lookups.find_companies_by_email, requests.FindCompaniesRequest, call, email=email)["companies"]
+
+    refusals = set()
+
+    def worked(call: Call) -> int:
+        number = 0
+        try:
+            while number < 60:
+                # Known and unknown addresses count alike.
+                assert bool(find(call, "zoe@example.org" if number % 2 else "nobody@example.org")) is bool(number % 2)
+                number += 1
+        except ServiceError as error:
+            refusals.add((error.code, error.status))
+        return number
+
+    assert worked(admin) == lookups.PERSON_LIMIT.failures
+    assert worked(other) == lookups.COMPANY_LIMIT.failures - lookups.PERSON_LIMIT.failures
+    assert refusals == {("accounts.too_many_attempts", 429)}
+    # Who is beyond the limit gets the same refusal whatever the address is, and others go on.
+    with refused("accounts.too_many_attempts"):
+        find(admin, "zoe@example.org")
+    assert find(world.admin("eve@example.org", "Eve Ltd"), "zoe@example.org")
 
 
 def test_who_was_removed_is_no_inviter_and_tells_the_company_nothing_more(world: World) -> None:
