@@ -11,7 +11,7 @@ from alembic.migration import MigrationContext
 
 from services.accounts import queries
 from services.accounts.api import MOVE_LICENSES, REQUEST_CERTIFICATE, Actor, answers, requests
-from services.accounts.commands import companies, create_staff, registration, sessions
+from services.accounts.commands import companies, create_staff, lookups, registration, sessions
 from services.accounts.commands.staff import update_user_staff
 from services.accounts.models import Base
 from services.accounts.tests.conftest import PASSWORD, World, claims_of
@@ -228,9 +228,9 @@ def test_create_staff_marks_an_account_that_is_there_and_makes_up_a_password(wor
 def test_names_and_companies_are_found_and_nothing_is_told_of_unknown_ones(world: World) -> None:
     call = world.admin("ada@example.org")
     actor = Actor.of(call)
-    found = world.do(queries.find_companies_by_email, requests.FindCompaniesRequest, call, email="ADA@example.org")
+    found = world.do(lookups.find_companies_by_email, requests.FindCompaniesRequest, call, email="ADA@example.org")
     assert found == {"companies": [{"id": actor.company_id, "name": "Acme"}]}
-    found = world.do(queries.find_companies_by_email, requests.FindCompaniesRequest, call, email="x@example.org")
+    found = world.do(lookups.find_companies_by_email, requests.FindCompaniesRequest, call, email="x@example.org")
     assert found == {"companies": []}
     unknown = "00000000-0000-7000-8000-000000000000"
     names = world.do(
