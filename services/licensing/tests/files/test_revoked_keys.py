@@ -36,7 +36,10 @@ def state(room: Room, company: Company, record: str) -> str:
     return str(answer["file"]["state"])
 
 
-def test_files_of_a_revoked_key_are_made_anew(room: Room, company: Company, certified: Device, door: Door) -> None:
+@pytest.mark.parametrize("trusts_first", [True, False])
+def test_files_of_a_revoked_key_are_made_anew(
+    room: Room, company: Company, certified: Device, door: Door, trusts_first: bool
+) -> None:
     """Issue 6.4: after `revoke-key` no device got a file that it could verify any more."""
     record = room.devices.find_device(company.call(), hardware_id=IP800)["device_id"]
     room.put(IP800, company, "port8", 20)
@@ -50,6 +53,9 @@ def test_files_of_a_revoked_key_are_made_anew(room: Room, company: Company, cert
     assert error.status == 409
     file = room.ask("issue_license_file", company.call(), device_id=record, encrypted=True)
     assert (file["created"], file["counter"]) == (True, 2)
+    if trusts_first:
+        # What is installed no longer verifies then, which must not keep the device from asking.
+        certified.trust(json.dumps(room.ask("signing_keys", company.call())).encode())
     again = certified.fetch(door)
     assert again.file is not None
     assert (again.state, again.file.serial, again.file.key) == (
