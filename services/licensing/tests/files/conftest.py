@@ -79,11 +79,11 @@ class Room:
         self.database.write(lambda unit: projects.save(unit.connection, copy))
         return company
 
-    def hold(self, hardware_id: str, company: Company, model: str = "IP800") -> str:
+    def hold(self, hardware_id: str, company: Company, model: str = "IP800", *, proven: bool = True) -> str:
         """Let a company have a device; returns the id of the record."""
         if hardware_id not in self.devices.built:
             self.devices.produce(hardware_id, model)
-        return self.devices.hold(hardware_id, company_id=company.id, project_id=company.project_id)
+        return self.devices.hold(hardware_id, company_id=company.id, project_id=company.project_id, proven=proven)
 
     def put(self, hardware_id: str, company: Company, license_type: str, quantity: int, *, paid: bool = False) -> str:
         """Put licenses on a device as an assignment does, `paid` by the company's project; returns the line's id."""

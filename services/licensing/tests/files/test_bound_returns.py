@@ -143,7 +143,7 @@ def test_a_return_that_was_caught_is_worth_nothing_to_a_stranger(
     certified.fetch(door)
     xml = certified.make_return().decode()
     stranger = room.company()
-    room.hold(IP800, stranger)
+    room.hold(IP800, stranger, proven=False)
 
     def deliver() -> object:
         if by_device:
@@ -166,8 +166,22 @@ def test_a_caught_return_is_worth_nothing_where_only_the_payer_is_left(
     xml = certified.make_return().decode()
     stranger = room.company()
     room.devices.records.clear()
-    room.hold(IP800, stranger)
+    room.hold(IP800, stranger, proven=False)
     refused("licensing.return_other_company", lambda: room.ask("return_licenses", stranger.call(), xml=xml))
+
+
+def test_who_has_proven_possession_returns_a_file_of_the_company_before(
+    room: Room, company: Company, certified: Device, door: Door
+) -> None:
+    room.put(IP800, company, "port8", 20, paid=True)
+    certified.fetch(door)
+    xml = certified.make_return().decode()
+    owner = room.company()
+    room.hold(IP800, owner, proven=True)
+    room.ask("return_licenses", owner.call(), xml=xml)
+    assert room.balance(owner, "port8") == 20
+    (told,) = room.events("paid_device_used_elsewhere")[-1:]
+    assert (told["companyid"], told["data"]["what"]) == (company.id, "returned")
 
 
 def test_a_counter_above_the_highest_is_the_floor_of_the_next_file(
