@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final, NoReturn, TypeVar
 
 import typer
@@ -26,6 +26,8 @@ from deploy.staff import make_staff, release_mails
 from services.chassis.errors import ServiceError
 from services.chassis.keystore import KeyStoreError
 from services.chassis.settings import Settings, SettingsError
+from services.history.audit import accept_restore
+from services.history.heads import HeadsError
 
 T = TypeVar("T")
 _LEAD_SECONDS: Final = 60
@@ -100,6 +102,8 @@ def reconcile(source: str, dry_run: Annotated[bool, typer.Option("--dry-run")] =
     """
     found = _done(lambda settings: reconcile_events(settings, source, dry_run=dry_run))
     sys.stdout.write(told(found, dry_run=dry_run))
+    if source == "history" and not dry_run and _done(lambda settings: accept_restore(settings, datetime.now(UTC))):
+        sys.stdout.write("The heads that were signed before the restore are set aside; `make audit` tells how many.\n")
 
 
 @app.command("retry-parked-mails")
@@ -112,7 +116,15 @@ def retry_parked_mails() -> None:
 def _done(act: Callable[[Settings], T]) -> T:
     try:
         return act(installed_settings())
-    except (SettingsError, KeyStoreError, keys.RotationError, UnknownSourceError, ServiceError, OSError) as error:
+    except (
+        SettingsError,
+        KeyStoreError,
+        keys.RotationError,
+        UnknownSourceError,
+        HeadsError,
+        ServiceError,
+        OSError,
+    ) as error:
         _fail(str(error))
 
 

@@ -18,6 +18,11 @@ _PG_OPTIONS = " ".join(
         "statement_timeout=5000",
         "lock_timeout=2000",
         "idle_in_transaction_session_timeout=10000",
+        # The server ends sessions of a host that is gone, and their locks with them, within seconds (rule R26).
+        "tcp_keepalives_idle=5",
+        "tcp_keepalives_interval=2",
+        "tcp_keepalives_count=3",
+        "tcp_user_timeout=10000",
         "timezone=UTC",
     )
 )

@@ -33,6 +33,7 @@ from services.chassis.tables import outbox_head
 BATCH: Final = 50
 WATERMARK_SECONDS: Final = 10.0
 SWEEP_SECONDS: Final = 600.0
+LEASE_SECONDS: Final = 10
 _POLL_SECONDS: Final = 0.2
 _GATHER_SECONDS: Final = 0.05
 _LOCK_POLL_SECONDS: Final = 1.0
@@ -237,6 +238,8 @@ class Relay(DependencyProvider):
         with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             # Out of the pool: closing it then ends the session, and with it the lock.
             connection.detach()
+            # A holder that is frozen asks no more: its session ends, and with it the lock (rule R26).
+            connection.exec_driver_sql(f"SET idle_session_timeout = '{LEASE_SECONDS}s'")
             key = zlib.crc32(f"relay:{database.service}".encode())
             while not connection.execute(sa.select(sa.func.pg_try_advisory_lock(key))).scalar_one():
                 if self._stop_asked.wait(timeout=_LOCK_POLL_SECONDS):

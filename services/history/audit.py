@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from functools import partial
 
 from sqlalchemy import Connection
@@ -78,8 +79,32 @@ def _report(connection: Connection, signed_heads: SignedHeads) -> Report:
     except HeadsError as error:
         flaws.add(str(error))
         signed = Signed()
-    documents = Check("signed heads", signed.documents, flaws.told(), signed.digest)
-    return outbox_report(connection, "history", [documents, _chains(connection, signed)])
+    checks = [Check("signed heads", signed.documents, flaws.told(), signed.digest), _chains(connection, signed)]
+    if signed.set_aside:
+        checks.append(Check("signed heads that a restore set aside", signed.set_aside))
+    return outbox_report(connection, "history", checks)
+
+
+def accept_restore(settings: Settings, now: datetime) -> bool:
+    """Set signed heads aside that fit no more, since history was restored and has read its sources anew (R25).
+
+    Nothing is set aside while the chains themselves are not in order, or where all heads fit; tells whether it was.
+
+    Raises:
+        HeadsError: the chains or the documents are not in order by themselves.
+    """
+    database = Database.from_settings(settings, "history", pool_size=1)
+    try:
+        signed_heads = SignedHeads.from_settings(settings)
+        signed = signed_heads.read()
+        if not database.read(partial(_chains, signed=signed), snapshot=True).flaws:
+            return False
+        if flaws := database.read(partial(_chains, signed=Signed()), snapshot=True).flaws:
+            raise HeadsError(f"history's chains are broken by themselves, which no restore does: {flaws[0]}")
+        signed_heads.set_aside(database.read(store.heads), now)
+    finally:
+        database.close()
+    return True
 
 
 def _chains(connection: Connection, signed: Signed) -> Check:

@@ -173,17 +173,25 @@ def verify(stored: Head, lines: Iterable[ChainedLine], signed: Mapping[int, str]
     return None
 
 
-def heads_to_sign(previous: str, at: datetime, heads: Iterable[Head]) -> bytes:
+def heads_to_sign(previous: str, at: datetime, heads: Iterable[Head], *, restored: bool = False) -> bytes:
     """Write the bytes of one heads document: all heads that moved, the time, the digest of the document before.
 
-    The link to the document before shows a document that was taken out of the middle.
+    The link to the document before shows a document that was taken out of the middle. `restored` says that the
+    database was restored, and that heads signed before bind no more.
     """
-    body = {
+    body: dict[str, Any] = {
         "at": canonical_time(at),
         "previous": previous,
         "heads": [[head.chain, head.count, head.hash] for head in sorted(heads, key=lambda head: head.chain)],
     }
+    if restored:
+        body["restored"] = True
     return canonical_json(body).encode()
+
+
+def sets_aside(payload: bytes) -> bool:
+    """Tell whether a heads document says that those before it bind no more."""
+    return json.loads(payload).get("restored") is True
 
 
 def read_heads(payload: bytes) -> tuple[str, datetime, Iterator[Head]]:

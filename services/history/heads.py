@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from services.chassis.keystore import Key, KeyStore
 from services.chassis.settings import Settings
-from services.history.domain import HEADS_TAG, START, Head, heads_to_sign, read_heads
+from services.history.domain import HEADS_TAG, START, Head, heads_to_sign, read_heads, sets_aside
 
 PURPOSE = "history-heads"
 INTERVAL = timedelta(hours=1)
@@ -39,6 +39,7 @@ class Signed:
     """What the documents say: per chain which number had which hash, and how the last document can be continued."""
 
     documents: int = 0
+    set_aside: int = 0
     last_at: datetime | None = None
     digest: str = START
     signing_since: datetime | None = None
@@ -87,16 +88,21 @@ class SignedHeads:
             moved = signed.moved(heads)
             if not moved:
                 return False
-            payload = heads_to_sign(signed.digest, now, moved)
-            kid, signature = self._keys.sign(PURPOSE, "Ed25519", HEADS_TAG + payload)
-            envelope = {
-                "payload": payload.decode(),
-                "kid": kid,
-                "signature": base64.b64encode(signature).decode(),
-            }
-            self._append(json.dumps(envelope, sort_keys=True, ensure_ascii=False).encode() + b"\n")
+            kid = self._sign(heads_to_sign(signed.digest, now, moved))
         _log.info("heads_signed", chains=len(moved), kid=kid)
         return True
+
+    def set_aside(self, heads: Sequence[Head], now: datetime) -> None:
+        """Append a document after which those before it bind no more: history was restored and read its sources anew.
+
+        It stays in sight for ever, and the audit tells how many documents it set aside.
+
+        Raises:
+            HeadsError: the documents that are there are not good.
+        """
+        with self._locked():
+            kid = self._sign(heads_to_sign(self.read().digest, now, heads, restored=True))
+        _log.warning("heads_set_aside", chains=len(heads), kid=kid)
 
     def read(self) -> Signed:
         """Read and check all documents: signatures, links, times.
@@ -116,6 +122,12 @@ class SignedHeads:
                 raise HeadsError(f"{self._path}, line {number}: {reason}") from None
         return signed
 
+    def _sign(self, payload: bytes) -> str:
+        kid, signature = self._keys.sign(PURPOSE, "Ed25519", HEADS_TAG + payload)
+        envelope = {"payload": payload.decode(), "kid": kid, "signature": base64.b64encode(signature).decode()}
+        self._append(json.dumps(envelope, sort_keys=True, ensure_ascii=False).encode() + b"\n")
+        return kid
+
     def _take(self, signed: Signed, line: bytes, keys: Mapping[str, Key]) -> None:
         envelope = json.loads(line)
         payload = str(envelope["payload"]).encode()
@@ -129,6 +141,9 @@ class SignedHeads:
         previous, at, heads = read_heads(payload)
         if previous != signed.digest:
             raise ValueError("it does not follow the document before it")
+        if sets_aside(payload):
+            signed.set_aside = signed.documents
+            signed.chains.clear()
         for head in heads:
             signed.chains.setdefault(head.chain, {})[head.count] = head.hash
         signed.documents += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -16,15 +17,16 @@ import pytest
 import sqlalchemy as sa
 from kombu import Connection
 
-from services.chassis import tables
+from services.chassis import tables, wire
 from services.chassis.apply import MAX_ATTEMPTS, Applier
 from services.chassis.broadcast import Broadcast
 from services.chassis.context import Call
 from services.chassis.db import Database, Unit
+from services.chassis.health import instance
 from services.chassis.outbox import Event
 from services.chassis.publisher import Publisher
 from services.chassis.relay import OutboxRelay, measure_lag
-from services.chassis.rpc import standalone
+from services.chassis.rpc import Bus, standalone
 from services.chassis.settings import Settings
 from services.chassis.tests.messaging_world import (
     SinkService,
@@ -285,3 +287,60 @@ def test_one_relay_a_service_and_the_next_takes_over(vhost: str, postgresql: Ser
     finally:
         for name in names.values():
             postgresql.drop_database(name)
+
+
+def test_a_frozen_relay_loses_its_lock_and_others_tell_the_lag(vhost: str, postgresql: Server, tmp_path: Path) -> None:
+    """Issue 6.4: the lock of a relay that hung outlived it, and the lag was told by the relay alone."""
+    names = {service: f"lease_{os.getpid()}_{service}" for service in ("source", "sink")}
+    uris = {service: postgresql.create_database(name) for service, name in names.items()}
+    template = uris["source"].replace(names["source"], f"lease_{os.getpid()}_{{service}}")
+    settings = make_settings(tmp_path, vhost, template)
+    prepare(settings, "source", "sink")
+    declare_topology(settings, [SourceService, SinkService])
+    script = (
+        "import services.chassis.green, sys\n"
+        "from services.chassis.runner import serve\n"
+        "from services.chassis.settings import Settings\n"
+        "from services.chassis.tests.messaging_world import SourceService\n"
+        "sys.exit(serve(Settings.from_environment(), [SourceService]))\n"
+    )
+    environment = {
+        **os.environ,
+        "TESSERA_DATA_DIR": str(settings.data_dir),
+        "TESSERA_AMQP_URI": settings.amqp_uri,
+        "TESSERA_DATABASE_URI": template,
+        "PYTHONPATH": str(ROOT),
+    }
+    holder = subprocess.Popen([sys.executable, "-W", "ignore", "-c", script], env=environment)
+    locks = sa.text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted")
+    try:
+        with opened(settings, "sink") as sink, opened(settings, "source") as source:
+            wait_until(lambda: source.read(lambda c: c.execute(locks).scalar_one()) == 1, 30)
+            with running(settings, SourceService, SinkService), standalone(settings.amqp_uri) as to:
+                os.kill(holder.pid, signal.SIGSTOP)
+                emit(source, "waits")
+                lag = partial(_lag_of_this_process, settings)
+                wait_until(lambda: lag() > 0.5, 10)
+                assert words(sink) == []
+                wait_until(lambda: words(sink) == ["waits"], 30)
+                wait_until(lambda: lag() == 0, 10)
+                os.kill(holder.pid, signal.SIGCONT)
+                emit(source, "after")
+                wait_until(lambda: words(sink) == ["waits", "after"], 10)
+                assert to("sink").ping(Call())["outbox_lag_seconds"] == 0
+                assert source.read(lambda c: c.execute(locks).scalar_one()) == 1
+    finally:
+        holder.kill()
+        holder.wait(10)
+        for name in names.values():
+            postgresql.drop_database(name)
+
+
+def _lag_of_this_process(settings: Settings) -> float:
+    """Ping this very process: its figure is as good as that of the one that relays."""
+    bus = Bus.of(settings.amqp_uri)
+    try:
+        key = wire.health_key("source", instance())
+        return float(bus.call("source", "ping", Call(), {}, routing_key=key).result["outbox_lag_seconds"])
+    finally:
+        bus.release()
