@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from services.accounts.api import SCOPE_WRITE, Actor
+from services.chassis import aliases
 from services.chassis.context import Call
 from services.chassis.db import Database, Unit
 from services.chassis.errors import ServiceError, conflict, invalid, limited, not_found
@@ -125,6 +127,9 @@ class _Redemption:
     def __call__(self, unit: Unit) -> dict[str, Any]:
         """Check the key, book its contents into the project, tell the companies."""
         _refuse_guessing(unit, self.actor)
+        # Before any row is locked: the company that projects named may have been imported by another one since.
+        owner = aliases.share(unit.connection, self.project.company_id)
+        self.project = replace(self.project, company_id=owner)
         access.hold_open(unit, self.project.id)
         key = self._find(unit)
         self._use(unit, key)

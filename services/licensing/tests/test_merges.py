@@ -159,3 +159,23 @@ def test_the_rehearsal_tells_what_the_import_then_moves(world: World, other: Oth
     with pytest.raises(ServiceError) as caught:
         merges.rehearse_merge(world.database, world.admin())
     assert caught.value.code == "accounts.scope_needed"
+
+
+def test_a_key_added_while_the_import_goes_on_is_the_importing_companys(
+    world: World, other: Other, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Issue 6.4: a late write with the old token stored the key under the id of the company that was gone."""
+    key = world.order_key({"port8": 3})
+    merge = merge_of(world, other)
+    asked = type(world.projects).get_access
+
+    def asked_just_before(*arguments: Any, **more: Any) -> Any:
+        answer = asked(*arguments, **more)
+        apply(world, merge)
+        return answer
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(world.projects), "get_access", asked_just_before)
+        world.ask("activate_key", other.call(), project_id=other.home, key=key)
+    columns = (Project.company_id, ActivationKey.company_id, ActivationKey.used_company_id)
+    assert world.database.read(lambda connection: check_unused(connection, columns)).flaws == ()

@@ -371,3 +371,23 @@ def test_who_only_counts_settles_nothing_that_another_one_is_closing(
     set_fail_points("licensing.project_deletion.closed_here=raise")
     assert delete(world, project) == {}
     assert project not in world.projects.projects
+
+
+def test_a_closing_that_still_runs_is_no_refusal(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Issue 6.4: the deletion was given up while devices was closing the project, which then stayed closed there."""
+    project = world.project("Berlin")
+    close = type(world.devices).close_project
+
+    def still_runs(*arguments: Any, **more: Any) -> Any:
+        answer = close(*arguments, **more)
+        if more.get("dry_run"):
+            return answer
+        raise conflict("idempotency.in_progress", "The first request still runs.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(world.devices), "close_project", still_runs)
+        refused("idempotency.in_progress", world, project, world.admin("first"))
+    assert told(world) == []
+    assert state(world, project) == "closed"
+    assert delete(world, project, world.admin("first")) == {}
+    assert project not in world.projects.projects
