@@ -181,7 +181,8 @@ class Subscribe(Entrypoint):
             return
         # A source that runs without an outbox numbers nothing; such events have no place in any order.
         self._applier.apply_unordered([document for document in events if document["sequence"] == 0])
-        place = self._applier.place()
+        # Now and then the row itself is looked at: our own database may have been restored under us.
+        place = self._applier.place(fresh=any(document["type"] == WATERMARK for document in documents))
         numbered = [document for document in documents if document["type"] == WATERMARK or document["sequence"] > 0]
         # A message may have been under way since before the source was restored: only its database is believed then.
         self._applier.apply([d for d in events if d["sequence"] > 0 and d.get("epoch") == place.epoch])

@@ -28,6 +28,7 @@ from services.chassis.tests.messaging_world import (
     opened,
     prepare,
     running,
+    seen,
     words,
 )
 from services.chassis.topology import declare_topology
@@ -166,6 +167,23 @@ def test_a_restored_sink_catches_up_by_itself(world: World) -> None:
     with running(world.settings, SourceService, SinkService):
         wait_until(lambda: world.words() == ["a1", "a2", "b1", "b2"], 10)
         assert world.stopped() == {}
+
+
+def test_a_sink_restored_under_its_running_process_catches_up(world: World) -> None:
+    with running(world.settings, SourceService, SinkService), opened(world.settings, "sink") as sink:
+        world.emit("a1")
+        wait_until(lambda: world.words() == ["a1"], 10)
+        before = sink.read(lambda c: read_place(c, "source"))
+        world.emit("b1")
+        wait_until(lambda: world.words() == ["a1", "b1"], 10)
+
+        def put_back(unit: Unit) -> None:
+            unit.execute(sa.delete(seen).where(seen.c.word == "b1"))
+            unit.execute(sa.delete(tables.applied_events).where(tables.applied_events.c.sequence > before.sequence))
+            unit.execute(sa.update(tables.positions).values(sequence=before.sequence, event_id=before.event_id))
+
+        sink.write(put_back)
+        wait_until(lambda: world.words() == ["a1", "b1"], 20)
 
 
 def test_messages_from_before_the_restore_are_not_applied_after_it(world: World) -> None:
