@@ -79,6 +79,11 @@ servers:
 bench-tools:
 	@deploy/bare/install-debian-packages wrk
 
-# The tutorial's commands, which a test runs.
-test-tools:
+# The tutorial's commands, which a test runs; and redocly, which looks at the OpenAPI document, from its lock file.
+test-tools: tests/openapi/node_modules/.package-lock.json
 	@deploy/bare/install-debian-packages curl jq
+
+tests/openapi/node_modules/.package-lock.json: tests/openapi/package-lock.json
+	@command -v npm >/dev/null || deploy/bare/install-debian-packages nodejs npm
+	@cd tests/openapi && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@

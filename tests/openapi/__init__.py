@@ -1,0 +1,1 @@
+"""The OpenAPI document, looked at with tools that are not ours."""
