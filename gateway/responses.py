@@ -84,6 +84,8 @@ def codes_of(row: Row) -> frozenset[str]:
         codes |= {"accounts.scope_needed", "accounts.token_bound"}
     if row.power is not None:
         codes |= {"projects.power_needed"}
+    if {"project", "project_id"} & set(row.wire_fields):
+        codes |= {"projects.not_found"}
     if row.path_names:
         codes |= {"request.not_found"}
     if row.is_write and row.method != "DELETE":

@@ -31,6 +31,7 @@ def edit(gateway: Gateway, row: Row, path: str, tag: str) -> Any:
     elif row.method != "DELETE":
         required = {name for name in row.body_names if row.wire_fields[name].required}
         body = {name: _SAMPLES.get(type(row.wire_fields[name]), "correct horse battery") for name in required}
+        body |= {"rma": True} if "rma" in row.body_names else {}
         body |= {"project_id": None} if row.path.endswith("selected-project") else {}
     return gateway.ask(row.method, path, body, token=token_of(gateway, row), headers=headers)
 
