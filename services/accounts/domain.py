@@ -29,6 +29,13 @@ REHEARSAL_SECONDS: Final = 60
 PROOF_LIFE: Final = timedelta(minutes=10)
 """A second factor proven in a rehearsal is good for so long for the import itself."""
 
+API_TOKEN_DEFAULT_LIFE: Final = timedelta(days=90)
+API_TOKEN_LONGEST_LIFE: Final = timedelta(days=365)
+API_TOKENS_AT_MOST: Final = 50
+"""Living API tokens of one person (api.md)."""
+COMPANIES_AT_MOST: Final = 20
+"""Companies that one person may be in and found one more (S24)."""
+
 API_TOKEN_PREFIX: Final = "tsk_"  # noqa: S105 - how every token begins, no secret
 
 FORMER_USER: Final = {"en": "former user", "de": "früherer Benutzer"}

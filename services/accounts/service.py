@@ -82,7 +82,7 @@ class AccountsService(ImportEntrypoints, InvitationEntrypoints, StaffEntrypoints
         """Set a new password by a mailed link; all sessions end.
 
         Raises: accounts.link_invalid, accounts.password_too_common.
-        Emits: password_changed, session_revoked.
+        Emits: password_changed, session_revoked, api_token_revoked.
         """
         registration.confirm_password_reset(self.database, call, request, self.kit)
 
@@ -186,7 +186,7 @@ class AccountsService(ImportEntrypoints, InvitationEntrypoints, StaffEntrypoints
 
         Raises: accounts.scope_needed, accounts.password_wrong, accounts.password_too_common,
             accounts.too_many_attempts.
-        Emits: password_changed, session_revoked.
+        Emits: password_changed, session_revoked, api_token_revoked.
         """
         me.change_password(self.database, call, request, self.kit)
 
@@ -248,10 +248,11 @@ class AccountsService(ImportEntrypoints, InvitationEntrypoints, StaffEntrypoints
         """Make an API token; its secret is shown this once (ACC-11).
 
         Raises: accounts.login_needed, accounts.confirmation_needed, accounts.scope_needed, accounts.scope_refused,
-            accounts.expiry_past.
+            accounts.expiry_past, accounts.expiry_too_late,
+            accounts.too_many_tokens, accounts.user_not_found.
         Emits: api_token_created.
         """
-        return api_tokens.create_api_token(self.database, call, request)
+        return api_tokens.create_api_token(self.database, call, request, self.kit)
 
     @rpc(api.TokenIdRequest)
     def delete_api_token(self, call: Call, request: dict[str, Any]) -> None:
@@ -293,7 +294,7 @@ class AccountsService(ImportEntrypoints, InvitationEntrypoints, StaffEntrypoints
     def create_company(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Make a company with the caller as its first administrator (ACC-3, ACC-4).
 
-        Raises: accounts.scope_needed, accounts.user_not_found, accounts.staff_in_company.
+        Raises: accounts.scope_needed, accounts.user_not_found, accounts.staff_in_company, accounts.too_many_companies.
         Emits: company_created.
         """
         return companies.create_company(self.database, call, request)

@@ -158,6 +158,7 @@ class ChangePasswordRequest(RequestSchema):
 
     old_password = _secret()
     password = Password(required=True)
+    keep_tokens = Flag(load_default=False)
 
 
 class ChangeEmailRequest(RequestSchema):

@@ -4,19 +4,29 @@ from collections.abc import Mapping
 from typing import Any
 
 from services.accounts.api import SCOPE_ACCOUNT, SCOPE_EVENTS, Actor
-from services.accounts.domain import API_TOKEN_PREFIX, digest, new_secret
-from services.accounts.store import sessions
+from services.accounts.domain import (
+    API_TOKEN_DEFAULT_LIFE,
+    API_TOKEN_LONGEST_LIFE,
+    API_TOKEN_PREFIX,
+    API_TOKENS_AT_MOST,
+    digest,
+    new_secret,
+)
+from services.accounts.kit import Kit
+from services.accounts.store import mails, people, sessions
 from services.chassis.context import Call
 from services.chassis.db import Database, Unit
-from services.chassis.errors import forbidden, invalid, not_found
+from services.chassis.errors import conflict, forbidden, invalid, not_found
 from services.chassis.ids import new_id
 
 
-def create_api_token(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
+def create_api_token(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> dict[str, Any]:
     """Make an API token of the caller for the company of the session; its secret is answered this once.
 
+    It lives 90 days, or as long as asked for and at most a year; a mail tells its owner.
+
     Raises: accounts.login_needed, accounts.confirmation_needed, accounts.scope_needed, accounts.scope_refused,
-        accounts.expiry_past.
+        accounts.expiry_past, accounts.expiry_too_late, accounts.too_many_tokens, accounts.user_not_found.
     Emits: api_token_created.
     """
     actor = Actor.of(call)
@@ -31,6 +41,22 @@ def create_api_token(database: Database, call: Call, request: Mapping[str, Any])
     def work(unit: Unit) -> dict[str, Any]:
         if request["expires_at"] is not None and request["expires_at"] <= unit.now:
             raise invalid("accounts.expiry_past", "expires_at lies in the past: give a later time.")
+        latest = unit.now + API_TOKEN_LONGEST_LIFE
+        if request["expires_at"] is not None and request["expires_at"] > latest:
+            raise invalid(
+                "accounts.expiry_too_late",
+                f"expires_at is more than a year away: give a time up to {latest.date().isoformat()}.",
+            )
+        # Held, so that two requests at once do not both make the fiftieth.
+        user = people.locked_by_id(unit, actor.user_id)
+        if user is None:
+            raise not_found("accounts.user_not_found", "Your account was erased.")
+        if sessions.count_api_tokens(unit, actor.user_id) >= API_TOKENS_AT_MOST:
+            raise conflict(
+                "accounts.too_many_tokens",
+                f"You have {API_TOKENS_AT_MOST} API tokens already: delete one that is not needed any more.",
+                limit=API_TOKENS_AT_MOST,
+            )
         token_id, secret = new_id(), API_TOKEN_PREFIX + new_secret()
         sessions.add_api_token(
             unit,
@@ -42,10 +68,11 @@ def create_api_token(database: Database, call: Call, request: Mapping[str, Any])
                 "token_hash": digest(secret),
                 "scopes": scopes,
                 "project_id": request["project_id"],
-                "expires_at": request["expires_at"],
+                "expires_at": request["expires_at"] or unit.now + API_TOKEN_DEFAULT_LIFE,
             },
         )
         _tell(unit, "api_token_created", actor, token_id, request["name"], scopes)
+        mails.queue(unit, kit.keys, "api_token_created", user.language, user.email, {})
         return {"id": token_id, "token": secret}
 
     scope = actor.user_id
@@ -69,6 +96,19 @@ def delete_api_token(database: Database, call: Call, request: Mapping[str, Any])
         _tell(unit, "api_token_revoked", actor, token.id, token.name, token.scopes)
 
     database.command(call, "delete_api_token", request, work, scope=actor.user_id)
+
+
+def end_api_tokens(unit: Unit, user_id: str) -> None:
+    """End all API tokens of a person, because password or address changed hands.
+
+    Emits: api_token_revoked.
+    """
+    for token in sessions.all_api_tokens_of(unit.connection, user_id, 1000):
+        if token.revoked_at is None:
+            sessions.revoke_api_token(unit, user_id, token.id)
+            sessions.revoke(unit, "session", token.id)
+            data = {"user_id": user_id, "token_id": token.id, "name": token.name, "scopes": list(token.scopes)}
+            unit.emit("api_token_revoked", subject=user_id, company_id=token.company_id, actor_id=user_id, data=data)
 
 
 def _tell(unit: Unit, type: str, actor: Actor, token_id: str, name: str, scopes: list[str]) -> None:

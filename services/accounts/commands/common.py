@@ -7,7 +7,7 @@ from services.accounts import otp
 from services.accounts.api import Actor
 from services.accounts.domain import ACCOUNT_LIMIT, ADDRESS_LIMIT, Limit, digest, password_problem
 from services.accounts.kit import Kit, common_passwords
-from services.accounts.store import companies, people, sessions, throttles
+from services.accounts.store import companies, mails, people, sessions, throttles
 from services.chassis.context import Call
 from services.chassis.db import Database, Unit
 from services.chassis.errors import ServiceError, invalid, limited
@@ -132,6 +132,12 @@ def require_password(fits: bool) -> None:
     """
     if not fits:
         raise invalid("accounts.password_wrong", "This is not your present password.")
+
+
+def tell_by_mail(database: Database, unit: Unit, template: str, user: Any) -> None:
+    """Mail a person what was done to their account (ACC-13)."""
+    assert database.keystore is not None
+    mails.queue(unit, database.keystore, template, user.language, user.email, {})
 
 
 def answer_or_raise(outcome: dict[str, Any] | ServiceError) -> dict[str, Any]:

@@ -6,11 +6,11 @@ from typing import Any
 from services.accounts.api import ADMIN, SCOPE_ACCOUNT, SCOPE_WRITE, Actor
 from services.accounts.commands.common import administrated
 from services.accounts.commands.invitations import staff_in_company
-from services.accounts.domain import iso
+from services.accounts.domain import COMPANIES_AT_MOST, iso
 from services.accounts.store import companies, notices, people, sessions
 from services.chassis.context import Call
 from services.chassis.db import Database, Unit
-from services.chassis.errors import not_found, stale
+from services.chassis.errors import conflict, not_found, stale
 from services.chassis.ids import new_id
 
 
@@ -19,7 +19,7 @@ def create_company(database: Database, call: Call, request: Mapping[str, Any]) -
 
     The token in hand does not name the company yet: the next refresh or `renew_token` does.
 
-    Raises: accounts.scope_needed, accounts.user_not_found, accounts.staff_in_company.
+    Raises: accounts.scope_needed, accounts.user_not_found, accounts.staff_in_company, accounts.too_many_companies.
     Emits: company_created.
     """
     actor = Actor.of(call)
@@ -31,6 +31,12 @@ def create_company(database: Database, call: Call, request: Mapping[str, Any]) -
             raise not_found("accounts.user_not_found", "Your account was erased.")
         if user.staff:
             raise staff_in_company()
+        if len(companies.memberships(unit.connection, actor.user_id)) >= COMPANIES_AT_MOST:
+            raise conflict(
+                "accounts.too_many_companies",
+                f"You are in {COMPANIES_AT_MOST} companies already: leave one, or ask the vendor.",
+                limit=COMPANIES_AT_MOST,
+            )
         company_id = new_id()
         companies.add(
             unit,

@@ -15,7 +15,7 @@ from typing import Any, Final
 from services.accounts import otp
 from services.accounts.api import ADMIN, COMPANY_MERGE_APPLIED, MERGING_ROOMS, SCOPE_ACCOUNT, Actor, CompanyMerge
 from services.accounts.commands import logins
-from services.accounts.commands.common import fits_otp
+from services.accounts.commands.common import fits_otp, too_many
 from services.accounts.commands.logins import Login
 from services.accounts.domain import PROOF_LIFE, Membership, normalized_email
 from services.accounts.kit import Kit
@@ -48,6 +48,10 @@ def import_company(database: Database, call: Call, request: Mapping[str, Any], k
     login = logins.begin(database, call, request["email"], request.get("client_address"))
     # Hashing is slow and must not happen while the database is held.
     fits = kit.hasher.verify(login.user.password_hash if login.user else None, request["password"])
+    has_code = fits and login.user.otp_confirmed_at is not None and request["otp"]
+    # Counted for itself, since a refused import leaves nothing behind.
+    if has_code and (wait := database.write(lambda unit: logins.count_code(unit, login), call=call)):
+        raise too_many(wait)
     task = _Import(actor, kit, request, login, fits)
     if request["dry_run"]:
         answer = _rehearsed(database, call, task)
@@ -114,6 +118,7 @@ class _Import:
     def __init__(self, actor: Actor, kit: Kit, request: Mapping[str, Any], login: Login, fits: bool) -> None:
         self.actor, self.kit, self.request, self.login, self.fits = actor, kit, request, login, fits
         self.own_id = actor.require_admin()
+        self.passed = False
 
     def rehearse(self, unit: Unit) -> dict[str, Any]:
         """Return what accounts would move, and the token with which the other rooms are asked."""
@@ -169,7 +174,8 @@ class _Import:
     def after_refusal(self, unit: Unit, refusal: ServiceError) -> None:
         """Tell the history of the other company about a wrong login; a right one does not count as an attempt."""
         if refusal.code != "accounts.import_login_failed":
-            if self.fits:
+            # A right password alone forgives nothing: codes are guessed with one.
+            if self.passed:
                 logins.forgive(unit, self.login)
             return
         user = self.login.user
@@ -197,6 +203,7 @@ class _Import:
             raise _login_failed()
         # What the user administrates is told only to somebody with the second factor as well.
         self._check_otp(unit, user)
+        self.passed = True
         if isinstance(choice, ServiceError):
             raise choice
         present = companies.membership(unit.connection, choice.company_id, user_id)

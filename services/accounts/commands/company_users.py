@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from services.accounts.api import ADMIN, SCOPE_WRITE, Actor
-from services.accounts.commands.common import administrated
+from services.accounts.commands.common import administrated, tell_by_mail
 from services.accounts.domain import INVITATION, Membership
 from services.accounts.store import companies, invitations, mails, people, sessions
 from services.chassis.context import Call
@@ -49,6 +49,8 @@ def update_company_user(database: Database, call: Call, request: Mapping[str, An
         user = people.by_id(unit.connection, user_id)
         present = _member(unit, company_id, user_id)
         assert user is not None
+        if changed:
+            tell_by_mail(database, unit, "rights_changed", user)
         return {
             "id": user.id,
             "email": user.email,
@@ -89,6 +91,8 @@ def remove_company_user(database: Database, call: Call, request: Mapping[str, An
             return
         member = _member(unit, company_id, user_id)
         companies.remove_membership(unit, company_id, user_id)
+        if (user := people.by_id(unit.connection, user_id)) is not None:
+            tell_by_mail(database, unit, "rights_changed", user)
         _keep_an_admin(unit, company_id)
         _end(unit, company_id, user_id, "removed")
         sessions.revoke_api_tokens(unit, user_id, company_id)

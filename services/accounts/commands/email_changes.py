@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from services.accounts.api import SCOPE_ACCOUNT, Actor
+from services.accounts.commands.api_tokens import end_api_tokens
 from services.accounts.commands.common import (
     emit_for_user,
     end_other_sessions,
@@ -23,7 +24,7 @@ from services.accounts.domain import (
     normalized_email,
 )
 from services.accounts.kit import Kit
-from services.accounts.store import mails, people, sessions, undos
+from services.accounts.store import mails, people, undos
 from services.chassis.context import Call
 from services.chassis.db import Database, Unit
 from services.chassis.errors import ServiceError, conflict, not_found
@@ -119,7 +120,7 @@ def undo_email_change(database: Database, call: Call, request: Mapping[str, Any]
         undos.void_since(unit, user.id, undo)
         end_links(unit, user.id)
         end_other_sessions(unit, user.id, "email_undone")
-        _end_api_tokens(unit, user.id)
+        end_api_tokens(unit, user.id)
         secret = new_secret()
         mails.add_link(unit, PASSWORD_RESET, secret, user.id, RESET_LIFE)
         mails.queue(unit, kit.keys, "email_undone", user.language, undo.email, {"token": secret})
@@ -147,15 +148,6 @@ def _offer_undo(unit: Unit, kit: Kit, user: Any, template: str) -> None:
     secret = new_secret()
     undos.add(unit, user.id, secret, user.email)
     mails.queue(unit, kit.keys, template, user.language, user.email, {"token": secret})
-
-
-def _end_api_tokens(unit: Unit, user_id: str) -> None:
-    for token in sessions.all_api_tokens_of(unit.connection, user_id, 1000):
-        if token.revoked_at is None:
-            sessions.revoke_api_token(unit, user_id, token.id)
-            sessions.revoke(unit, "session", token.id)
-            data = {"user_id": user_id, "token_id": token.id, "name": token.name, "scopes": list(token.scopes)}
-            unit.emit("api_token_revoked", subject=user_id, company_id=token.company_id, actor_id=user_id, data=data)
 
 
 def _self(unit: Unit, actor: Actor) -> Any:

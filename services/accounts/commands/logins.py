@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.accounts.commands.common import address_key, count_attempt, fits_otp, too_many
-from services.accounts.domain import ACTIVATION_LIFE, CODE_LIMIT, normalized_email
+from services.accounts.domain import ACCOUNT_LIMIT, ACTIVATION_LIFE, CODE_LIMIT, normalized_email
 from services.accounts.kit import Kit
 from services.accounts.store import people, throttles
 from services.chassis.context import Call
@@ -28,6 +28,8 @@ class Login:
     account_key: str
     code_key: str
     address: str | None
+    known: bool = False
+    """Whether the person logged in from there not long ago."""
     waiting: str | None = None
     """Hash of the password of the newest registration that was not activated, whether or not there is an account."""
 
@@ -48,11 +50,12 @@ def begin(database: Database, call: Call, email: str, address: str | None) -> Lo
         key = throttles.key_of("login", "account", normalized, address_hash if known else "")
         # Guesses of codes are counted for the person, and apart for a known place, so that the owner is not locked out.
         code_key = throttles.key_of("code", "account", user.id if user else "", address_hash if known else "")
-        wait = count_attempt(unit, key, address)
+        # What others at a shared address do never slows down who is known there (S24).
+        wait = throttles.count(unit, key, ACCOUNT_LIMIT) if known else count_attempt(unit, key, address)
         if wait:
             return wait
         registered = people.last_registration(unit.connection, normalized, unit.now - ACTIVATION_LIFE)
-        return Login(user, key, code_key, address, registered.password_hash if registered is not None else None)
+        return Login(user, key, code_key, address, known, registered.password_hash if registered is not None else None)
 
     outcome = database.write(work, call=call)
     if isinstance(outcome, int):
@@ -96,4 +99,5 @@ def forgive(unit: Unit, login: Login) -> None:
     """Take a login off the throttles, after its second factor too; a right password alone forgives nothing."""
     throttles.clear(unit, login.account_key)
     throttles.clear(unit, login.code_key)
-    throttles.forgive(unit, address_key(login.address))
+    if not login.known:
+        throttles.forgive(unit, address_key(login.address))

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from services.accounts.api import SCOPE_ACCOUNT, Actor
+from services.accounts.commands.api_tokens import end_api_tokens
 from services.accounts.commands.common import (
     check_password_choice,
     emit_for_user,
@@ -46,17 +47,21 @@ def update_me(database: Database, call: Call, request: Mapping[str, Any]) -> dic
 
 
 def change_password(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> None:
-    """Change the caller's password; the other sessions and all open links end, and a mail tells it.
+    """Change the caller's password; the other sessions, all open links and API tokens end, and a mail tells it.
+
+    API tokens stay with `keep_tokens`.
 
     Raises: accounts.scope_needed, accounts.password_wrong, accounts.password_too_common, accounts.too_many_attempts.
-    Emits: password_changed, session_revoked.
+    Emits: password_changed, session_revoked, api_token_revoked.
     """
     actor = Actor.of(call)
     actor.require_scope(SCOPE_ACCOUNT)
-    fingerprint = {name: kit.fingerprint(request[name]) for name in ("old_password", "password")}
+    fingerprint: dict[str, Any] = {name: kit.fingerprint(request[name]) for name in ("old_password", "password")}
+    fingerprint["keep_tokens"] = request["keep_tokens"]
     check_password_choice(request["password"])
     fits = fits_password_again(database, call, kit, actor, request["old_password"])
-    password_hash = kit.hasher.hash(request["password"])
+    # Nothing is hashed for who does not know the present one.
+    password_hash = kit.hasher.hash(request["password"]) if fits else ""
 
     def work(unit: Unit) -> None:
         require_password(fits)
@@ -65,6 +70,8 @@ def change_password(database: Database, call: Call, request: Mapping[str, Any], 
         people.change(unit, user.id, password_hash=password_hash)
         end_links(unit, user.id)
         end_other_sessions(unit, user.id, "password", but=actor.session_id)
+        if not request["keep_tokens"]:
+            end_api_tokens(unit, user.id)
         mails.queue(unit, kit.keys, "password_changed", user.language, user.email, {})
         emit_for_user(unit, "password_changed", user.id, {})
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from services.accounts.commands.api_tokens import end_api_tokens
 from services.accounts.commands.common import (
     address_key,
     check_password_choice,
@@ -46,13 +47,14 @@ def register(database: Database, call: Call, request: Mapping[str, Any], kit: Ki
     if not request["accept_terms"]:
         raise invalid("accounts.terms_not_accepted", "Accept the terms of use: send `accept_terms` as true.")
     check_password_choice(request["password"], request["email"], request["forename"], request["surname"])
+    # Counted before anything is hashed (S24).
+    database.write(lambda unit: _count_address(unit, request, "registration"), call=call)
     password_hash = kit.hasher.hash(request["password"])
     normalized = normalized_email(request["email"])
 
     def work(unit: Unit) -> dict[str, Any]:
-        _count_address(unit, request)
         known = people.by_email(unit.connection, normalized)
-        may_send = count_mail(unit, normalized, MAIL_LIMIT)
+        may_send = count_mail(unit, f"registration:{normalized}", MAIL_LIMIT)
         identifier, secret = new_id(), new_secret()
         # The same rows are written for a known address; nobody ever gets the secret of that link.
         people.add_registration(
@@ -126,8 +128,8 @@ def resend_registration(database: Database, call: Call, request: Mapping[str, An
     normalized = normalized_email(request["email"])
 
     def work(unit: Unit) -> dict[str, Any]:
-        _count_address(unit, request)
-        may_send = count_mail(unit, normalized, MAIL_LIMIT)
+        _count_address(unit, request, "resend")
+        may_send = count_mail(unit, f"resend:{normalized}", MAIL_LIMIT)
         row = people.newest_registration(unit.connection, normalized, unit.now)
         registration_id = row.id if row is not None else new_id()
         life = row.expires_at - unit.now if row is not None else ACTIVATION_LIFE
@@ -148,8 +150,8 @@ def request_password_reset(database: Database, call: Call, request: Mapping[str,
     normalized = normalized_email(request["email"])
 
     def work(unit: Unit) -> dict[str, Any]:
-        _count_address(unit, request)
-        may_send = count_mail(unit, normalized, MAIL_LIMIT)
+        _count_address(unit, request, "reset")
+        may_send = count_mail(unit, f"reset:{normalized}", MAIL_LIMIT)
         user = people.by_email(unit.connection, normalized)
         user_id = user.id if user is not None else new_id()
         recipient = (user.language, user.email) if user is not None else ("en", request["email"])
@@ -166,16 +168,20 @@ def request_password_reset(database: Database, call: Call, request: Mapping[str,
 
 
 def confirm_password_reset(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> None:
-    """Set a new password by the link of a mail and end every session and every open link of the account.
+    """Set a new password by the link of a mail and end every session, open link and API token of the account.
 
     Raises: accounts.password_too_common, accounts.link_invalid.
-    Emits: password_changed, session_revoked.
+    Emits: password_changed, session_revoked, api_token_revoked.
     """
     check_password_choice(request["password"])
-    password_hash = kit.hasher.hash(request["password"])
+    # Nothing is hashed for a link that is only guessed; the tokens are too long to be found by looking (S24).
+    found = database.read(
+        lambda connection: mails.open_link(connection, PASSWORD_RESET, request["token"], datetime.now(UTC))
+    )
+    password_hash = kit.hasher.hash(request["password"]) if found is not None else ""
 
     def work(unit: Unit) -> None:
-        link = mails.take_link(unit, PASSWORD_RESET, request["token"])
+        link = mails.take_link(unit, PASSWORD_RESET, request["token"]) if password_hash else None
         user = people.locked_by_id(unit, link.subject_id) if link else None
         if user is None:
             raise _link_invalid()
@@ -186,6 +192,7 @@ def confirm_password_reset(database: Database, call: Call, request: Mapping[str,
         throttles.remember_address(unit, user.id, address_hash)
         throttles.clear(unit, throttles.key_of("login", "account", user.email_normalized, address_hash))
         end_other_sessions(unit, user.id, "password")
+        end_api_tokens(unit, user.id)
         mails.queue(unit, kit.keys, "password_changed", user.language, user.email, {})
         emit_for_user(unit, "password_changed", user.id, {}, actor_id=user.id)
 
@@ -213,8 +220,9 @@ def _mail_link(
     mails.queue(unit, kit.keys, purpose, language, email, {"token": secret}, deliver=deliver)
 
 
-def _count_address(unit: Unit, request: Mapping[str, Any]) -> None:
-    wait = throttles.count(unit, address_key(request.get("client_address"), "mail"), ADDRESS_LIMIT)
+def _count_address(unit: Unit, request: Mapping[str, Any], kind: str) -> None:
+    """Count a form by its kind, so that one kind never eats the budget of another (S24)."""
+    wait = throttles.count(unit, address_key(request.get("client_address"), kind), ADDRESS_LIMIT)
     if wait:
         raise too_many(wait)
 

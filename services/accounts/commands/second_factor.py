@@ -5,7 +5,7 @@ from typing import Any
 
 from services.accounts import otp
 from services.accounts.api import SCOPE_ACCOUNT, Actor
-from services.accounts.commands.common import emit_for_user, too_many
+from services.accounts.commands.common import emit_for_user, tell_by_mail, too_many
 from services.accounts.domain import ACCOUNT_LIMIT, digest
 from services.accounts.kit import Kit
 from services.accounts.store import people, throttles
@@ -64,6 +64,7 @@ def confirm_otp(database: Database, call: Call, request: Mapping[str, Any], kit:
         people.replace_recovery_codes(unit, user.id, hashes)
         people.change(unit, user.id, otp_confirmed_at=unit.now)
         throttles.clear(unit, key)
+        tell_by_mail(database, unit, "second_factor_on", user)
         emit_for_user(unit, "otp_enabled", user.id, {})
         return {"recovery_codes": codes}
 
@@ -87,6 +88,7 @@ def delete_otp(database: Database, call: Call) -> None:
             raise conflict("accounts.otp_not_enabled", "The account has no second factor.")
         people.change(unit, user.id, otp_secret=None, otp_confirmed_at=None)
         people.replace_recovery_codes(unit, user.id, [])
+        tell_by_mail(database, unit, "second_factor_off", user)
         emit_for_user(unit, "otp_disabled", user.id, {})
 
     database.command(call, "delete_otp", {}, work, scope=actor.user_id)

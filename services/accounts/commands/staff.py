@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from services.accounts.api import SCOPE_WRITE, Actor
-from services.accounts.commands.common import emit_for_user
+from services.accounts.commands.common import emit_for_user, tell_by_mail
 from services.accounts.domain import new_secret, normalized_email
 from services.accounts.kit import Argon2Hasher, Hasher
 from services.accounts.queries import staff_user
@@ -39,6 +39,7 @@ def update_user_staff(database: Database, call: Call, request: Mapping[str, Any]
         if changed:
             people.change(unit, user.id, **changed)
             _tell(unit, user.id, changed)
+            tell_by_mail(database, unit, "rights_changed", user)
         row = people.by_id(unit.connection, user.id)
         assert row is not None
         return staff_user(unit.connection, row)

@@ -92,6 +92,69 @@ TEXTS: Final[dict[str, dict[str, Text]]] = {
             "Zur Anmeldeseite",
         ),
     },
+    "api_token_created": {
+        "en": Text(
+            "A new API token was made",
+            "an API token was made for your account. With it a program can act for you until it expires or is deleted.",
+            "If it was not you, ask for a new password on the login page at once: that ends all API tokens.",
+            "/login",
+            "To the login page",
+        ),
+        "de": Text(
+            "Ein neues API-Token wurde erzeugt",
+            "für Ihr Konto wurde ein API-Token erzeugt. Damit kann ein Programm für Sie handeln, bis es abläuft oder "
+            "gelöscht wird.",
+            "Waren Sie es nicht? Dann fordern Sie auf der Anmeldeseite sofort ein neues Passwort an: Damit enden alle "
+            "API-Tokens.",
+            "/login",
+            "Zur Anmeldeseite",
+        ),
+    },
+    "second_factor_on": {
+        "en": Text(
+            "The second factor was switched on",
+            "the second factor of your account was switched on. Logins need a code of your app from now on.",
+            "If it was not you, ask the vendor's support at once.",
+        ),
+        "de": Text(
+            "Der zweite Faktor wurde eingeschaltet",
+            "der zweite Faktor Ihres Kontos wurde eingeschaltet. Anmeldungen brauchen von nun an einen Code Ihrer App.",
+            "Waren Sie es nicht? Dann wenden Sie sich sofort an den Support des Herstellers.",
+        ),
+    },
+    "second_factor_off": {
+        "en": Text(
+            "The second factor was switched off",
+            "the second factor of your account was switched off. The password alone is enough to log in.",
+            "If it was not you, ask for a new password on the login page at once.",
+            "/login",
+            "To the login page",
+        ),
+        "de": Text(
+            "Der zweite Faktor wurde ausgeschaltet",
+            "der zweite Faktor Ihres Kontos wurde ausgeschaltet. Das Passwort allein genügt zur Anmeldung.",
+            "Waren Sie es nicht? Dann fordern Sie auf der Anmeldeseite sofort ein neues Passwort an.",
+            "/login",
+            "Zur Anmeldeseite",
+        ),
+    },
+    "rights_changed": {
+        "en": Text(
+            "What you may do was changed",
+            "your role in a company, or a right or lock of your account, was changed in the license portal.",
+            "If you did not expect this, ask an administrator of your company or the vendor's support.",
+            "/login",
+            "To the login page",
+        ),
+        "de": Text(
+            "Ihre Rechte wurden geändert",
+            "Ihre Rolle in einer Firma, ein Recht oder eine Sperre Ihres Kontos wurde im Lizenzportal geändert.",
+            "Haben Sie das nicht erwartet? Dann fragen Sie einen Administrator Ihrer Firma oder den Support des "
+            "Herstellers.",
+            "/login",
+            "Zur Anmeldeseite",
+        ),
+    },
     "email_change": {
         "en": Text(
             "Confirm your new e-mail address",

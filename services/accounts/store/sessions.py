@@ -166,6 +166,14 @@ def api_tokens(connection: Connection, user_id: str, after: str | None, limit: i
     return connection.execute(statement).all()
 
 
+def count_api_tokens(unit: Unit, user_id: str) -> int:
+    """Return how many API tokens of a user could be used now."""
+    table = ApiToken.__table__
+    usable = sa.or_(table.c.expires_at.is_(None), table.c.expires_at > unit.now)
+    statement = sa.select(sa.func.count()).where(table.c.user_id == user_id, table.c.revoked_at.is_(None), usable)
+    return int(unit.execute(statement).scalar_one())
+
+
 def all_api_tokens_of(connection: Connection, user_id: str, limit: int) -> Sequence[Row[Any]]:
     """Return a user's API tokens, revoked or not, newest first."""
     table = ApiToken.__table__
