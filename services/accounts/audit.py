@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from services.accounts.audit_people import check_people
 from services.accounts.models import ApiToken, Company, CompanyImport, Invitation, Membership, Session
-from services.chassis.audit import Check, Flaws, Report, outbox_report
+from services.chassis.audit import Check, Flaws, Report, outbox_report, read_all
 from services.chassis.db import Database
 from services.chassis.keystore import KeyStore
 from services.chassis.settings import Settings
@@ -20,7 +20,7 @@ def audit(settings: Settings) -> Report:
     database = Database.from_settings(settings, "accounts", pool_size=1)
     keys = KeyStore.from_settings(settings, "accounts")
     try:
-        return database.read(partial(report, keys=keys), snapshot=True)
+        return read_all(database, partial(report, keys=keys))
     finally:
         database.close()
 

@@ -13,14 +13,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row
 
 from services.chassis import epochs
+from services.chassis.db import Database
 from services.chassis.outbox import MAX_PAGE, Event, read_events
 from services.chassis.place import Place, read_places, read_stopped
 from services.chassis.tables import outbox, outbox_head, retry_events
 
 MAX_FLAWS = 20
+_STREAMED_AT_ONCE = 1000
+_LONGEST_STATEMENT = "SET LOCAL statement_timeout = '1h'"
+# Between two pages of a stream the session waits for this process, which may be busy verifying signatures.
+_LONGEST_PAUSE = "SET LOCAL idle_in_transaction_session_timeout = '10min'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +90,33 @@ class Flaws:
     def told(self) -> tuple[str, ...]:
         """Return the flaws as a check tells them."""
         return (*self.texts, f"and {self.more} more") if self.more else tuple(self.texts)
+
+
+def read_all(database: Database, work: Callable[[Connection], Report]) -> Report:
+    """Run a room's audit over one snapshot, with limits of its own: it reads whole tables, which requests never do.
+
+    Args:
+        database: of the room.
+        work: reads and reports.
+    """
+
+    def unhurried(connection: Connection) -> Report:
+        if connection.dialect.name == "postgresql":
+            connection.exec_driver_sql(_LONGEST_STATEMENT)
+            connection.exec_driver_sql(_LONGEST_PAUSE)
+        return work(connection)
+
+    return database.read(unhurried, snapshot=True)
+
+
+def stream(connection: Connection, statement: Any) -> Iterable[Row[Any]]:
+    """Read rows through a cursor in the server, so that memory stays flat however many there are.
+
+    Args:
+        connection: of a snapshot; several streams of it may be open at once.
+        statement: to read.
+    """
+    return connection.execute(statement, execution_options={"yield_per": _STREAMED_AT_ONCE})
 
 
 def log_of(source: str, first: int, last: int, events: Iterable[Event]) -> Log:

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from services.chassis.aliases import check_unused
-from services.chassis.audit import Check, Flaws, Report, outbox_report
+from services.chassis.audit import Check, Flaws, Report, outbox_report, read_all
 from services.chassis.db import Database
 from services.chassis.outbox import MAX_PAGE, Event, read_events
 from services.chassis.settings import Settings
@@ -29,7 +29,7 @@ def audit(settings: Settings) -> Report:
     """Audit devices' database against itself and against its own log."""
     database = Database.from_settings(settings, "devices", pool_size=1)
     try:
-        return database.read(report, snapshot=True)
+        return read_all(database, report)
     finally:
         database.close()
 

@@ -12,7 +12,7 @@ from functools import partial
 
 from sqlalchemy import Connection
 
-from services.chassis.audit import Check, Flaws, Log, Report, log_of, outbox_report
+from services.chassis.audit import Check, Flaws, Log, Report, log_of, outbox_report, read_all
 from services.chassis.db import Database
 from services.chassis.outbox import Event
 from services.chassis.settings import Settings
@@ -26,7 +26,7 @@ def audit(settings: Settings) -> Report:
     database = Database.from_settings(settings, "history", pool_size=1)
     try:
         heads = SignedHeads.from_settings(settings)
-        return database.read(lambda connection: _report(connection, heads), snapshot=True)
+        return read_all(database, lambda connection: _report(connection, heads))
     finally:
         database.close()
 

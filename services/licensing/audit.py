@@ -6,23 +6,26 @@ It shares no code with the bookings: only the tables.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterator, Mapping
 from datetime import timedelta
+from itertools import islice
+from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row
 
 from services.chassis.aliases import check_unused
-from services.chassis.audit import Check, Flaws, Report, outbox_report
+from services.chassis.audit import Check, Flaws, Report, outbox_report, read_all, stream
 from services.chassis.db import Database
 from services.chassis.idempotency import database_time
 from services.chassis.keystore import KeyStore
 from services.chassis.settings import Settings
 from services.licensing.audit_files import check_files
+from services.licensing.audit_lines import check_lines
+from services.licensing.audit_told import check_told
 from services.licensing.models import (
     ActivationKey,
     Balance,
-    DeviceLine,
     Order,
     Pool,
     Project,
@@ -32,6 +35,7 @@ from services.licensing.models import (
 )
 
 _STUCK_AFTER = timedelta(minutes=5)
+_PAGE = 500
 
 
 def audit(settings: Settings) -> Report:
@@ -39,7 +43,7 @@ def audit(settings: Settings) -> Report:
     database = Database.from_settings(settings, "licensing", pool_size=1)
     keystore = KeyStore.from_settings(settings, "licensing")
     try:
-        return database.read(lambda connection: _report(connection, keystore), snapshot=True)
+        return read_all(database, lambda connection: _report(connection, keystore))
     finally:
         database.close()
 
@@ -57,10 +61,11 @@ def check_ledger(connection: Connection) -> list[Check]:
         _check_balances(connection),
         _check_totals(connection),
         _check_keys(connection),
-        _check_lines(connection),
+        *check_lines(connection),
         _check_projects(connection),
         _check_deletions(connection),
         _check_orders(connection),
+        *check_told(connection),
     ]
 
 
@@ -68,16 +73,15 @@ def _check_transfers(connection: Connection) -> Check:
     """I1: the lines of each transfer sum to zero per license type, and there are at least two."""
     flaws = Flaws()
     entry = TransferEntry
-    for row in connection.execute(
+    for row in stream(
+        connection,
         sa.select(entry.transfer_id, entry.license_type, sa.func.sum(entry.quantity).label("total"))
         .group_by(entry.transfer_id, entry.license_type)
-        .having(sa.func.sum(entry.quantity) != 0)
+        .having(sa.func.sum(entry.quantity) != 0),
     ):
         flaws.add(f"transfer {row.transfer_id} moves {row.total} {row.license_type} out of nowhere")
-    for transfer_id in connection.scalars(
-        sa.select(Transfer.id).where(~sa.exists().where(entry.transfer_id == Transfer.id))
-    ):
-        flaws.add(f"transfer {transfer_id} has no lines")
+    for row in stream(connection, sa.select(Transfer.id).where(~sa.exists().where(entry.transfer_id == Transfer.id))):
+        flaws.add(f"transfer {row.id} has no lines")
     return Check("transfers sum to zero", _count(connection, Transfer), flaws.told())
 
 
@@ -85,25 +89,22 @@ def _check_balances(connection: Connection) -> Check:
     """I2, I3: every cached balance is the sum of its entries, and only what was issued is below zero."""
     flaws = Flaws()
     entry = TransferEntry
-    sums = {
-        (row.pool_id, row.license_type): int(row.total)
-        for row in connection.execute(
-            sa.select(entry.pool_id, entry.license_type, sa.func.sum(entry.quantity).label("total")).group_by(
-                entry.pool_id, entry.license_type
-            )
-        )
-    }
-    checked = 0
-    for row in connection.execute(sa.select(Balance.pool_id, Balance.license_type, Balance.n)):
-        checked += 1
-        total = sums.pop((row.pool_id, row.license_type), 0)
-        if total != row.n:
-            flaws.add(f"{row.pool_id} caches {row.n} {row.license_type}, its entries sum to {total}")
-        if row.n < 0 and row.pool_id != "issued":
-            flaws.add(f"{row.pool_id} holds {row.n} {row.license_type}")
-    for (pool_id, license_type), total in sums.items():
-        flaws.add(f"{pool_id} has entries of {total} {license_type} and no balance")
-    return Check("balances are the sums of their entries", checked, flaws.told())
+    sums = (
+        sa.select(entry.pool_id, entry.license_type, sa.func.sum(entry.quantity).label("total"))
+        .group_by(entry.pool_id, entry.license_type)
+        .subquery()
+    )
+    same = sa.and_(sums.c.pool_id == Balance.pool_id, sums.c.license_type == Balance.license_type)
+    total = sa.func.coalesce(sums.c.total, 0)
+    cached = sa.select(Balance.pool_id, Balance.license_type, Balance.n, total.label("total"))
+    for row in stream(connection, cached.outerjoin(sums, same).where(total != Balance.n)):
+        flaws.add(f"{row.pool_id} caches {row.n} {row.license_type}, its entries sum to {row.total}")
+    for row in stream(connection, cached.outerjoin(sums, same).where(Balance.n < 0, Balance.pool_id != "issued")):
+        flaws.add(f"{row.pool_id} holds {row.n} {row.license_type}")
+    uncached = sa.select(sums).outerjoin(Balance, same).where(Balance.pool_id.is_(None))
+    for row in stream(connection, uncached):
+        flaws.add(f"{row.pool_id} has entries of {row.total} {row.license_type} and no balance")
+    return Check("balances are the sums of their entries", _count(connection, Balance), flaws.told())
 
 
 def _check_totals(connection: Connection) -> Check:
@@ -121,68 +122,53 @@ def _check_totals(connection: Connection) -> Check:
 def _check_keys(connection: Connection) -> Check:
     """I5: a key was redeemed as often as its state says, into its project, and holds what is left."""
     flaws = Flaws()
-    redeemed = _redemptions(connection)
-    held = _pool_contents(connection, "key")
+    key = ActivationKey
     checked = 0
-    for key in connection.execute(
-        sa.select(ActivationKey.id, ActivationKey.state, ActivationKey.licenses, ActivationKey.used_project_id)
-    ):
-        checked += 1
-        contents = {str(license_type): int(quantity) for license_type, quantity in key.licenses}
-        left = held.pop(f"key:{key.id}", {})
-        credited = redeemed.pop(key.id, None)
-        if key.state == "used":
-            if credited != {f"project:{key.used_project_id}": contents}:
-                flaws.add(f"key {key.id} is used, but its redemption credited {credited}")
-            if left:
-                flaws.add(f"key {key.id} is used and still holds {left}")
-        elif credited is not None:
-            flaws.add(f"key {key.id} is {key.state} and was redeemed")
-        elif key.state == "open" and left != contents:
-            flaws.add(f"key {key.id} should hold {contents} and holds {left}")
-    for key_id in redeemed:
-        flaws.add(f"key {key_id} was redeemed and does not exist")
+    keys = iter(stream(connection, sa.select(key.id, key.state, key.licenses, key.used_project_id).order_by(key.id)))
+    while page := list(islice(keys, _PAGE)):
+        checked += len(page)
+        entries = _contents_of(connection, _POSTED, TransferEntry.transfer_id, [f"redeem:{row.id}" for row in page])
+        held = _contents_of(connection, _HELD, Balance.pool_id, [f"key:{row.id}" for row in page])
+        for row in page:
+            for flaw in _key_flaws(row, entries.get(f"redeem:{row.id}"), held.get(f"key:{row.id}", {})):
+                flaws.add(f"key {row.id} {flaw}")
+    orphans = sa.select(Transfer.id).where(
+        Transfer.kind == "redeem", ~sa.exists().where(Transfer.id == sa.literal("redeem:") + key.id)
+    )
+    for row in stream(connection, orphans):
+        flaws.add(f"key {row.id.removeprefix('redeem:')} was redeemed and does not exist")
     return Check("keys are redeemed at most once", checked, flaws.told())
 
 
-def _redemptions(connection: Connection) -> dict[str, dict[str, dict[str, int]]]:
-    entry = TransferEntry
+_POSTED = sa.select(
+    TransferEntry.transfer_id, TransferEntry.pool_id, TransferEntry.license_type, TransferEntry.quantity
+)
+_HELD = sa.select(Balance.pool_id, Balance.pool_id, Balance.license_type, Balance.n).where(Balance.n != 0)
+
+
+def _contents_of(
+    connection: Connection, statement: Any, column: Any, keys: Collection[str]
+) -> dict[str, dict[str, dict[str, int]]]:
+    """Return by key, pool and license type what the rows with these keys say."""
     found: dict[str, dict[str, dict[str, int]]] = defaultdict(lambda: defaultdict(dict))
-    for row in connection.execute(
-        sa.select(entry.transfer_id, entry.pool_id, entry.license_type, entry.quantity)
-        .join(Transfer, Transfer.id == entry.transfer_id)
-        .where(Transfer.kind == "redeem", entry.quantity > 0)
-    ):
-        found[row.transfer_id.removeprefix("redeem:")][row.pool_id][row.license_type] = row.quantity
-    return {key_id: {pool: dict(contents) for pool, contents in pools.items()} for key_id, pools in found.items()}
+    for name, pool_id, license_type, n in connection.execute(statement.where(column.in_(keys))):
+        found[name][pool_id][license_type] = n
+    return found
 
 
-def _check_lines(connection: Connection) -> Check:
-    """What the lines say is on a device is what its pool holds, and an ended line has the transfer that ended it."""
-    flaws = Flaws()
-    held = _pool_contents(connection, "device")
-    said: dict[str, dict[str, int]] = defaultdict(dict)
-    checked = 0
-    ended = set(connection.scalars(sa.select(Transfer.id).where(Transfer.kind.not_in(["assign", "order", "redeem"]))))
-    for line in connection.execute(
-        sa.select(DeviceLine.id, DeviceLine.hardware_id, DeviceLine.license_type, DeviceLine.quantity).add_columns(
-            DeviceLine.state, DeviceLine.ended_by, DeviceLine.file_issued
-        )
-    ):
-        checked += 1
-        if line.state == "installed":
-            device = said[f"device:{line.hardware_id}"]
-            device[line.license_type] = device.get(line.license_type, 0) + line.quantity
-        elif line.ended_by not in ended:
-            flaws.add(f"line {line.id} is {line.state} by a transfer that does not exist")
-        if line.state == "taken_back" and line.file_issued != "none":
-            flaws.add(f"line {line.id} was taken back although a license file holds it")
-        if line.state == "returned" and line.file_issued != "encrypted":
-            flaws.add(f"line {line.id} was returned although its file was issued {line.file_issued}")
-    for pool_id in held.keys() | said.keys():
-        if held.get(pool_id, {}) != said.get(pool_id, {}):
-            flaws.add(f"{pool_id} holds {held.get(pool_id, {})}, its lines say {dict(said.get(pool_id, {}))}")
-    return Check("device lines match the ledger", checked, flaws.told())
+def _key_flaws(key: Row[Any], moved: Mapping[str, Any] | None, held: Mapping[str, Any]) -> Iterator[str]:
+    contents = {str(license_type): int(quantity) for license_type, quantity in key.licenses}
+    left = held.get(f"key:{key.id}", {})
+    if key.state == "used":
+        taken = {license_type: -n for license_type, n in contents.items()}
+        if moved != {f"project:{key.used_project_id}": contents, f"key:{key.id}": taken}:
+            yield f"is used, but its redemption moved {dict(moved or {})}"
+        if left:
+            yield f"is used and still holds {left}"
+    elif moved is not None:
+        yield f"is {key.state} and was redeemed"
+    elif key.state == "open" and left != contents:
+        yield f"should hold {contents} and holds {left}"
 
 
 def _check_projects(connection: Connection) -> Check:
@@ -231,21 +217,5 @@ def _check_orders(connection: Connection) -> Check:
     return Check("orders are finished", checked, flaws.told())
 
 
-def _pool_contents(connection: Connection, kind: str) -> dict[str, dict[str, int]]:
-    rows = connection.execute(
-        sa.select(Balance.pool_id, Balance.license_type, Balance.n)
-        .join(Pool, Pool.id == Balance.pool_id)
-        .where(Pool.kind == kind, Balance.n != 0)
-    )
-    return _by_pool((row.pool_id, row.license_type, row.n) for row in rows)
-
-
-def _by_pool(rows: Iterable[tuple[str, str, int]]) -> dict[str, dict[str, int]]:
-    pools: dict[str, dict[str, int]] = {}
-    for pool_id, license_type, n in rows:
-        pools.setdefault(pool_id, {})[license_type] = n
-    return pools
-
-
-def _count(connection: Connection, table: type[Transfer | Project]) -> int:
+def _count(connection: Connection, table: type[Transfer | Project | Balance]) -> int:
     return connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from services.chassis.aliases import check_unused
-from services.chassis.audit import Check, Flaws, Report, outbox_report
+from services.chassis.audit import Check, Flaws, Report, outbox_report, read_all
 from services.chassis.db import Database
 from services.chassis.outbox import Event
 from services.chassis.settings import Settings
@@ -24,7 +24,7 @@ def audit(settings: Settings) -> Report:
     """Audit projects' database against itself."""
     database = Database.from_settings(settings, "projects", pool_size=1)
     try:
-        return database.read(report, snapshot=True)
+        return read_all(database, report)
     finally:
         database.close()
 

@@ -144,6 +144,6 @@ class World:
 
     def check(self) -> None:
         """Fail if the auditor finds anything wrong in the ledger."""
-        flaws = [flaw for check in self.database.read(check_ledger) for flaw in check.flaws]
+        flaws = [flaw for check in self.database.read(check_ledger, snapshot=True) for flaw in check.flaws]
         if flaws:
             raise AssertionError("\n".join(flaws))

@@ -1,0 +1,233 @@
+"""The ledger against the outbox, in both directions (L18): every transfer has its event, and every event its transfer.
+
+A transfer and its events are rows of one transaction, which has one time: both are read in the order of time, and what
+has the same time is compared. Nothing is kept in memory but one moment and a page of lines.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import chain, groupby, islice
+from operator import attrgetter
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from services.chassis.aliases import aliases
+from services.chassis.audit import Check, Flaws, stream
+from services.chassis.tables import outbox
+from services.licensing.models import DeviceLine, Transfer, TransferEntry
+from services.licensing.store import ledger
+
+_PAGE: Final = 500
+_TOLD_BY: Final = {
+    "order": "order_entered",
+    "redeem": "activation_key_redeemed",
+    "correct": "balance_corrected",
+    "assign": "licenses_assigned",
+    "take_back": "licenses_taken_back",
+    "return": "licenses_returned",
+    "floating_on": "floating_license_set",
+    "floating_off": "floating_license_removed",
+}
+"""By kind of transfer the event that tells it."""
+_BEGINS: Final = ("licenses_assigned", "floating_license_set")
+_ENDS: Final = ("licenses_taken_back", "floating_license_removed")
+
+Amounts = dict[str, int]
+
+
+@dataclass(slots=True)
+class _Booked:
+    """A transfer with what it moved, by pool and license type."""
+
+    id: str
+    kind: str
+    company_id: str | None
+    actor_id: str | None
+    entries: dict[str, Amounts] = field(default_factory=lambda: defaultdict(dict))
+    told: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """An event, with the pool whose entries it tells."""
+
+    type: str
+    subject: str
+    company_id: str | None
+    actor_id: str | None
+    data: Mapping[str, Any]
+
+    @property
+    def licenses(self) -> list[Mapping[str, Any]]:
+        """What was moved, a line each."""
+        return list(self.data["returned" if self.type == "licenses_returned" else "licenses"])
+
+    @property
+    def pool(self) -> tuple[str, int]:
+        """The pool that the event is about, and the sign with which its entries are told."""
+        if self.type == "order_entered":
+            return ledger.key_pool(self.data["activation_key_id"]), 1
+        if self.type in ("activation_key_redeemed", "balance_corrected"):
+            return ledger.project_pool(self.data["project"]["id"]), 1
+        return ledger.device_pool(self.subject), 1 if self.type in _BEGINS else -1
+
+    def transfer_ids(self, lines: Mapping[str, tuple[str, str | None]]) -> set[str | None]:
+        """Return the transfer that the event tells; none or several are wrong."""
+        match self.type:
+            case "order_entered":
+                return {f"order:{self.data['activation_key_id']}"}
+            case "activation_key_redeemed":
+                return {f"redeem:{self.subject}"}
+            case "balance_corrected":
+                return {self.subject}
+            case "licenses_returned":
+                return {f"return:{self.data['serial']}"}
+        place = 1 if self.type in _ENDS else 0
+        return {lines.get(line["id"], (None, None))[place] for line in self.licenses}
+
+
+_Moment = tuple[list[_Booked], list[_Told]]
+
+
+def check_told(connection: Connection) -> list[Check]:
+    """Return the two checks: every transfer is told once to the company that booked it, every event was booked so.
+
+    Args:
+        connection: of one snapshot; the two sides are read from it at once.
+    """
+    untold, unbooked = Flaws(), Flaws()
+    names = {row.old_id: row.new_id for row in connection.execute(sa.select(aliases.c.old_id, aliases.c.new_id))}
+    transfers = events = 0
+    moments = _moments(connection)
+    while page := list(islice(moments, _PAGE)):
+        lines = _lines_named(connection, chain.from_iterable(told for _, told in page))
+        for booked, told in page:
+            transfers, events = transfers + len(booked), events + len(told)
+            by_id = {transfer.id: transfer for transfer in booked}
+            for event in told:
+                for flaw in _event_flaws(event, by_id, lines, names):
+                    unbooked.add(f"{event.type} of {event.subject}: {flaw}")
+            for transfer in booked:
+                if transfer.told != 1:
+                    untold.add(f"{transfer.kind} {transfer.id} was told {transfer.told} times to {transfer.company_id}")
+    return [
+        Check("every transfer was told once", transfers, untold.told()),
+        Check("every event was booked as told", events, unbooked.told()),
+    ]
+
+
+def _event_flaws(
+    event: _Told,
+    by_id: Mapping[str, _Booked],
+    lines: Mapping[str, tuple[str, str | None]],
+    names: Mapping[str, str],
+) -> Iterator[str]:
+    named = event.transfer_ids(lines)
+    if len(named) != 1:
+        yield f"it tells of {len(named)} transfers"
+        return
+    transfer = by_id.get(next(iter(named)) or "")
+    if transfer is None:
+        yield "no transfer was booked with it"
+        return
+    if _TOLD_BY.get(transfer.kind) != event.type:
+        yield f"it tells of {transfer.id}, which is {transfer.kind}"
+        return
+    mine = _today(names, event.company_id) == _today(names, transfer.company_id)
+    if mine:
+        transfer.told += 1
+        if event.actor_id not in (None, transfer.actor_id):
+            yield f"it names {event.actor_id}, the booking {transfer.actor_id}"
+    yield from _amount_flaws(event, transfer, whole=mine)
+
+
+def _amount_flaws(event: _Told, transfer: _Booked, *, whole: bool) -> Iterator[str]:
+    """Compare what is told; to the company that booked it all is told, to others nothing wrong."""
+    pool_id, sign = event.pool
+    moved = {license_type: sign * n for license_type, n in transfer.entries.get(pool_id, {}).items()}
+    told: Amounts = {}
+    for line in event.licenses:
+        told[line["license_type"]] = told.get(line["license_type"], 0) + line["quantity"]
+    if told != moved and (whole or any(n > moved.get(license_type, 0) for license_type, n in told.items())):
+        yield f"it tells {told}, {transfer.id} moved {moved}"
+    shares = [*event.data.get("drawn", ()), *event.data.get("credited", ())]
+    for share in shares:
+        entry = transfer.entries.get(ledger.project_pool(share["id"]), {}).get(share["license_type"], 0)
+        if abs(entry) != share["quantity"]:
+            yield f"it tells {share['quantity']} {share['license_type']} of project {share['id']}, booked were {entry}"
+
+
+def _today(names: Mapping[str, str], company_id: str | None) -> str | None:
+    return names.get(company_id, company_id) if company_id is not None else None
+
+
+def _moments(connection: Connection) -> Iterator[_Moment]:
+    """Yield what was booked and told at each time, oldest first."""
+    booked, told = _by_time(_transfers(connection)), _by_time(_events(connection))
+    left, right = next(booked, None), next(told, None)
+    while left is not None or right is not None:
+        at = min(side[0] for side in (left, right) if side is not None)
+        here: _Moment = ([], [])
+        if left is not None and left[0] == at:
+            here[0].extend(left[1])
+            left = next(booked, None)
+        if right is not None and right[0] == at:
+            here[1].extend(right[1])
+            right = next(told, None)
+        yield here
+
+
+def _by_time(rows: Iterable[tuple[datetime, Any]]) -> Iterator[tuple[datetime, list[Any]]]:
+    for at, group in groupby(rows, key=lambda row: row[0]):
+        yield at, [item for _, item in group]
+
+
+def _transfers(connection: Connection) -> Iterator[tuple[datetime, _Booked]]:
+    entry = TransferEntry
+    rows = stream(
+        connection,
+        sa.select(Transfer.id, Transfer.kind, Transfer.company_id, Transfer.actor_id, Transfer.at)
+        .add_columns(entry.pool_id, entry.license_type, entry.quantity)
+        .outerjoin(entry, entry.transfer_id == Transfer.id)
+        .order_by(Transfer.at, Transfer.id, entry.number),
+    )
+    for _, group in groupby(rows, key=attrgetter("id")):
+        first, *others = group
+        transfer = _Booked(first.id, first.kind, first.company_id, first.actor_id)
+        for row in (first, *others):
+            if row.pool_id is not None:
+                transfer.entries[row.pool_id][row.license_type] = row.quantity
+        yield first.at, transfer
+
+
+def _events(connection: Connection) -> Iterator[tuple[datetime, _Told]]:
+    # All rows, also those without a sequence yet: an event counts from its transaction on, published or not.
+    statement = sa.select(outbox.c.created_at, outbox.c.event).where(outbox.c.type.in_(_TOLD_BY.values()))
+    for row in stream(connection, statement.order_by(outbox.c.created_at, outbox.c.id)):
+        document = json.loads(row.event)
+        told = _Told(
+            document["type"],
+            document.get("subject", ""),
+            document.get("companyid"),
+            document.get("actorid"),
+            document["data"],
+        )
+        # An order of devices alone books nothing.
+        if told.type != "order_entered" or told.data["activation_key_id"] is not None:
+            yield row.created_at, told
+
+
+def _lines_named(connection: Connection, events: Iterable[_Told]) -> dict[str, tuple[str, str | None]]:
+    """Return by which transfers the lines that events name began and ended."""
+    wanted = {line["id"] for event in events if event.type in _BEGINS + _ENDS for line in event.licenses}
+    rows = connection.execute(
+        sa.select(DeviceLine.id, DeviceLine.transfer_id, DeviceLine.ended_by).where(DeviceLine.id.in_(wanted))
+    )
+    return {row.id: (row.transfer_id, row.ended_by) for row in rows}
