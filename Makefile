@@ -9,7 +9,7 @@ SERVERS := rabbitmq-server postgresql
 T ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run fleet test lint format bench audit migrate procedures lock clean servers bench-tools test-tools
+.PHONY: help run fleet test faults lint format bench audit migrate procedures lock clean servers bench-tools test-tools
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -22,6 +22,9 @@ fleet: $(VENV)/runtime servers ## Run one process per service, two of licensing,
 
 test: $(VENV)/dev servers test-tools ## Run all tests on private nodes; T="path -k words" runs some
 	@$(BIN)/python -m pytest $(T)
+
+faults: $(VENV)/dev servers test-tools ## Run the tests that take long: many more examples, real times
+	@$(BIN)/python -m pytest -m long $(T)
 
 lint: $(VENV)/dev ## Check style, types and the import rules
 	@$(BIN)/ruff check .

@@ -169,7 +169,7 @@ class LicensingService(FileEntrypoints):
         Raises: devices.device_not_found, projects.power_needed, licensing.version_unknown,
             licensing.version_not_offered, licensing.device_rma, licensing.rule_violated,
             licensing.insufficient_balance, licensing.file_issued.
-        Emits: floating_license_set.
+        Emits: floating_license_set, floating_license_removed.
         """
         return set_floating(self.database, call, request, devices=self.devices, projects=self.projects)
 

@@ -13,10 +13,10 @@ from services.chassis.errors import ServiceError, conflict, forbidden, invalid, 
 from services.chassis.ids import new_id
 from services.chassis.outbox import Event
 from services.projects import store
-from services.projects.domain import ARCHIVED, CLOSED, DEFAULT_NAME, MANAGE, OPEN, OWN, SEE
+from services.projects.domain import ARCHIVED, CLOSED, DEFAULT_NAME, MANAGE, OPEN, OWN, SEE, STAFF
 from services.projects.merges import living_company
 from services.projects.names import company_names
-from services.projects.queries import load, load_with_power, not_there, project_answer, right_answer
+from services.projects.queries import load, load_with_power, not_there, project_answer, refusal_of_state, right_answer
 
 
 def ensure_default(database: Database, call: Call, accounts: AccountsClient) -> dict[str, Any]:
@@ -96,9 +96,10 @@ def update_project(
 
 
 def select_project(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Remember the project chosen for all pages, per user and company (PRJ-2).
+    """Remember the project chosen for all pages, per user and company (PRJ-2): an own one, or one with a right.
 
-    Raises: accounts.company_needed, projects.not_found.
+    Raises: accounts.company_needed, projects.not_found, projects.power_needed for what only the vendor's staff see,
+        projects.archived, projects.closed.
     """
     actor = Actor.of(call)
     company_id = actor.require_company()
@@ -107,7 +108,17 @@ def select_project(database: Database, call: Call, request: Mapping[str, Any]) -
     def work(unit: Unit) -> dict[str, Any]:
         living_company(unit, actor)
         if project_id is not None:
-            load_with_power(unit.connection, actor, project_id, SEE)
+            # Held: a right that ends at this moment, or an archiving, takes the choice away too.
+            store.hold(unit, project_id)
+            row, relation = load(unit.connection, actor, project_id)
+            if relation == STAFF:
+                raise forbidden(
+                    "projects.power_needed",
+                    "Only projects of your own company, and those in which it has a right, can be chosen.",
+                    power=SEE,
+                )
+            if row.state != OPEN:
+                raise refusal_of_state(row.state)
         store.select(unit, actor.user_id, company_id, project_id)
         return {"project_id": project_id}
 

@@ -41,14 +41,15 @@ def load_with_power(connection: Connection, actor: Actor, project_id: str, power
     row, relation = load(connection, actor, project_id)
     if power not in powers(actor, row, relation):
         if row.state != OPEN and power in powers(actor, row, relation, OPEN):
-            raise _refusal_of_state(row.state)
+            raise refusal_of_state(row.state)
         raise forbidden(
             "projects.power_needed", f"You may see this project, but not do this in it ({power}).", power=power
         )
     return row
 
 
-def _refusal_of_state(state: str) -> ServiceError:
+def refusal_of_state(state: str) -> ServiceError:
+    """Return the refusal of what an archived or closed project does not take."""
     if state == CLOSED:
         return conflict("projects.closed", "The project is being deleted: use another one.")
     return conflict("projects.archived", "The project is archived: take it out of the archive first.")

@@ -83,7 +83,7 @@ class ProjectsService:
     def select_project(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Remember the project chosen for all pages (PRJ-2).
 
-        Raises: accounts.company_needed, projects.not_found.
+        Raises: accounts.company_needed, projects.not_found, projects.power_needed, projects.archived, projects.closed.
         """
         return commands.select_project(self.database, call, request)
 

@@ -1,9 +1,9 @@
-"""What takes licenses off a device again: taking back (LIC-13), and the booking of returns (LIC-8)."""
+"""What takes licenses off a device again: taking back (LIC-13); returns are booked in `commands.returns`."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from services.accounts.api import SCOPE_WRITE, Actor
@@ -117,53 +117,6 @@ def credited_project(unit: Unit, device: Device) -> ProjectCopy:
     if project is None or project.state == CLOSED:
         raise unavailable(detail="The device was just moved; nothing was booked. Repeat the request.")
     return project
-
-
-def return_lines(
-    unit: Unit,
-    hardware_id: str,
-    line_ids: Collection[str],
-    *,
-    to_project: str,
-    company_id: str,
-    transfer_id: str,
-) -> list[InstalledLine]:
-    """Book lines that the device has given up to a project (LIC-8); returns those that were still installed.
-
-    For `services.licensing.files`, which has checked the return. Emits nothing: the return's own event tells it.
-
-    Args:
-        unit: the running transaction; the device is locked here.
-        hardware_id: of the device.
-        line_ids: the lines; those no longer installed are passed over.
-        to_project: the project to credit; its copy must be known here.
-        company_id: whose booking it is.
-        transfer_id: derived from the file, so that a second return cannot even be inserted (L10).
-    """
-    ledger.lock_device(unit, hardware_id)
-    wanted = set(line_ids)
-    returned = [line for line in lines.installed_lines(unit.connection, hardware_id) if line.id in wanted]
-    if not returned:
-        return []
-    source, target = ledger.device_pool(hardware_id), ledger.project_pool(to_project)
-    ledger.post(
-        unit,
-        transfer_id,
-        "return",
-        [
-            entry
-            for line in returned
-            for entry in (
-                Entry(source, line.license_type, -line.quantity),
-                Entry(target, line.license_type, line.quantity),
-            )
-        ],
-        company_id=company_id,
-    )
-    lines.end(
-        unit.connection, [line.id for line in returned], state=lines.RETURNED, now=unit.now, transfer_id=transfer_id
-    )
-    return returned
 
 
 def _find(unit: Unit, device: Device, catalogue: Catalogue, line_id: str) -> InstalledLine:

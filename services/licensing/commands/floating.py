@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from services.accounts.api import SCOPE_WRITE, Actor
+from services.chassis import aliases
 from services.chassis.context import Call
 from services.chassis.db import Database, Unit
 from services.chassis.errors import invalid, not_found
@@ -20,7 +21,7 @@ from services.licensing.commands.naming import name_of, refuse_not_offered, rule
 from services.licensing.commands.running import repeatable, run
 from services.licensing.domain.catalogue import FLOATING, Catalogue, LicenseType
 from services.licensing.domain.rules import RuleViolationError, check_floating
-from services.licensing.store import ledger, lines
+from services.licensing.store import ledger, lines, projects
 from services.licensing.store.catalogue import get_catalogue
 from services.licensing.store.ledger import Entry
 from services.licensing.store.lines import InstalledLine
@@ -35,7 +36,7 @@ def set_floating(
 
     Raises: devices.device_not_found, projects.power_needed, licensing.version_unknown, licensing.version_not_offered,
         licensing.device_rma, licensing.rule_violated, licensing.insufficient_balance.
-    Emits: floating_license_set, to each company concerned.
+    Emits: floating_license_set, and floating_license_removed for the one of another version, to each company concerned.
     """
     actor = Actor.of(call)
     actor.require_scope(SCOPE_WRITE)
@@ -58,7 +59,7 @@ def set_floating(
             return _answer(catalogue, there.id, floating.id)
         if there is not None:
             refuse_filed(there, catalogue)
-            give_back(unit, device, there, kind="floating_off", state=lines.REMOVED)
+            _take_off(unit, actor, device, catalogue, project.ref(), there)
         line_id = _book(unit, actor, device, catalogue, floating)
         answer = _answer(catalogue, line_id, floating.id)
         _tell(unit, "floating_license_set", actor, device, project.ref(), answer)
@@ -74,7 +75,7 @@ def remove_floating(
     """Take the floating license off a device; one that cost something and is in a file stays (LIC-13).
 
     Raises: devices.device_not_found, projects.power_needed, licensing.line_not_found, licensing.file_issued.
-    Emits: floating_license_removed, to each company concerned.
+    Emits: floating_license_removed, to each company concerned; to the one whose it was without who took it off (S9).
     """
     actor = Actor.of(call)
     actor.require_scope(SCOPE_WRITE)
@@ -89,12 +90,31 @@ def remove_floating(
             raise not_found("licensing.line_not_found", "The device has no floating license.")
         if json.loads(line.draws)[0][0] != ledger.ISSUED:
             refuse_filed(line, catalogue)
-        give_back(unit, device, line, kind="floating_off", state=lines.REMOVED)
-        answer = _answer(catalogue, line.id, line.license_type)
-        _tell(unit, "floating_license_removed", actor, device, project.ref(), answer)
-        return answer
+        return _take_off(unit, actor, device, catalogue, project.ref(), line)
 
     return run(database, call, "remove_floating", request, work)
+
+
+def _take_off(
+    unit: Unit, actor: Actor, device: Device, catalogue: Catalogue, project: dict[str, str], line: InstalledLine
+) -> dict[str, Any]:
+    """Book the floating license off and tell it; whose assignment it was is told too, as of a project of its own."""
+    give_back(unit, device, line, kind="floating_off", state=lines.REMOVED)
+    answer = _answer(catalogue, line.id, line.license_type)
+    _tell(unit, "floating_license_removed", actor, device, project, answer)
+    owner = aliases.current(unit.connection, line.company_id)
+    if owner not in aliases.currents(unit.connection, device.concerned(actor)).values():
+        own = projects.get(unit.connection, line.project_id)
+        data = {"project": own.ref() if own else {"id": line.project_id, "name": ""}, "licenses": answer["licenses"]}
+        unit.emit(
+            "floating_license_removed",
+            subject=device.hardware_id,
+            data={**data, "copy": False},
+            company_id=owner,
+            hardware_id=device.hardware_id,
+            anonymous=True,
+        )
+    return answer
 
 
 def _floating_line(unit: Unit, device: Device, catalogue: Catalogue) -> InstalledLine | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,11 +11,11 @@ import sqlalchemy as sa
 
 from services.chassis.db import last_was_replay
 from services.chassis.ids import new_id
-from services.licensing.commands import device_lines
 from services.licensing.models import Balance, CatalogueState, CatalogueVersion, LicenseType
 from services.licensing.store import catalogue as catalogue_store
-from services.licensing.store import ledger, lines
+from services.licensing.store import ledger
 from services.licensing.tests.test_keys_and_orders import LICENSES, refused
+from services.licensing.tests.things import Thing
 from services.licensing.tests.world import World
 
 FULL = {"pbx7-100": 1, "voicemail7-100": 1, "registrations7": 40}
@@ -226,7 +227,7 @@ def test_what_stands_in_a_file_is_not_taken_back(world: World) -> None:
     device = world.device()
     world.assign(device, {"port8": 5})
     line = lines_of(world, device)["port8"]["id"]
-    world.database.write(lambda unit: lines.latch_files(unit.connection, [line], plain=False))
+    Thing(world, device).file()
     assert not lines_of(world, device)["port8"]["can_take_back"]
     refused("licensing.file_issued", world.ask, "take_back", world.admin(), device_id=device, line_id=line)
     assert world.balance()["port8"] == 15
@@ -246,28 +247,18 @@ def test_another_company_that_has_the_device_sees_but_does_not_take_back(world: 
     refused("licensing.line_not_yours", other.ask, "take_back", other.admin(), device_id=theirs, line_id=line["id"])
 
 
-def test_returned_lines_are_credited_once_to_the_chosen_project(world: World) -> None:
+def test_returned_lines_are_credited_once_to_the_project_of_the_device(world: World) -> None:
     target = world.project("Target")
     world.stock({"port8": 20})
     world.stock({"fax8": 1}, target)
     device = world.device()
-    hardware_id = world.devices.records[device].hardware_id
     world.assign(device, {"port8": 12})
-    line = lines_of(world, device)["port8"]["id"]
-    world.database.write(lambda unit: lines.latch_files(unit.connection, [line], plain=False))
-
-    def give_up(unit: Any) -> list[lines.InstalledLine]:
-        return device_lines.return_lines(
-            unit,
-            hardware_id,
-            [line],
-            to_project=target,
-            company_id=world.company,
-            transfer_id="return:file-1",
-        )
-
-    assert [item.quantity for item in world.database.write(give_up)] == [12]
-    assert world.database.write(give_up) == []
+    thing = Thing(world, device)
+    file = thing.file()
+    world.devices.records[device] = replace(world.devices.records[device], project_id=target)
+    world.devices.projects[target] = world.company
+    assert [line["quantity"] for line in thing.give_up(file)["returned"]] == [12]
+    refused("licensing.already_returned", thing.give_up, file)
     assert world.balance(target) == {"port8": 12, "fax8": 1}
     assert world.installed(device) == {}
     world.check()
@@ -307,7 +298,30 @@ def test_floating_is_free_excludes_pbx_and_comes_off(world: World) -> None:
     refused("licensing.version_unknown", world.ask, "set_floating", world.admin(), device_id=device, version=8)
     names = [name for name, _ in world.events()]
     assert names.count("floating_license_set") == 2
-    assert names.count("floating_license_removed") == 1
+    assert names.count("floating_license_removed") == 2
+    world.check()
+
+
+def test_whose_floating_license_another_company_takes_off_is_told(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Issue 6.4: the booking gave the license back to its payer, and no event told the payer."""
+    edit_catalogue(
+        world, monkeypatch, sa.update(LicenseType).where(LicenseType.id == "pbx7-slave").values(from_stock=True)
+    )
+    other = World(world.database)
+    other.devices, other.projects = world.devices, world.projects
+    other.home = other.project("Theirs", other.company)
+    world.stock({"pbx7-slave": 1})
+    device = world.device()
+    theirs = world.devices.hold(
+        world.devices.records[device].hardware_id, company_id=other.company, project_id=other.home
+    )
+    world.ask("set_floating", world.admin(), device_id=device, version=7)
+    other.ask("remove_floating", other.admin(), device_id=theirs)
+    assert world.balance() == {"pbx7-slave": 1}
+    told = {company: data["project"]["id"] for company, data in world.told("floating_license_removed")}
+    assert told == {other.company: other.home, world.company: world.home}
     world.check()
 
 
@@ -382,9 +396,10 @@ def test_lines_tell_why_they_do_not_go_back(world: World) -> None:
         "channels7": (False, "gateway"),
         "warranty-year": (False, "warranty"),
     }
-    line = lines_of(world, device)["port8"]["id"]
-    world.database.write(lambda unit: lines.latch_files(unit.connection, [line], plain=True))
-    world.database.write(lambda unit: lines.latch_files(unit.connection, [line], plain=False))
+    thing = Thing(world, device)
+    world.ask("take_back", world.admin(), device_id=device, line_id=lines_of(world, device)["pbx7-100"]["id"])
+    thing.file(encrypted=False)
+    thing.file()
     assert lines_of(world, device)["port8"]["reason"] == "downloaded_unencrypted"
 
 

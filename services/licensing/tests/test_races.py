@@ -10,8 +10,7 @@ from typing import Any
 
 from services.chassis.errors import ServiceError
 from services.chassis.ids import new_id
-from services.licensing.commands.device_lines import return_lines
-from services.licensing.store import lines
+from services.licensing.tests.things import Thing
 from services.licensing.tests.world import World
 
 RETRIES = 40
@@ -115,30 +114,47 @@ def test_taking_back_and_returning_the_same_line_at_once_credits_once(world: Wor
     world.stock({"port8": 100})
     for _ in range(5):
         device = world.device()
-        hardware_id = world.devices.records[device].hardware_id
+        thing = Thing(world, device)
         line = world.assign(device, {"port8": 10})["licenses"][0]["id"]
+        file: dict[str, Any] = {}
 
-        def give_up(hardware_id: str = hardware_id, line: str = line) -> str:
-            def work(unit: Any) -> str:
-                # As a file and its return would: the latch closes in the transaction that locks the device.
-                found = return_lines(
-                    unit,
-                    hardware_id,
-                    [line],
-                    to_project=world.home,
-                    company_id=world.company,
-                    transfer_id=f"return:{line}",
-                )
-                lines.latch_files(unit.connection, [item.id for item in found], plain=False)
-                return "returned" if found else "nothing"
+        def give_up(call: Any, thing: Thing = thing, file: dict[str, Any] = file) -> str:
+            file.update(thing.file())
+            thing.give_up(file, call)
+            return "returned"
 
-            return world.database.write(work)
-
-        calls = [world.admin(), world.admin()]
         works: list[Callable[[], Any]] = [
-            partial(world.ask, "take_back", call, device_id=device, line_id=line) for call in calls
+            partial(world.ask, "take_back", world.admin(), device_id=device, line_id=line) for _ in range(2)
         ]
-        outcomes = at_once([*works, give_up, give_up])
-        assert sum(1 for outcome in outcomes if isinstance(outcome, dict) or outcome == "returned") == 1
+        works += [partial(give_up, world.admin()) for _ in range(2)]
+        outcomes = at_once(works)
+        assert sum(1 for outcome in outcomes if isinstance(outcome, dict) or outcome == "returned") == 1, outcomes
         assert world.balance() == {"port8": 100}
     world.check()
+
+
+def test_one_file_is_given_back_once_however_many_returns_of_it_are_signed(world: World) -> None:
+    world.stock({"port8": 10})
+    thing = Thing(world, world.device())
+    world.assign(thing.device_id, {"port8": 10})
+    file = thing.file()
+    works = [partial(world.ask, "return_licenses", world.admin(), xml=thing.write_return(file)) for _ in range(8)]
+    outcomes = at_once(works)
+    assert sum(isinstance(outcome, dict) for outcome in outcomes) == 1, outcomes
+    assert {outcome for outcome in outcomes if isinstance(outcome, str)} == {"licensing.already_returned"}
+    assert world.balance() == {"port8": 10}
+    world.check()
+
+
+def test_a_return_races_with_the_revocation_of_the_key_that_signed_it(world: World) -> None:
+    world.stock({"port8": 50})
+    for _ in range(5):
+        thing = Thing(world, world.device())
+        world.assign(thing.device_id, {"port8": 10})
+        returning = partial(world.ask, "return_licenses", world.admin(), xml=thing.write_return(thing.file()))
+        revoking = partial(world.ask, "revoke_certificate", world.staff(), serial=thing.certificate_serial)
+        returned, revoked = at_once([returning, revoking])
+        assert isinstance(revoked, dict)
+        left = world.installed(thing.device_id)
+        assert left == {} if isinstance(returned, dict) else left == {"port8": 10}
+        world.check()

@@ -18,12 +18,15 @@ from services.devices.fake import FakeDevices
 from services.licensing import api
 from services.licensing.audit import check_ledger
 from services.licensing.commands.assign import assign_licenses
+from services.licensing.commands.certificates import request_certificate, revoke_certificate
 from services.licensing.commands.corrections import correct_balance
 from services.licensing.commands.deletion import delete_project
 from services.licensing.commands.device_lines import take_back
+from services.licensing.commands.files import issue_license_file
 from services.licensing.commands.floating import remove_floating, set_floating
 from services.licensing.commands.keys import activate_key
 from services.licensing.commands.orders import enter_order
+from services.licensing.commands.returns import return_licenses
 from services.licensing.queries.balance import get_balance
 from services.licensing.queries.catalogue import list_device_types, list_license_types
 from services.licensing.queries.keys import get_order, list_activations, list_orders
@@ -43,11 +46,16 @@ _NEIGHBORS: Mapping[Any, tuple[str, ...]] = {
     remove_floating: ("devices", "projects"),
     get_license_options: ("devices",),
     list_device_licenses: ("devices",),
+    issue_license_file: ("devices",),
+    return_licenses: ("devices",),
+    request_certificate: ("devices",),
+    revoke_certificate: (),
     list_device_types: (),
     list_license_types: (),
     list_orders: (),
     get_order: (),
 }
+_SIGNING = (issue_license_file, request_certificate)
 _COMMANDS = {command.__name__: command for command in _NEIGHBORS}
 
 
@@ -66,10 +74,13 @@ class World:
 
     def ask(self, name: str, call: Call, **body: Any) -> dict[str, Any]:
         """Load a request by its schema, as the entrypoint does, and run the command or query."""
-        request = api.REQUESTS[name]().load(body)
+        request = {**api.REQUESTS, **api.files.REQUESTS}[name]().load(body)
         command = _COMMANDS[name]
-        neighbors = {neighbor: getattr(self, neighbor) for neighbor in _NEIGHBORS[command]}
-        answer: dict[str, Any] = command(self.database, call, request, **neighbors)
+        given: dict[str, Any] = {neighbor: getattr(self, neighbor) for neighbor in _NEIGHBORS[command]}
+        if command is request_certificate:
+            given["crl_url"] = "http://127.0.0.1:9/v1/device-ca.crl"
+        keys = [self.database.keystore] if command in _SIGNING else []
+        answer: dict[str, Any] = command(self.database, *keys, call, request, **given)
         return answer
 
     def admin(self, command_id: str | None = None, **changes: Any) -> Call:

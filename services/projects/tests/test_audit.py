@@ -9,10 +9,12 @@ import pytest
 import sqlalchemy as sa
 
 from services.chassis.ids import new_id
-from services.projects import api, commands
+from services.chassis.testing import make_call
+from services.projects import api, commands, queries
 from services.projects.audit import check_owners, check_projects
 from services.projects.models import FirstProject, Project, ProjectRight, Selection
 from services.projects.tests.conftest import World
+from services.projects.tests.test_projects import refused
 
 
 def flaws(world: World) -> list[str]:
@@ -42,6 +44,27 @@ def busy(world: World) -> World:
 
 
 def test_what_is_done_to_projects_leaves_the_audit_clean(busy: World) -> None:
+    assert flaws(busy) == []
+
+
+def test_staff_with_a_company_choose_no_foreign_project(busy: World) -> None:
+    """Issue 6.4: they chose one, and the audit was never clean again."""
+    staff = make_call(staff=True, company=busy.b)
+    private = busy.create("Private")
+    with refused("projects.power_needed"):
+        busy.do(commands.select_project, api.SelectProjectRequest, staff, project_id=private)
+    assert flaws(busy) == []
+
+
+def test_nobody_chooses_an_archived_project(busy: World) -> None:
+    """Issue 6.4: the same by another way; archiving takes choices away, and then it could be chosen again."""
+    (archived,) = (
+        item["id"]
+        for item in busy.do(queries.list_projects, api.ListProjectsRequest, busy.admin, archived=True)["items"]
+        if item["name"] == "Archived"
+    )
+    with refused("projects.archived"):
+        busy.do(commands.select_project, api.SelectProjectRequest, busy.admin, project_id=archived)
     assert flaws(busy) == []
 
 
