@@ -48,7 +48,8 @@ ROWS = (
     Row(
         "PUT", "/v1/me/selected-project", "projects", "select_project", Right.COMPANY,
         "Choose the project for all pages, null for all own projects.",
-        request=api.SelectProjectRequest, answer=api.SelectedProject, power=api.SEE, errors=("projects.not_found", "projects.power_needed", "projects.archived", "projects.closed"),
+        request=api.SelectProjectRequest, answer=api.SelectedProject, power=api.SEE,
+        errors=("projects.not_found", "projects.power_needed", "projects.archived", "projects.closed"),
     ),
     Row(
         "GET", "/v1/projects/{project_id}/rights", "projects", "list_rights", Right.COMPANY,
