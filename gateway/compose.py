@@ -13,6 +13,7 @@ from gateway.messages import Request
 from gateway.row import Answer, Rooms, Row
 from services.accounts.api import MERGING_ROOMS
 from services.chassis.context import Call
+from services.devices.api import ERRORS, POSSESSION_NEEDED, PROVEN
 
 _EXPORT_PAGES: Final = 25
 
@@ -92,6 +93,29 @@ def create_company(row: Row, rooms: Rooms, call: Call, arguments: dict[str, Any]
     token = rooms.call("accounts", "renew_token", call, {"company_id": reply.result["id"]}).result["access_token"]
     rooms.call("projects", "ensure_default", replace(call.derive("project"), token=str(token)), {})
     return Answer(row.status, reply.result, replayed=reply.replayed)
+
+
+def device(row: Row, rooms: Rooms, call: Call, arguments: dict[str, Any], request: Request) -> Answer:
+    """Show a device; what a claim may not do yet, licensing tells, which knows who paid for what is on it (DEV-15)."""
+    answer = plain(row, rooms, call, arguments, request)
+    shown = answer.result or {}
+    if shown["possession"] == PROVEN:
+        return answer
+    told = rooms.call("licensing", "get_possession", call, {"device_id": shown["id"]}).result
+    needed = {
+        "allowed": False,
+        "reason": POSSESSION_NEEDED,
+        "detail": ERRORS[POSSESSION_NEEDED],
+        "ways": told["ways"],
+    }
+    answer.result = {
+        **shown,
+        "actions": [
+            {**action, **needed} if action["allowed"] and action["name"] in told["limited"] else action
+            for action in shown["actions"]
+        ],
+    }
+    return answer
 
 
 def update_project(row: Row, rooms: Rooms, call: Call, arguments: dict[str, Any], request: Request) -> Answer:

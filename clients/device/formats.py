@@ -230,9 +230,37 @@ def write_proof(old_key: ec.EllipticCurvePrivateKey, hardware_id: str, new_key_d
         "END",
         "",
     ]
-    text = base64.b64encode(_sign(old_key, "\n".join(rows).encode())).decode()
+    return _block("TESSERA RENEWAL PROOF", old_key, rows)
+
+
+def write_possession(
+    key: ec.EllipticCurvePrivateKey, hardware_id: str, record: str, now: datetime | None = None
+) -> str:
+    """Write the proof that a company has the device in hand, as a PEM block.
+
+    Args:
+        key: key of the present certificate.
+        hardware_id: this device.
+        record: id of the company's record of the device.
+        now: the device's time; the clock's when absent.
+    """
+    rows = [
+        "TESSERA DEVICE POSSESSION",
+        "format: 1",
+        "algorithm: ES256",
+        f"device: {hardware_id}",
+        f"record: {record}",
+        f"created: {now or datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        "END",
+        "",
+    ]
+    return _block("TESSERA POSSESSION PROOF", key, rows)
+
+
+def _block(name: str, key: ec.EllipticCurvePrivateKey, rows: list[str]) -> str:
+    text = base64.b64encode(_sign(key, "\n".join(rows).encode())).decode()
     lines = "\n".join(text[start : start + 64] for start in range(0, len(text), 64))
-    return f"-----BEGIN TESSERA RENEWAL PROOF-----\n{lines}\n-----END TESSERA RENEWAL PROOF-----\n"
+    return f"-----BEGIN {name}-----\n{lines}\n-----END {name}-----\n"
 
 
 def read_keys(jwk_set: object) -> dict[str, ec.EllipticCurvePublicKey]:

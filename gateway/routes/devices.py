@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway import compose
 from gateway.row import Right, Row
 from services.devices import api
 from services.projects.api import ADD, MANAGE_DEVICES, SEE
@@ -21,7 +22,8 @@ ROWS = (
     Row(
         "GET", "/v1/devices/{device_id}", "devices", "get_device", Right.COMPANY,
         "Show a device and what the caller may do with it.",
-        power=SEE, request=api.DeviceRequest, answer=api.DeviceWithActions, errors=("devices.device_not_found",),
+        power=SEE, compose=compose.device, request=api.DeviceRequest, answer=api.DeviceWithActions,
+        errors=("devices.device_not_found",),
     ),
     Row(
         "PATCH", "/v1/devices/{device_id}", "devices", "update_device", Right.COMPANY,

@@ -31,6 +31,7 @@ ROWS = (
         "POST", "/device/v1/{hardware_id}/certificate-request", "licensing", "request_device_certificate", Right.DEVICE,
         "Deliver the device's certificate request and get its certificate.",
         request=api.RequestDeviceCertificateRequest, status=201, scope=SCOPE_DEVICE, takes=PEM_REQUEST, raw="pem",
-        gives=(PEM_CHAIN,), compose=compose.document, errors=("devices.device_not_found", "accounts.right_needed"),
+        gives=(PEM_CHAIN,), compose=compose.document,
+        errors=("devices.device_not_found", "devices.possession_needed", "accounts.right_needed"),
     ),
 )  # fmt: skip

@@ -5,8 +5,10 @@ from __future__ import annotations
 from gateway import compose
 from gateway.row import Right, Row
 from services.chassis.fields import EmptyRequest
+from services.devices.api import PossessionAnswer
 from services.licensing.api import files as api
-from services.projects.api import FILES, SEE
+from services.licensing.api import possession
+from services.projects.api import ADD, FILES, SEE
 
 XML, PEM_REQUEST, PEM_CHAIN = "application/xml", "application/x-pem-file", "application/pem-certificate-chain"
 
@@ -20,7 +22,7 @@ ROWS = (
             "licensing.no_certificate", "licensing.certificate_not_accepted", "licensing.confirmation_needed",
             "licensing.version_needed",
             "licensing.never_encrypted", "licensing.nothing_to_issue", "licensing.device_rma",
-            "licensing.rule_violated",
+            "licensing.rule_violated", "devices.possession_needed",
         ),
     ),
     Row(
@@ -49,7 +51,17 @@ ROWS = (
         gives=(PEM_CHAIN,), compose=compose.document,
         errors=(
             "accounts.right_needed", "licensing.request_malformed", "licensing.request_wrong_key",
-            "licensing.held_by_others", "licensing.proof_needed", "licensing.proof_invalid",
+            "devices.possession_needed", "licensing.proof_needed", "licensing.proof_invalid",
+        ),
+    ),
+    Row(
+        "POST", "/v1/devices/{device_id}/possession", "licensing", "prove_possession", Right.COMPANY,
+        "Prove possession of a device by the number of its order, or by a text that its certified key signed.",
+        power=ADD, request=possession.ProvePossessionRequest, answer=PossessionAnswer,
+        errors=(
+            "devices.device_not_found", "devices.order_not_found", "devices.not_in_order", "devices.throttled",
+            "licensing.possession_proof_invalid", "licensing.possession_proof_expired",
+            "licensing.possession_key_claimed",
         ),
     ),
     Row(

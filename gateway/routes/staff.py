@@ -74,8 +74,9 @@ ROWS = (
     ),
     Row(
         "PATCH", "/v1/staff/devices/{hardware_id}", "devices", "update_production_staff", Right.STAFF,
-        "Set the RMA mark of a device or take it off.",
-        request=devices.UpdateProductionStaffRequest, answer=devices.ProductionDevice, errors=("devices.not_found",),
+        "Set the RMA mark of a device or take it off, or vouch for the possession of one company.",
+        request=devices.UpdateProductionStaffRequest, answer=devices.ProductionDevice,
+        errors=("devices.not_found", "devices.device_not_found"),
     ),
     Row(
         "POST", "/v1/staff/balance-corrections", "licensing", "correct_balance", Right.STAFF,

@@ -35,6 +35,7 @@ class Settings:
     legacy_uri: str | None
     demo: bool
     staff_otp: bool
+    claimed_certificates: bool
     log_level: str
     fail_points: str
     without: frozenset[str]
@@ -81,6 +82,7 @@ class Settings:
             legacy_uri=env.get("TESSERA_LEGACY_URI") or None,
             demo=_switch(env, "TESSERA_DEMO", default=True),
             staff_otp=_switch(env, "TESSERA_STAFF_OTP", default=False),
+            claimed_certificates=_switch(env, "TESSERA_CLAIMED_CERTIFICATES", default=False),
             log_level=env.get("TESSERA_LOG_LEVEL", "INFO").upper(),
             fail_points=env.get("TESSERA_FAIL_POINTS", ""),
             without=_names(env.get("TESSERA_WITHOUT", "")),

@@ -17,8 +17,9 @@ from sqlalchemy import Connection, Row
 from services.chassis.audit import Check, Flaws
 from services.chassis.keystore import KeyStore, KeyStoreError
 from services.licensing.certificates import profile
+from services.licensing.certificates.requests import load_key
 from services.licensing.commands.authority import FILE_KEY, TEXT_KEY
-from services.licensing.commands.certificates import load_key, subject_of
+from services.licensing.commands.certificates import subject_of
 from services.licensing.commands.files import text_lines, vendor_secret
 from services.licensing.files import envelope, payload, signing, text
 from services.licensing.files.returns import RETURN_PURPOSE

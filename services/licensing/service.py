@@ -32,11 +32,12 @@ from services.licensing.queries.catalogue import list_device_types, list_license
 from services.licensing.queries.keys import get_order, list_activations, list_orders
 from services.licensing.queries.licenses import get_license_options, list_device_licenses
 from services.licensing.service_files import FileEntrypoints
+from services.licensing.service_possession import PossessionEntrypoints
 
 SECONDS_BETWEEN_LOOKS: Final = 5
 
 
-class LicensingService(FileEntrypoints):
+class LicensingService(FileEntrypoints, PossessionEntrypoints):
     """Catalogue, ledger, activation keys, licenses of devices, license files, device certificates."""
 
     name = "licensing"
@@ -227,7 +228,7 @@ class LicensingService(FileEntrypoints):
     def on_devices_events(self, unit: Unit, events: list[Event]) -> None:
         """Tell who paid for licenses on a device that another company added it (S9); finish resumed orders (ACC-10).
 
-        Emits: paid_device_used_elsewhere, order_entered, order_refused.
+        Emits: paid_device_used_elsewhere, certificate_revoked, order_entered, order_refused.
         """
         on_devices_events(unit, events)
         finish_resumed(self.database, unit, events)

@@ -28,13 +28,18 @@ class FileEntrypoints:
         assert keystore is not None
         return keystore
 
+    @property
+    def _rules(self) -> certificates.Rules:
+        return certificates.Rules(authority.crl_url(self.settings), self.settings.claimed_certificates)
+
     @rpc(api.IssueLicenseFileRequest)
     def issue_license_file(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Issue the current license file of a device, or give the same one again (LIC-5).
 
         Raises: devices.device_not_found, projects.power_needed, licensing.device_rma, licensing.nothing_to_issue,
             licensing.version_needed, licensing.never_encrypted, licensing.no_certificate,
-            licensing.certificate_not_accepted, licensing.confirmation_needed, licensing.rule_violated.
+            licensing.certificate_not_accepted, licensing.confirmation_needed, licensing.rule_violated,
+            devices.possession_needed.
         Emits: license_file_issued, certificate_accepted, paid_device_used_elsewhere.
         """
         return files.issue_license_file(self.database, self.keystore, call, request, devices=self.devices)
@@ -43,7 +48,8 @@ class FileEntrypoints:
     def get_license_file(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Give an issued file again, byte for byte.
 
-        Raises: licensing.file_not_found, projects.power_needed, licensing.device_rma, licensing.file_void.
+        Raises: licensing.file_not_found, projects.power_needed, licensing.device_rma, licensing.file_void,
+            devices.possession_needed.
         """
         return files.get_license_file(self.database, self.keystore, call, request, devices=self.devices)
 
@@ -85,10 +91,11 @@ class FileEntrypoints:
         """Certify a device's key on a person's request (LIC-10).
 
         Raises: devices.device_not_found, licensing.request_malformed, licensing.request_bad_signature,
-            licensing.request_wrong_key, licensing.request_key_known, licensing.held_by_others,
+            licensing.request_wrong_key, licensing.request_key_known, licensing.request_superseded,
             licensing.proof_needed, licensing.proof_invalid, licensing.device_rma, accounts.right_needed,
+            devices.possession_needed,
             projects.power_needed.
-        Emits: certificate_issued, paid_device_used_elsewhere.
+        Emits: certificate_issued, certificate_revoked, paid_device_used_elsewhere.
         """
         return certificates.request_certificate(
             self.database,
@@ -96,7 +103,7 @@ class FileEntrypoints:
             call,
             request,
             devices=self.devices,
-            crl_url=authority.crl_url(self.settings),
+            rules=self._rules,
         )
 
     @rpc(api.RequestDeviceCertificateRequest)
@@ -104,7 +111,7 @@ class FileEntrypoints:
         """Certify a device's key on its own request (LIC-10).
 
         Raises: as `request_certificate`, and accounts.scope_needed.
-        Emits: certificate_issued, paid_device_used_elsewhere.
+        Emits: certificate_issued, certificate_revoked, paid_device_used_elsewhere.
         """
         return certificates.request_device_certificate(
             self.database,
@@ -112,7 +119,7 @@ class FileEntrypoints:
             call,
             request,
             devices=self.devices,
-            crl_url=authority.crl_url(self.settings),
+            rules=self._rules,
         )
 
     @rpc(api.ListCertificatesRequest)

@@ -184,6 +184,11 @@ def test_a_guest_works_in_a_foreign_project_for_its_owner(scene: Scene, tmp_path
     (added,) = guest.get("/v1/activations", project=project).expect(200)["items"]
     assert (added["comment"], added["added_by"]["name"]) == ("from Gustav", "Gustav Gastmann")
     # Files, and a return of the device that the guest delivers: it is credited to this project.
+    # It came by its id alone, so somebody has to speak for it first (DEV-15): here the vendor.
+    path, vouched = f"/v1/staff/devices/{mac}", {"proven_company_id": admin.tokens["company"]["id"]}
+    assert guest.get(f"/v1/devices/{device}").expect(200)["possession"] == "claimed"
+    scene.staff.send("PATCH", path, vouched).expect(200)
+    assert guest.get(f"/v1/devices/{device}").expect(200)["possession"] == "proven"
     made = devices.certify(guest, device, mac, tmp_path / "device")
     devices.install_file(guest, device, made)
     returned = devices.send_text(guest, "POST", "/v1/license-returns", made.make_return().decode(), devices.XML)

@@ -38,12 +38,16 @@ class Warranty(AnswerSchema):
 
 
 class DeviceAction(AnswerSchema):
-    """One thing the caller could do with a device; where it is not allowed, the code why not and a sentence."""
+    """One thing the caller could do with a device; where it is not allowed, the code why not and a sentence.
+
+    `ways` stands where possession has to be proven first: by what that can be done.
+    """
 
     name = fields.String()
     allowed = fields.Boolean()
     reason = fields.String()
     detail = fields.String()
+    ways = fields.List(fields.String(validate=validate.OneOf(PROOFS)))
 
 
 class Device(AnswerSchema):

@@ -13,6 +13,7 @@ ACTIONS: Final[dict[str, tuple[str, bool]]] = {
     "add_licenses": ("add", True),
     "add_floating_license": ("add", True),
     "download_licenses": ("files", True),
+    "download_unencrypted_licenses": ("files", True),
     "download_test_licenses": ("files", True),
     "return_licenses": ("files", False),
     "move_licenses": ("move_licenses", False),

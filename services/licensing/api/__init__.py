@@ -1,7 +1,8 @@
 """The published contract of licensing: all that other rooms may import.
 
 `catalogue` has the types, `keys` orders, activation keys and balances, `licenses` what is on a device,
-`files` license files, returns and certificates, `merges` imports of companies, `projects` their deletion.
+`files` license files, returns and certificates, `possession` of devices,
+`merges` imports of companies, `projects` their deletion.
 How licensing decides and books does not belong here.
 """
 
@@ -12,7 +13,7 @@ from typing import Final
 from marshmallow import Schema
 
 from services.chassis.fields import RequestSchema
-from services.licensing.api import catalogue, files, keys, licenses, merges, projects
+from services.licensing.api import catalogue, files, keys, licenses, merges, possession, projects
 from services.licensing.api.catalogue import (
     DeviceType,
     DeviceTypeList,
@@ -102,7 +103,13 @@ __all__ = [
     "Version",
 ]
 
-ERRORS: Final[dict[str, str]] = {**catalogue.ERRORS, **keys.ERRORS, **licenses.ERRORS, **files.ERRORS}
+ERRORS: Final[dict[str, str]] = {
+    **catalogue.ERRORS,
+    **keys.ERRORS,
+    **licenses.ERRORS,
+    **files.ERRORS,
+    **possession.ERRORS,
+}
 """Code -> one English sentence: what it means and what to do."""
 
 REQUESTS: Final[dict[str, type[RequestSchema]]] = {
@@ -123,6 +130,7 @@ REQUESTS: Final[dict[str, type[RequestSchema]]] = {
     "set_floating": SetFloatingRequest,
     "remove_floating": DeviceRequest,
     **files.REQUESTS,
+    **possession.REQUESTS,
 }
 """RPC -> schema of its request."""
 

@@ -58,7 +58,8 @@ ERRORS: dict[str, str] = {
     "licensing.request_bad_signature": "The request is not signed by the key in it, so possession is not proven.",
     "licensing.request_wrong_key": "The key of a device certificate must be on the curve P-256.",
     "licensing.request_key_known": "This key already has a certificate for another device; make a new key.",
-    "licensing.held_by_others": "Another company holds this device too; renew with the old key, or ask the vendor.",
+    "licensing.request_superseded": "Another request for the device, or a proof of possession, came before this one was"
+    " signed, so it never will be; look at the device's certificates, and request one anew if it is still wanted.",
     "licensing.proof_needed": "The device has had a certificate: add the old key's proof, or ask the vendor.",
     "licensing.proof_invalid": "The proof is not signed by the device's present key for this request.",
     "licensing.certificate_not_found": "There is no certificate with this serial number.",

@@ -56,3 +56,11 @@ def key_bytes(key: ec.EllipticCurvePublicKey) -> bytes:
 def key_digest(der: bytes) -> str:
     """Return the SHA-256 of a key's DER, by which keys are told apart."""
     return hashlib.sha256(der).hexdigest()
+
+
+def load_key(der: bytes) -> ec.EllipticCurvePublicKey:
+    """Return a stored public key."""
+    key = serialization.load_der_public_key(der)
+    if not isinstance(key, ec.EllipticCurvePublicKey):
+        raise TypeError("A stored device key is not an elliptic curve key.")
+    return key

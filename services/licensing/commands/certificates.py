@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import structlog
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import Connection, Row
 
@@ -21,14 +21,21 @@ from services.chassis.errors import ServiceError, conflict, invalid, not_found
 from services.chassis.faults import fail_point
 from services.chassis.keystore import KeyStore
 from services.chassis.paging import Listing
-from services.devices.api import DevicesClient
+from services.devices.api import CLAIMED, PROVEN, DevicesClient
 from services.licensing import access
 from services.licensing.access import Device
 from services.licensing.api.files import ERRORS
 from services.licensing.certificates import profile
-from services.licensing.certificates.requests import key_bytes, key_digest, read_request
+from services.licensing.certificates.requests import key_bytes, key_digest, load_key, read_request
 from services.licensing.commands.acceptance import standings
 from services.licensing.commands.authority import ISSUING_KEY, chain, issuing_authority, private
+from services.licensing.commands.possession import (
+    ENDED,
+    end_claims,
+    origin_of,
+    possession_needed,
+    require_first_certificate,
+)
 from services.licensing.commands.telling import CERTIFIED, REVOKED, tell_payers, tell_payers_of
 from services.licensing.files.errors import FormatError
 from services.licensing.files.payload import write_time
@@ -41,6 +48,7 @@ from services.projects.api import REQUEST_CERTIFICATE
 RIGHT = "REQUEST_CERTIFICATE"
 RENEW_BEFORE = timedelta(days=90)
 """A request with the same key gets the same certificate until this long before its end."""
+RECERTIFIED = "The vendor's staff certified another key of the device."
 _log = structlog.get_logger(__name__)
 
 
@@ -51,17 +59,18 @@ def request_certificate(
     request: Mapping[str, Any],
     *,
     devices: DevicesClient,
-    crl_url: str,
+    rules: Rules,
 ) -> dict[str, Any]:
     """Certify a device's key on a user's or staff's request.
 
     Raises: licensing.request_malformed, .request_bad_signature, .request_wrong_key, .request_key_known,
-        .held_by_others, .proof_needed, .proof_invalid, .device_rma, accounts.right_needed, projects.power_needed.
+        .request_superseded, .proof_needed, .proof_invalid, .device_rma, devices.possession_needed,
+        accounts.right_needed, projects.power_needed.
     Emits: certificate_issued, paid_device_used_elsewhere.
     """
     Actor.of(call).require_scope(SCOPE_WRITE)
     device = Device.of(devices.get_device_facts(call, device_id=request["device_id"]))
-    return _Request(database, keystore, call, device, crl_url).run(request["pem"], request.get("proof"))
+    return _Request(database, keystore, call, device, devices, rules).run(request["pem"], request.get("proof"))
 
 
 def request_device_certificate(
@@ -71,7 +80,7 @@ def request_device_certificate(
     request: Mapping[str, Any],
     *,
     devices: DevicesClient,
-    crl_url: str,
+    rules: Rules,
 ) -> dict[str, Any]:
     """Certify a device's key on its own request, with the login of the device door.
 
@@ -80,14 +89,30 @@ def request_device_certificate(
     """
     Actor.of(call).require_scope(SCOPE_DEVICE)
     device = Device.of(devices.find_device(call, hardware_id=request["hardware_id"]))
-    return _Request(database, keystore, call, device, crl_url).run(request["pem"], None)
+    return _Request(database, keystore, call, device, devices, rules).run(request["pem"], None)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the installation says about certificates.
+
+    Args:
+        crl_url: where the revocation list is.
+        claims_allowed: whether a claim gets a first certificate while nobody else ever had a stake in the device.
+    """
+
+    crl_url: str
+    claims_allowed: bool = False
 
 
 class _Request:
     """One request on its way: who asks for which device, and whether they may."""
 
-    def __init__(self, database: Database, keystore: KeyStore, call: Call, device: Device, crl_url: str) -> None:
-        self.database, self.keystore, self.call, self.device, self.crl_url = database, keystore, call, device, crl_url
+    def __init__(
+        self, database: Database, keystore: KeyStore, call: Call, device: Device, devices: DevicesClient, rules: Rules
+    ) -> None:
+        self.database, self.keystore, self.call, self.device, self.devices = database, keystore, call, device, devices
+        self.crl_url, self.claims_allowed = rules.crl_url, rules.claims_allowed
 
     def run(self, upload: str, proof: str | None) -> dict[str, Any]:
         """Check, record, sign, store; a repetition finishes what a crash left undone."""
@@ -106,12 +131,40 @@ class _Request:
 
         answer = self.database.command(self.call, "request_certificate", fingerprint, record)
         assert answer is not None
+        self._withdraw_overtaken(answer["serial"])
         return finish(self.database, self.keystore, answer["serial"])
+
+    def _withdraw_overtaken(self, serial: str) -> None:
+        """End a claim's first certificate before it is signed if somebody else has got the device meanwhile (DEV-15).
+
+        Who proves after this look finds the recorded certificate, and ends it.
+        """
+        row = self.database.read(lambda connection: store.get(connection, serial))
+        assert row is not None
+        if self.device.proven or row.possession != CLAIMED or row.renews is not None or row.signed_at is not None:
+            return
+        device = Device.of(self.devices.get_device_facts(self.call, device_id=self.device.device_id))
+        if device.proven or not device.held_by_others:
+            return
+
+        def withdraw(unit: Unit) -> ServiceError | None:
+            store.lock_hardware(unit.connection, self.device.hardware_id)
+            if store.revoke(unit.connection, serial, unit.now, ENDED):
+                self._emit(unit, "certificate_revoked", serial=serial, reason=ENDED)
+            return possession_needed(unit.connection, device)
+
+        refusal = self.database.write(withdraw, call=self.call)
+        assert refusal is not None
+        raise refusal
 
     def _record(self, unit: Unit, key: ec.EllipticCurvePublicKey, proof: str | None, authority: str) -> str:
         connection, der = unit.connection, key_bytes(key)
         digest = key_digest(der)
+        staff = Actor.of(self.call).staff
         store.lock_hardware(connection, self.device.hardware_id)
+        if self.device.proven:
+            # Also done when the proof is told; whoever proved must not wait for that.
+            end_claims(unit, self.device.hardware_id, self.device.company_id)
         current = store.current(connection, self.device.hardware_id)
         if store.other_device_with_key(connection, digest, self.device.hardware_id) is not None:
             raise conflict("licensing.request_key_known", ERRORS["licensing.request_key_known"])
@@ -120,7 +173,12 @@ class _Request:
         if not same_key:
             self._require_permission(connection, current, digest, proof)
         elif current is not None and (current.signed_at is None or current.not_after - unit.now > RENEW_BEFORE):
+            if staff:
+                store.set_possession(connection, current.serial, PROVEN)
             return str(current.serial)
+        spoken_for = current if current is not None and (same_key or proof is not None) else None
+        if staff and spoken_for is None:
+            self._revoke_before(unit)
         store.supersede(connection, self.device.hardware_id)
         serial = f"{x509.random_serial_number() | 1 << 150:x}"
         not_before = (unit.now - profile.BACKDATE).replace(microsecond=0)
@@ -139,7 +197,8 @@ class _Request:
             "recorded_at": unit.now,
             "state": store.CURRENT,
             # Whose word this key has: its own of before, or the one whose proof came with it.
-            "renews": current.serial if current is not None and (same_key or proof is not None) else None,
+            "renews": spoken_for.serial if spoken_for is not None else None,
+            "possession": PROVEN if staff else spoken_for.possession if spoken_for else origin_of(self.device),
         }
         store.insert(connection, values)
         self._emit(
@@ -157,12 +216,24 @@ class _Request:
         actor = Actor.of(self.call)
         if actor.staff:
             return
-        if store.has_had(connection, self.device.hardware_id):
+        if store.has_had(connection, self.device.hardware_id, ended_claims=not self.device.proven):
             raise conflict("licensing.proof_needed", ERRORS["licensing.proof_needed"])
-        if self.device.held_by_others:
-            raise conflict("licensing.held_by_others", ERRORS["licensing.held_by_others"])
         actor.require_right(RIGHT)
         access.require_power(self.device.powers, REQUEST_CERTIFICATE)
+        require_first_certificate(connection, self.device, claims_allowed=self.claims_allowed)
+
+    def _revoke_before(self, unit: Unit) -> None:
+        """Revoke every certificate of before: staff's word for a new key says that the old ones are over."""
+        for row in store.valid(unit.connection, self.device.hardware_id):
+            if store.revoke(unit.connection, row.serial, unit.now, RECERTIFIED):
+                unit.emit(
+                    "certificate_revoked",
+                    subject=row.hardware_id,
+                    data={"serial": row.serial, "reason": RECERTIFIED},
+                    company_id=aliases.current(unit.connection, row.company_id),
+                    device_id=row.device_id,
+                    hardware_id=row.hardware_id,
+                )
 
     def _check_proof(self, current: Row[Any] | None, digest: str, text: str) -> None:
         try:
@@ -194,13 +265,16 @@ def finish(database: Database, keystore: KeyStore, serial: str) -> dict[str, Any
     row = database.read(lambda connection: store.get(connection, serial))
     assert row is not None
     kid = str(row.authority)
-    if row.signed_at is None:
+    # What is over before it is signed never is: another request, or a proof, has taken its place.
+    if row.signed_at is None and row.state == store.CURRENT:
         fail_point("licensing.certificate.before_signing")
         certificate = _signed(database, keystore, row)
         fail_point("licensing.certificate.after_signing")
         database.write(lambda unit: store.fill(unit.connection, serial, profile.pem(certificate), unit.now))
         row = database.read(lambda connection: store.get(connection, serial))
         assert row is not None
+    if row.signed_at is None:
+        raise conflict("licensing.request_superseded", ERRORS["licensing.request_superseded"])
     issuers = database.read(lambda connection: chain(connection, kid))
     return {**describe(row), "content_type": "application/pem-certificate-chain", "content": row.certificate + issuers}
 
@@ -298,11 +372,3 @@ def subject_of(row: Row[Any]) -> profile.DeviceSubject:
         not_after=row.not_after,
         crl_url=row.crl_url,
     )
-
-
-def load_key(der: bytes) -> ec.EllipticCurvePublicKey:
-    """Return a stored public key."""
-    key = serialization.load_der_public_key(der)
-    if not isinstance(key, ec.EllipticCurvePublicKey):
-        raise TypeError("A stored device key is not an elliptic curve key.")
-    return key

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from services.chassis.db import Unit
 from services.chassis.outbox import Event
+from services.devices.api import PROVEN
+from services.licensing.commands.possession import end_claims
 from services.licensing.commands.telling import ADDED, tell_payers
 from services.licensing.store import holders, projects
 from services.licensing.store.payers import payers
@@ -31,7 +33,9 @@ def on_projects_events(unit: Unit, events: Sequence[Event]) -> None:
 def on_devices_events(unit: Unit, events: Sequence[Event]) -> None:
     """Tell who paid for licenses on a device that another company added it (S9); who has it too is told by devices.
 
-    Emits: paid_device_used_elsewhere.
+    A proof of possession ends what claims of others got (DEV-15).
+
+    Emits: paid_device_used_elsewhere, certificate_revoked.
     """
     for event in events:
         if event.deviceid is None or event.hardwareid is None or event.companyid is None:
@@ -44,3 +48,5 @@ def on_devices_events(unit: Unit, events: Sequence[Event]) -> None:
             paid = payers(unit.connection, event.hardwareid, before=event.time)
             tell_payers(unit, event.hardwareid, ADDED, paid, told=told)
             holders.keep(unit.connection, event.deviceid, event.hardwareid, event.companyid)
+        if event.type == "device_possession_proven" or event.data.get("possession") == PROVEN:
+            end_claims(unit, event.hardwareid, event.companyid)

@@ -22,9 +22,10 @@ from services.devices.api import DevicesClient
 from services.licensing import access
 from services.licensing.access import Device
 from services.licensing.api.files import ERRORS, FIRST_SIGNED_VERSION
+from services.licensing.certificates.requests import load_key
 from services.licensing.commands.authority import FILE_KEY, TEXT_KEY, private, revoked_kids
-from services.licensing.commands.certificates import load_key
 from services.licensing.commands.issuing import Issue, Wanted, emit
+from services.licensing.commands.possession import require_possession
 from services.licensing.files import envelope, payload, signing, text
 from services.licensing.store import certificates, files
 from services.licensing.store.catalogue import get_catalogue
@@ -44,7 +45,7 @@ def issue_license_file(
     """Issue the current license file of a device, or give the same one again when nothing changed.
 
     Raises: projects.power_needed, licensing.device_rma, .nothing_to_issue, .version_needed, .never_encrypted,
-        .no_certificate, .certificate_not_accepted, .confirmation_needed, .rule_violated.
+        .no_certificate, .certificate_not_accepted, .confirmation_needed, .rule_violated, devices.possession_needed.
     Emits: license_file_issued, certificate_accepted, paid_device_used_elsewhere.
     """
     Actor.of(call).require_scope(SCOPE_WRITE)
@@ -66,7 +67,7 @@ def get_license_file(
 ) -> dict[str, Any]:
     """Give an issued file again, byte for byte.
 
-    Raises: licensing.file_not_found, .device_rma, .file_void, projects.power_needed.
+    Raises: licensing.file_not_found, .device_rma, .file_void, projects.power_needed, devices.possession_needed.
     """
     serial = str(request["serial"])
     row = database.read(lambda connection: files.get(connection, serial))
@@ -83,6 +84,8 @@ def get_license_file(
     access.refuse_rma(device)
     if row.state != files.ACTIVE or row.kid in revoked_kids(keystore) or _is_for_revoked(database, row):
         raise conflict("licensing.file_void", ERRORS["licensing.file_void"])
+    if row.form != files.ENCRYPTED:
+        database.read(lambda connection: require_possession(connection, device, Actor.of(call)))
     return {**describe(complete(database, keystore, serial)), "created": False}
 
 

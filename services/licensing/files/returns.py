@@ -21,11 +21,11 @@ RETURN_PURPOSE = "TESSERA LICENSE RETURN"
 PROOF_PURPOSE = "TESSERA CERTIFICATE RENEWAL"
 _RETURN_HEADERS = ("format", "algorithm", "device", "serial", "counter", "nonce", "created")
 _PROOF_HEADERS = ("format", "algorithm", "device", "key-sha256", "created")
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+UUID_PATTERN = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NONCE = re.compile(r"[0-9a-f]{32}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _COUNTER = re.compile(r"[1-9][0-9]{0,15}")
-_DEVICE = re.compile(r"[0-9A-F]{2}(-[0-9A-F]{2}){5}|[0-9]{5}-[0-9]{7}-[0-9*]")
+DEVICE_PATTERN = re.compile(r"[0-9A-F]{2}(-[0-9A-F]{2}){5}|[0-9]{5}-[0-9]{7}-[0-9*]")
 _PROOF_PEM = re.compile(
     r"-----BEGIN TESSERA RENEWAL PROOF-----\s+([A-Za-z0-9+/=\s]{1,4000})-----END TESSERA RENEWAL PROOF-----"
 )
@@ -83,8 +83,13 @@ def read_return(data: bytes) -> DeviceReturn:
     if len(certificate) > _MAX_CERTIFICATE:
         raise FormatError("malformed", f"The certificate has {len(certificate)} bytes; at most 8,192 are taken.")
     signature, signed = content[:SIGNATURE_BYTES], content[SIGNATURE_BYTES:]
-    values = _read_signed(signed, RETURN_PURPOSE, _RETURN_HEADERS)
-    for name, pattern in (("device", _DEVICE), ("serial", _UUID), ("nonce", _NONCE), ("counter", _COUNTER)):
+    values = read_signed(signed, RETURN_PURPOSE, _RETURN_HEADERS)
+    for name, pattern in (
+        ("device", DEVICE_PATTERN),
+        ("serial", UUID_PATTERN),
+        ("nonce", _NONCE),
+        ("counter", _COUNTER),
+    ):
         if not pattern.fullmatch(values[name]):
             raise FormatError("malformed", f'The return has a wrong {name}: "{values[name][:60]}".')
     created = read_time(values["created"])
@@ -117,8 +122,8 @@ def read_proof(text: str) -> RenewalProof:
     _, block = split_proof(text)
     content = read_base64(block if block is not None else "".join(text.split()))
     signature, signed = content[:SIGNATURE_BYTES], content[SIGNATURE_BYTES:]
-    values = _read_signed(signed, PROOF_PURPOSE, _PROOF_HEADERS)
-    if not _DEVICE.fullmatch(values["device"]) or not _DIGEST.fullmatch(values["key-sha256"]):
+    values = read_signed(signed, PROOF_PURPOSE, _PROOF_HEADERS)
+    if not DEVICE_PATTERN.fullmatch(values["device"]) or not _DIGEST.fullmatch(values["key-sha256"]):
         raise FormatError("malformed", "The proof has a wrong device or key digest.")
     read_time(values["created"])
     return RenewalProof(signature, signed, values["device"], values["key-sha256"])
@@ -133,7 +138,12 @@ def write_return(certificate: bytes, signature: bytes, signed: bytes) -> str:
     )
 
 
-def _read_signed(signed: bytes, purpose: str, names: tuple[str, ...]) -> dict[str, str]:
+def read_signed(signed: bytes, purpose: str, names: tuple[str, ...]) -> dict[str, str]:
+    """Return the rows of a text that a device signed, for one purpose and with exactly these names.
+
+    Raises:
+        FormatError: `malformed`.
+    """
     rows = split_rows(signed, purpose)
     values = read_headers(rows, names)
     if len(rows) != len(names) or values["format"] != "1" or values["algorithm"] != "ES256":

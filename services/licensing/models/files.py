@@ -126,6 +126,7 @@ class DeviceCertificate(Base):
     """One device certificate: recorded before it is signed (rule L9), then filled in once.
 
     `renews` is the serial number of the one whose key spoke for this one's; None when nobody's key did.
+    `possession` is what the record that got it was, `proven` or `claimed`; a renewal keeps that of the key before.
     """
 
     __tablename__ = "certificates"
@@ -158,6 +159,7 @@ class DeviceCertificate(Base):
     revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     reason: Mapped[str | None] = mapped_column(String(200))
     renews: Mapped[str | None] = mapped_column(String(64))
+    possession: Mapped[str] = mapped_column(String(8), server_default="claimed")
 
 
 class CertificateAcceptance(Base):

@@ -74,14 +74,43 @@ def of_device(connection: Connection, hardware_id: str) -> list[Row[Any]]:
     )
 
 
-def has_had(connection: Connection, hardware_id: str) -> bool:
-    """Tell whether the device ever got a certificate."""
-    found = connection.scalar(
-        sa.select(sa.literal(1))
-        .where(DeviceCertificate.hardware_id == hardware_id, DeviceCertificate.signed_at.is_not(None))
-        .limit(1)
+def has_had(connection: Connection, hardware_id: str, *, ended_claims: bool = True) -> bool:
+    """Tell whether the device ever got a certificate; without `ended_claims` those that a proof ended do not count."""
+    statement = sa.select(sa.literal(1)).where(
+        DeviceCertificate.hardware_id == hardware_id, DeviceCertificate.signed_at.is_not(None)
     )
-    return found is not None
+    if not ended_claims:
+        statement = statement.where(
+            sa.or_(DeviceCertificate.possession != "claimed", DeviceCertificate.state != REVOKED)
+        )
+    return connection.scalar(statement.limit(1)) is not None
+
+
+def claimed(connection: Connection, hardware_id: str) -> list[Row[Any]]:
+    """Return the certificates of a device that claims got and that were not revoked, unsigned ones too."""
+    return list(
+        connection.execute(
+            sa.select(_TABLE)
+            .where(
+                DeviceCertificate.hardware_id == hardware_id,
+                DeviceCertificate.possession == "claimed",
+                DeviceCertificate.state != REVOKED,
+            )
+            .order_by(DeviceCertificate.recorded_at, DeviceCertificate.serial)
+        )
+    )
+
+
+def valid(connection: Connection, hardware_id: str) -> list[Row[Any]]:
+    """Return the signed certificates of a device that were not revoked."""
+    return [row for row in of_device(connection, hardware_id) if row.state != REVOKED]
+
+
+def set_possession(connection: Connection, serial: str, possession: str) -> None:
+    """Note that a certificate is worth more than when it was given."""
+    connection.execute(
+        sa.update(DeviceCertificate).where(DeviceCertificate.serial == serial).values(possession=possession)
+    )
 
 
 def other_device_with_key(connection: Connection, digest: str, hardware_id: str) -> str | None:
@@ -104,10 +133,14 @@ def supersede(connection: Connection, hardware_id: str) -> None:
 
 
 def fill(connection: Connection, serial: str, certificate: str, now: datetime) -> None:
-    """Store a signed certificate, unless another process did it before."""
+    """Store a signed certificate, unless another process did it before, or its request is over."""
     connection.execute(
         sa.update(DeviceCertificate)
-        .where(DeviceCertificate.serial == serial, DeviceCertificate.signed_at.is_(None))
+        .where(
+            DeviceCertificate.serial == serial,
+            DeviceCertificate.signed_at.is_(None),
+            DeviceCertificate.state == CURRENT,
+        )
         .values(certificate=certificate, signed_at=now)
     )
 

@@ -258,6 +258,9 @@ CASES: Final[tuple[Case, ...]] = (
     ),
     _in_project("POST /v1/license-returns", "files", "returned hardware", text="$return"),
     _in_project(
+        "POST /v1/devices/{device_id}/possession", "add", "device", body={"order_number": "$order"}, status=200,
+    ),
+    _in_project(
         "POST /v1/devices/{device_id}/certificates", "request_certificate", "device", text="$request", fresh="request",
         instead=_STAFF_CERTIFIES,
     ),

@@ -35,6 +35,13 @@ def certificate_request() -> str:
     return request.public_bytes(serialization.Encoding.PEM).decode()
 
 
+def prove(person: Person, device_id: str, order_number: str) -> None:
+    """Prove possession of a device by the number of its order, so that it may be certified."""
+    path = f"/v1/devices/{device_id}/possession"
+    answer = person.post(path, {"order_number": order_number}).expect(200)
+    assert answer["possession"] == "proven"
+
+
 def certify(person: Person, device_id: str, hardware_id: str, folder: Path) -> Device:
     """Return the device itself, with a key and a certificate that the person asked for."""
     device = Device(folder)

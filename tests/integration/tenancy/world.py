@@ -142,6 +142,8 @@ class World:
         added |= devices.add(owner, things["project2"], hardware_ids[-1:])
         for name, hardware_id in by_name.items():
             things[name], things[f"{name} hardware"] = added[hardware_id], hardware_id
+            number = 2 if hardware_id == hardware_ids[-1] else 1
+            devices.prove(owner, things[name], f"{self.mark}-OWNER-{number}")
             body = {"comment": f"remark on {name} of the owner", "license_comment": f"license remark on {name}"}
             owner.send("PATCH", f"/v1/devices/{things[name]}", body).expect(200)
         things |= {

@@ -24,7 +24,8 @@ from services.chassis.tables import outbox
 from services.chassis.testing import make_call, make_database
 from services.devices.fake import FakeDevices
 from services.licensing.api import files as api
-from services.licensing.commands import authority, certificates, files, returns
+from services.licensing.api import possession as possession_api
+from services.licensing.commands import authority, certificates, files, possession, returns
 from services.licensing.store import ledger, lines, projects
 from services.licensing.store.ledger import Entry
 
@@ -39,6 +40,7 @@ class Room:
 
     database: Database
     devices: FakeDevices = field(default_factory=FakeDevices)
+    rules: certificates.Rules = field(default_factory=lambda: certificates.Rules(CRL_URL))
 
     @property
     def keystore(self) -> KeyStore:
@@ -48,7 +50,7 @@ class Room:
 
     def ask(self, name: str, call: Call, **request: Any) -> dict[str, Any]:
         """Call an entrypoint by its name, through its schema; the answer must be JSON."""
-        loaded = load_request(api.REQUESTS[name](), request)
+        loaded = load_request((api.REQUESTS | possession_api.REQUESTS)[name](), request)
         database, keystore = self.database, self.keystore
         devices: Any = self.devices
         calls: dict[str, Any] = {
@@ -58,10 +60,14 @@ class Room:
             "return_licenses": lambda: returns.return_licenses(database, call, loaded, devices=devices),
             "return_device_licenses": lambda: returns.return_device_licenses(database, call, loaded, devices=devices),
             "request_certificate": lambda: certificates.request_certificate(
-                database, keystore, call, loaded, devices=devices, crl_url=CRL_URL
+                database, keystore, call, loaded, devices=devices, rules=self.rules
             ),
             "request_device_certificate": lambda: certificates.request_device_certificate(
-                database, keystore, call, loaded, devices=devices, crl_url=CRL_URL
+                database, keystore, call, loaded, devices=devices, rules=self.rules
+            ),
+            "prove_possession": lambda: possession.prove_possession(database, call, loaded, devices=devices),
+            "get_possession": lambda: possession.get_possession(
+                database, call, loaded, devices=devices, claims_allowed=self.rules.claims_allowed
             ),
             "list_certificates": lambda: certificates.list_certificates(database, call, loaded, devices=devices),
             "revoke_certificate": lambda: certificates.revoke_certificate(database, call, loaded),

@@ -1,0 +1,194 @@
+"""What a claimed record may not do, what proves possession, and what a proof ends (DEV-15, LIC-10).
+
+A MAC is printed on the box. Whoever only claims a device has no first certificate, no unencrypted file and no move
+while somebody else has a stake in it; whoever proves it ends the certificates that were given to mere claims of others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from services.accounts.api import SCOPE_WRITE, Actor
+from services.chassis import aliases
+from services.chassis.context import Call
+from services.chassis.db import Database, Unit
+from services.chassis.errors import ServiceError, conflict, invalid
+from services.chassis.idempotency import database_time
+from services.devices.api import CLAIMED, DEVICE_KEY, ORDER_NUMBER, POSSESSION_NEEDED, PROVEN, STAFF, DevicesClient
+from services.devices.api import ERRORS as DEVICE_ERRORS
+from services.licensing import access
+from services.licensing.access import Device
+from services.licensing.api.possession import ERRORS
+from services.licensing.certificates.requests import load_key
+from services.licensing.files.errors import FormatError
+from services.licensing.files.possession import PossessionProof, read_possession
+from services.licensing.files.signing import verify
+from services.licensing.store import certificates
+from services.licensing.store.payers import payers
+from services.licensing.store.stakes import ever_paid
+from services.projects.api import ADD
+
+ENDED: Final = "The possession of the device was proven; this certificate was given to a claim."
+_OLDEST, _AHEAD = timedelta(hours=24), timedelta(minutes=10)
+# What a claimed record may not do, by the names of the device's actions.
+UNENCRYPTED, MOVE, FIRST_CERTIFICATE = "download_unencrypted_licenses", "move_licenses", "request_certificate"
+
+
+def require_possession(connection: Connection, device: Device, actor: Actor) -> None:
+    """Refuse a claimed record what could harm whoever else holds the device or paid for what is on it.
+
+    For unencrypted files and moves; staff's word counts as a proof.
+
+    Raises: devices.possession_needed with `ways`.
+    """
+    if (
+        not device.proven
+        and not actor.staff
+        and _others(connection, device, set(payers(connection, device.hardware_id)))
+    ):
+        raise possession_needed(connection, device)
+
+
+def require_first_certificate(connection: Connection, device: Device, *, claims_allowed: bool) -> None:
+    """Refuse a claimed record the first certificate, unless the installation allows it and nobody ever had a stake.
+
+    Args:
+        connection: of the running transaction.
+        device: as devices told it.
+        claims_allowed: the vendor's setting.
+
+    Raises: devices.possession_needed with `ways`.
+    """
+    if device.proven:
+        return
+    if not claims_allowed or _others(connection, device, ever_paid(connection, device.hardware_id)):
+        raise possession_needed(connection, device)
+
+
+def possession_needed(connection: Connection, device: Device) -> ServiceError:
+    """Return the refusal, with the ways to prove possession that are open now."""
+    return conflict(POSSESSION_NEEDED, DEVICE_ERRORS[POSSESSION_NEEDED], ways=ways(connection, device))
+
+
+def ways(connection: Connection, device: Device) -> list[str]:
+    """Return how possession of a device can be proven; its own key does only where it was certified on a proof."""
+    current = certificates.current(connection, device.hardware_id)
+    by_key = current is not None and current.signed_at is not None and current.possession == PROVEN
+    return [ORDER_NUMBER, *([DEVICE_KEY] if by_key else []), STAFF]
+
+
+def get_possession(
+    database: Database, call: Call, request: Mapping[str, Any], *, devices: DevicesClient, claims_allowed: bool
+) -> dict[str, Any]:
+    """Tell which actions with a device need a proof of possession first, and the ways to it.
+
+    Raises: devices.device_not_found.
+    """
+    actor = Actor.of(call)
+    device = Device.of(devices.get_device_facts(call, device_id=request["device_id"]))
+
+    def work(connection: Connection) -> dict[str, Any]:
+        limited = []
+        try:
+            require_possession(connection, device, actor)
+        except ServiceError:
+            limited += [UNENCRYPTED, MOVE]
+        try:
+            # A device that has had a certificate gets the next one by its key, whoever asks.
+            if not certificates.has_had(connection, device.hardware_id) and not actor.staff:
+                require_first_certificate(connection, device, claims_allowed=claims_allowed)
+        except ServiceError:
+            limited.append(FIRST_CERTIFICATE)
+        return {"limited": limited, "ways": ways(connection, device) if limited else []}
+
+    return database.read(work, snapshot=True)
+
+
+def prove_possession(
+    database: Database, call: Call, request: Mapping[str, Any], *, devices: DevicesClient
+) -> dict[str, Any]:
+    """Prove possession of a device by its order's number, or by a text that its certified key signed (DEV-15).
+
+    Raises: devices.device_not_found, devices.power_needed, devices.order_not_found, devices.not_in_order,
+        devices.malformed_order_number, devices.throttled, projects.power_needed, licensing.possession_proof_invalid,
+        licensing.possession_proof_expired, licensing.possession_key_claimed.
+    Emits: certificate_revoked per certificate that was given to another company's claim.
+    """
+    Actor.of(call).require_scope(SCOPE_WRITE)
+    device = access.get_device(call, devices, request["device_id"], ADD)
+    step = call.derive("possession")
+    answer: dict[str, Any]
+    if request["proof"] is None:
+        answer = devices.prove_possession(step, device_id=device.device_id, order_number=request["order_number"])
+    else:
+        proof = _read(request["proof"])
+        database.read(lambda connection: _verify(connection, device, proof))
+        answer = devices.confirm_possession(step, device_id=device.device_id)
+    # The event of devices does this too; here nobody has to wait for it.
+    database.write(lambda unit: end_claims(unit, device.hardware_id, device.company_id), call=call)
+    return answer
+
+
+def end_claims(unit: Unit, hardware_id: str, company_id: str) -> None:
+    """End the certificates that claims of others got for a device, now that a company proved that it possesses it.
+
+    A certificate of the company's own claim stays and is as good as a proven one from here on.
+
+    Emits: certificate_revoked to the company that has one of them, never telling who proved.
+    """
+    connection = unit.connection
+    certificates.lock_hardware(connection, hardware_id)
+    group = aliases.group(connection, aliases.current(connection, company_id))
+    for row in certificates.claimed(connection, hardware_id):
+        if row.company_id in group:
+            certificates.set_possession(connection, row.serial, PROVEN)
+        elif certificates.revoke(connection, row.serial, unit.now, ENDED):
+            unit.emit(
+                "certificate_revoked",
+                subject=hardware_id,
+                data={"serial": row.serial, "reason": ENDED},
+                company_id=aliases.current(connection, row.company_id),
+                device_id=row.device_id,
+                hardware_id=hardware_id,
+                anonymous=True,
+            )
+
+
+def origin_of(device: Device) -> str:
+    """Return what a certificate is worth that a record gets: as much as the record."""
+    return PROVEN if device.proven else CLAIMED
+
+
+def _others(connection: Connection, device: Device, paid: set[str]) -> bool:
+    group = aliases.group(connection, aliases.current(connection, device.company_id))
+    return device.held_by_others or bool(paid - set(group))
+
+
+def _read(text: str) -> PossessionProof:
+    try:
+        return read_possession(text)
+    except FormatError as error:
+        raise invalid("licensing.possession_proof_invalid", error.detail) from error
+
+
+def _verify(connection: Connection, device: Device, proof: PossessionProof) -> None:
+    refusal = conflict("licensing.possession_proof_invalid", ERRORS["licensing.possession_proof_invalid"])
+    current = certificates.current(connection, device.hardware_id)
+    if current is None or current.signed_at is None:
+        raise refusal
+    if proof.device != device.hardware_id or proof.record != device.device_id:
+        raise refusal
+    if not verify(load_key(bytes(current.public_key)), proof.signature, proof.signed, one_form=False):
+        raise refusal
+    now = database_time(connection)
+    if not now - _OLDEST <= proof.created_at <= now + _AHEAD:
+        code = "licensing.possession_proof_expired"
+        raise conflict(code, ERRORS[code])
+    if current.possession != PROVEN:
+        # Else a stranger's claim would prove itself by the key that it had certified.
+        code = "licensing.possession_key_claimed"
+        raise conflict(code, ERRORS[code])
