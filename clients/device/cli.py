@@ -16,6 +16,7 @@ from clients.device.device import Device, Installed
 from clients.device.errors import DeviceError, exit_code_table
 from clients.device.formats import LicenseFile, read_keys
 from clients.device.portal import Portal
+from clients.device.possession import prove_possession as word_of
 
 app = typer.Typer(
     name="tessera-device",
@@ -115,6 +116,16 @@ def request_certificate(
         certificate = device.request_certificate(_portal(portal, login, password_file))
     typer.echo(f"Certificate {certificate.serial_number:x} for {device.hardware_id} is installed,")
     typer.echo(f"valid until {certificate.not_valid_after_utc:%Y-%m-%d}.")
+
+
+@app.command("prove-possession")
+@_told
+def prove_possession(
+    record: Annotated[str, typer.Argument(help="Id of your company's record of the device (GET /v1/devices).")],
+    state: StateOption = DEFAULT_STATE,
+) -> None:
+    """Print the device's word that you have it in hand; send it within a day as `proof` of the possession."""
+    typer.echo(word_of(Device(state), record), nl=False)
 
 
 @app.command()

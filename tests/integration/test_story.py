@@ -118,7 +118,7 @@ def test_a_new_user_registers_opens_the_link_and_logs_in(story: Story) -> None:
     }  # fmt: skip
     assert story.user.post("/v1/registrations", registration).expect(202) == {}
     login = {"email": story.address, "password": PASSWORD}
-    story.user.post("/v1/sessions", login).refused(401, "accounts.login_failed")
+    story.user.post("/v1/sessions", login).refused(403, "accounts.not_activated")
     token = mailed_token(story.installation.mail_folder, story.address, "activate")
     story.user.post("/v1/registrations/confirmations", {"token": token}).expect(204)
     story.user.post("/v1/registrations/confirmations", {"token": token}).refused(404, "accounts.link_invalid")

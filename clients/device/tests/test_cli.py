@@ -258,6 +258,23 @@ def test_verify_by_hand_with_keys_of_a_file(folder: Path, tmp_path: Path) -> Non
     assert run("trust", str(keys), "--state", str(folder)).exit_code == 10
 
 
+def test_the_device_says_who_has_it_in_hand(folder: Path, tmp_path: Path) -> None:
+    record = "01930000-0000-7000-8000-00000000de71"
+    told = run("prove-possession", record, "--state", str(folder))
+    assert told.exit_code == 0
+    name = "TESSERA POSSESSION PROOF"
+    assert told.stdout.startswith(f"-----BEGIN {name}-----\n")
+    assert told.stdout.endswith(f"-----END {name}-----\n")
+    content = base64.b64decode("".join(told.stdout.split("\n")[1:-2]))
+    rows = content[64:].decode().split("\n")
+    assert rows[:3] == ["TESSERA DEVICE POSSESSION", "format: 1", "algorithm: ES256"]
+    assert rows[3:5] == [f"device: {DEVICE}", f"record: {record}"]
+    assert rows[6:] == ["END", ""]
+    assert run("keygen", DEVICE, "--state", str(tmp_path / "bare")).exit_code == 0
+    refused = run("prove-possession", record, "--state", str(tmp_path / "bare"))
+    assert refused.exit_code == EXIT_CODES["not_ready"][0]
+
+
 def test_help_tells_every_exit_code() -> None:
     result = run("--help")
     for word in EXIT_CODES:

@@ -249,7 +249,7 @@ def test_staffs_word_revokes_all_certificates_of_before(room: Room, company: Com
 def test_no_unencrypted_file_for_a_claim_beside_others(room: Room, company: Company, license_type: str) -> None:
     """Issue 6.1: a stranger's plain download ended the payer's right to return."""
     record, payer = room.hold(IP800, company, "IP6000", proven=False), room.company()
-    room.put(IP800, payer, license_type, 5, paid=True)
+    room.put(IP800, payer, license_type, 1, paid=True)
     ask: dict[str, Any] = {"device_id": record, "encrypted": False, "confirm_no_return": True}
     error = refused("devices.possession_needed", lambda: room.ask("issue_license_file", company.call(), **ask))
     assert error.extra["ways"] == ["order_number", "staff"]
