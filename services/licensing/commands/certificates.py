@@ -161,6 +161,7 @@ class _Request:
         connection, der = unit.connection, key_bytes(key)
         digest = key_digest(der)
         staff = Actor.of(self.call).staff
+        access.lock(unit, Actor.of(self.call), self.device)
         store.lock_hardware(connection, self.device.hardware_id)
         if self.device.proven:
             # Also done when the proof is told; whoever proved must not wait for that.

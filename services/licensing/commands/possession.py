@@ -165,7 +165,7 @@ def origin_of(device: Device) -> str:
 
 def _others(connection: Connection, device: Device, paid: set[str]) -> bool:
     group = aliases.group(connection, aliases.current(connection, device.company_id))
-    return device.held_by_others or bool(paid - set(group))
+    return access.held_by_others(connection, device) or bool(paid - set(group))
 
 
 def _read(text: str) -> PossessionProof:
