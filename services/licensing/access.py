@@ -9,14 +9,18 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy import Connection
+
 from services.accounts.api import Actor
+from services.chassis import aliases
 from services.chassis.context import Call
 from services.chassis.db import Database, Unit
-from services.chassis.errors import ServiceError, conflict, forbidden, not_found
+from services.chassis.errors import ServiceError, conflict, forbidden, not_found, unavailable
 from services.devices.api import DevicesClient
+from services.licensing.store import guests, holders, ledger
 from services.licensing.store import projects as store
 from services.licensing.store.projects import ProjectCopy
-from services.projects.api import ARCHIVED, CLOSED, ERRORS, OPEN, ProjectsClient, powers_of, roles_of
+from services.projects.api import ARCHIVED, CLOSED, ERRORS, GUEST, OPEN, ProjectsClient, powers_of, roles_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,7 @@ class Device:
     held_by_others: bool
     powers: frozenset[str]
     proven: bool
+    access: str
 
     @classmethod
     def of(cls, facts: dict[str, Any]) -> Device:
@@ -46,6 +51,7 @@ class Device:
             bool(facts["held_by_others"]),
             frozenset(facts["powers"]),
             facts.get("possession") == "proven",
+            str(facts["access"]),
         )
 
     def concerned(self, actor: Actor) -> list[str]:
@@ -108,6 +114,52 @@ def refuse_rma(device: Device) -> None:
             "licensing.device_rma",
             f"{device.hardware_id} is marked RMA and takes no licenses; only the vendor's staff take the mark off.",
         )
+
+
+def lock(unit: Unit, actor: Actor, device: Device, *, although_rma: bool = False) -> None:
+    """Lock a device's licenses and read again what was asked before the transaction and decides in it (L20).
+
+    devices and projects tell of marks and rights by event; what they told by now is here, and stays until the end.
+
+    Args:
+        unit: the running transaction.
+        actor: who asks.
+        device: as devices told it before.
+        although_rma: for what is done with a marked device too.
+
+    Raises: service.unavailable, so that the caller asks anew and gets the refusal of its owner.
+    """
+    marked = ledger.lock_device(unit, device.hardware_id)
+    if marked and not although_rma:
+        detail = f"The RMA mark of {device.hardware_id} has just changed; nothing was done. Repeat the request."
+        raise unavailable(detail=detail)
+    refuse_ended(unit, actor, device)
+
+
+def held_by_others(connection: Connection, device: Device) -> bool:
+    """Tell whether another company has the device too, as devices said when asked or has told by now (L20)."""
+    if device.held_by_others:
+        return True
+    group = aliases.group(connection, aliases.current(connection, device.company_id))
+    return bool(holders.companies(connection, device.hardware_id) - {*group})
+
+
+def refuse_ended(unit: Unit, actor: Actor, device: Device) -> None:
+    """Refuse a guest whose right in the device's project has ended since it was asked for (L20).
+
+    Raises: service.unavailable.
+    """
+    if device.access == GUEST:
+        refuse_former_guest(unit, actor, device.project_id)
+
+
+def refuse_former_guest(unit: Unit, actor: Actor, project_id: str) -> None:
+    """Refuse a company whose right in a foreign project has ended, as projects has told by now (L20).
+
+    Raises: service.unavailable.
+    """
+    if guests.has_ended(unit.connection, project_id, actor.company_ids):
+        raise unavailable(detail="Your right in the project has just changed; nothing was done. Repeat the request.")
 
 
 def refuse_closed(project: ProjectCopy) -> None:

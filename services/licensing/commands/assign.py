@@ -23,7 +23,7 @@ from services.licensing.store import ledger, lines, projects
 from services.licensing.store.catalogue import get_catalogue
 from services.licensing.store.ledger import Entry
 from services.licensing.store.projects import ProjectCopy
-from services.projects.api import ADD, DRAW, ProjectsClient
+from services.projects.api import ADD, DRAW, OPEN, ProjectsClient
 
 
 @repeatable
@@ -92,7 +92,7 @@ class _Assignment:
     def __call__(self, unit: Unit) -> dict[str, Any]:
         """Check, book, note the lines, tell the companies."""
         access.refuse_rma(self.device)
-        ledger.lock_device(unit, self.device.hardware_id)
+        access.lock(unit, self.actor, self.device)
         project, installed = projects.get_beside_pool(
             unit.connection, self.device.project_id, ledger.device_pool(self.device.hardware_id)
         )
@@ -100,7 +100,7 @@ class _Assignment:
             raise UnknownProjectError(self.device.project_id)
         access.refuse_closed(project)
         self._check_rules(installed)
-        known = {project.id: project, **projects.get_many(unit.connection, self.sources)}
+        known = {project.id: project, **self._sources_as_they_are(unit)}
         transfer_id = new_id()
         draws = self._draw(unit)
         assigned = self._note_lines(unit, transfer_id, draws)
@@ -109,6 +109,13 @@ class _Assignment:
         except ledger.ShortError:
             raise self._shortage(unit) from None
         return self._tell(unit, assigned, draws, known)
+
+    def _sources_as_they_are(self, unit: Unit) -> dict[str, ProjectCopy]:
+        """Return the chosen projects, looked at again in the transaction (L20)."""
+        known = projects.get_many(unit.connection, self.sources)
+        if any(copy.state != OPEN or not self.actor.owns(copy.company_id) for copy in known.values()):
+            raise unavailable(detail="A chosen project has just changed; nothing was booked. Repeat the request.")
+        return known
 
     def _check_rules(self, installed: Mapping[str, int]) -> None:
         try:

@@ -111,6 +111,7 @@ class _Request:
     def _record(self, unit: Unit, key: ec.EllipticCurvePublicKey, proof: str | None, authority: str) -> str:
         connection, der = unit.connection, key_bytes(key)
         digest = key_digest(der)
+        access.lock(unit, Actor.of(self.call), self.device)
         store.lock_hardware(connection, self.device.hardware_id)
         current = store.current(connection, self.device.hardware_id)
         if store.other_device_with_key(connection, digest, self.device.hardware_id) is not None:
@@ -159,7 +160,7 @@ class _Request:
             return
         if store.has_had(connection, self.device.hardware_id):
             raise conflict("licensing.proof_needed", ERRORS["licensing.proof_needed"])
-        if self.device.held_by_others:
+        if access.held_by_others(connection, self.device):
             raise conflict("licensing.held_by_others", ERRORS["licensing.held_by_others"])
         actor.require_right(RIGHT)
         access.require_power(self.device.powers, REQUEST_CERTIFICATE)

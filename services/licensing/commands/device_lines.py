@@ -43,7 +43,7 @@ def take_back(database: Database, call: Call, request: Mapping[str, Any], *, dev
     catalogue = get_catalogue(database)
 
     def work(unit: Unit) -> dict[str, Any]:
-        ledger.lock_device(unit, device.hardware_id)
+        access.lock(unit, actor, device, although_rma=True)
         line = _find(unit, device, catalogue, request["line_id"])
         if not actor.owns(line.company_id):
             raise conflict(

@@ -7,18 +7,24 @@ from collections.abc import Sequence
 from services.chassis.db import Unit
 from services.chassis.outbox import Event
 from services.licensing.commands.telling import ADDED, tell_payers
-from services.licensing.store import holders, projects
+from services.licensing.store import guests, holders, ledger, projects
 from services.licensing.store.payers import payers
 from services.licensing.store.projects import ProjectCopy
 from services.projects.api import CLOSED
 
+_MARKS = {"device_marked_rma": True, "device_unmarked_rma": False}
+_RIGHTS = {"project_right_granted": False, "project_right_removed": True}
 _RECORD_GONE = ("device_deleted", "device_merged")
 _PROJECT_EVENTS = ("project_created", "project_changed", "project_deleted")
 
 
 def on_projects_events(unit: Unit, events: Sequence[Event]) -> None:
-    """Bring the copies of projects up to date; what is not about a project's own data is passed over."""
+    """Bring the copies of projects and of guests' rights up to date; everything else is passed over."""
     for event in events:
+        if event.type in _RIGHTS:
+            # Told to the owner and to the guest: the second one says the same.
+            guest_id = str(event.data["guest_company_id"])
+            guests.keep(unit.connection, event.subject, guest_id, ended=_RIGHTS[event.type])
         if event.type in _PROJECT_EVENTS and event.companyid is not None:
             project_id, name = str(event.data["project_id"]), str(event.data["name"])
             state = CLOSED if event.type == "project_deleted" else str(event.data["state"])
@@ -29,11 +35,15 @@ def on_projects_events(unit: Unit, events: Sequence[Event]) -> None:
 
 
 def on_devices_events(unit: Unit, events: Sequence[Event]) -> None:
-    """Tell who paid for licenses on a device that another company added it (S9); who has it too is told by devices.
+    """Tell who paid for licenses on a device that another company added it (S9); keep RMA marks and holders (L20).
+
+    Who has the device too is told by devices.
 
     Emits: paid_device_used_elsewhere.
     """
     for event in events:
+        if event.type in _MARKS and event.hardwareid is not None:
+            ledger.mark_rma(unit.connection, event.hardwareid, rma=_MARKS[event.type])
         if event.deviceid is None or event.hardwareid is None or event.companyid is None:
             continue
         if event.type in _RECORD_GONE:

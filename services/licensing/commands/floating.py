@@ -53,7 +53,7 @@ def set_floating(
 
     def work(unit: Unit) -> dict[str, Any]:
         access.refuse_rma(device)
-        ledger.lock_device(unit, device.hardware_id)
+        access.lock(unit, actor, device)
         there = _floating_line(unit, device, catalogue)
         if there is not None and there.license_type == floating.id:
             return _answer(catalogue, there.id, floating.id)
@@ -84,7 +84,7 @@ def remove_floating(
     project = access.know_project(call, database, projects, device.project_id)
 
     def work(unit: Unit) -> dict[str, Any]:
-        ledger.lock_device(unit, device.hardware_id)
+        access.lock(unit, actor, device, although_rma=True)
         line = _floating_line(unit, device, catalogue)
         if line is None:
             raise not_found("licensing.line_not_found", "The device has no floating license.")

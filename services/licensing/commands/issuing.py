@@ -16,6 +16,7 @@ from services.chassis.db import Unit
 from services.chassis.errors import ServiceError, conflict
 from services.chassis.ids import new_id
 from services.chassis.keystore import KeyStore
+from services.licensing import access
 from services.licensing.access import Device
 from services.licensing.api.files import ERRORS, FIRST_SIGNED_VERSION
 from services.licensing.commands import telling
@@ -24,7 +25,7 @@ from services.licensing.commands.authority import FILE_KEY, TEXT_KEY, revoked_ki
 from services.licensing.commands.naming import refuse_inconsistent
 from services.licensing.domain.catalogue import Catalogue
 from services.licensing.files import payload
-from services.licensing.store import certificates, files, ledger, lines
+from services.licensing.store import certificates, files, lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class Issue:
 
     def __call__(self, unit: Unit) -> dict[str, Any]:
         """Decide, record what will be signed, close the latches, tell the companies."""
-        ledger.lock_device(unit, self.device.hardware_id)
+        access.lock(unit, self.actor, self.device)
         counter = certificates.lock_hardware(unit.connection, self.device.hardware_id)
         if self.wanted.accepted is not None:
             accept(unit, self.device, self.actor, self.wanted.accepted)

@@ -131,6 +131,8 @@ class _Redemption:
         owner = aliases.share(unit.connection, self.project.company_id)
         self.project = replace(self.project, company_id=owner)
         access.hold_open(unit, self.project.id)
+        if not self.actor.owns(self.project.company_id) and not self.actor.staff:
+            access.refuse_former_guest(unit, self.actor, self.project.id)
         key = self._find(unit)
         self._use(unit, key)
         licenses = ledger.contents(unit.connection, ledger.key_pool(key.id))

@@ -158,7 +158,7 @@ class _Return:
     def __call__(self, unit: Unit) -> dict[str, Any]:
         """Check what is stored, credit what goes back, end the file."""
         connection, hardware_id = unit.connection, self.device.hardware_id
-        ledger.lock_device(unit, hardware_id)
+        access.lock(unit, self.actor, self.device, although_rma=True)
         highest = certificates.lock_hardware(connection, hardware_id)
         known = files.return_by_digest(connection, self.digest)
         if known is not None and _same_company(connection, known.company_id, self.device.company_id):
@@ -261,7 +261,8 @@ class _Return:
         group = aliases.group(connection, aliases.current(connection, self.device.company_id))
         if file.company_id in group or self.device.proven:
             return
-        if self.device.held_by_others or set(payers(connection, self.device.hardware_id)) - set(group):
+        others = set(payers(connection, self.device.hardware_id)) - set(group)
+        if others or access.held_by_others(connection, self.device):
             raise _refusal("licensing.return_other_company")
 
     def _check_counter(self, highest: int) -> None:

@@ -14,7 +14,7 @@ from services.licensing.models.files import (
     LicenseReturn,
     RevocationList,
 )
-from services.licensing.models.keys import ActivationKey, KeyAttempt, Order, Project
+from services.licensing.models.keys import ActivationKey, GuestRight, KeyAttempt, Order, Project
 from services.licensing.models.ledger import Balance, DeviceLine, Pool, Transfer, TransferEntry
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "DeviceLine",
     "DeviceType",
     "FileCounter",
+    "GuestRight",
     "KeyAttempt",
     "LicenseFileLine",
     "LicenseFileRow",

@@ -139,6 +139,12 @@ class DeviceCertificate(Base):
             postgresql_where=text("state = 'current'"),
             sqlite_where=text("state = 'current'"),
         ),
+        Index(
+            "ix_certificates_revoked",
+            "revoked_at",
+            postgresql_where=text("state = 'revoked'"),
+            sqlite_where=text("state = 'revoked'"),
+        ),
     )
 
     serial: Mapped[str] = mapped_column(String(64), primary_key=True)

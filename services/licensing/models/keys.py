@@ -10,6 +10,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 from services.chassis.db import UtcDateTime
 from services.licensing.models.base import Base
 
+_CREATED = text("state = 'open' AND project_id IS NOT NULL")
+
 
 class ActivationKey(Base):
     """A key: found by the digest of its text, the text itself sealed; what it holds is in its pool until it is used.
@@ -23,6 +25,9 @@ class ActivationKey(Base):
         CheckConstraint("(state = 'used') = (used_project_id IS NOT NULL)", name="used_where_known"),
         UniqueConstraint("digest"),
         Index("ix_activation_keys_used", "used_project_id", "used_at", "id"),
+        Index("ix_activation_keys_created", "project_id", postgresql_where=_CREATED, sqlite_where=_CREATED),
+        Index("ix_activation_keys_company_id", "company_id"),
+        Index("ix_activation_keys_used_company_id", "used_company_id"),
     )
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
@@ -107,3 +112,13 @@ class Project(Base):
     pool_id: Mapped[str] = mapped_column(ForeignKey("pools.id"), unique=True)
     version: Mapped[int] = mapped_column(server_default="0")
     closing_id: Mapped[str | None] = mapped_column(String(36))
+
+
+class GuestRight(Base):
+    """Whether the right of a company in another one's project has ended, as projects told it last."""
+
+    __tablename__ = "guest_rights"
+
+    project_id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    company_id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    ended: Mapped[bool]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, String, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, String, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.chassis.db import UtcDateTime
@@ -20,7 +20,7 @@ class Pool(Base):
     """A place where licenses are: `issued`, `void`, `pending`, or one project, device or activation key.
 
     The id says what it is (`project:<id>`, `device:<hardware id>`, `key:<id>`); `revision` counts the changes of a
-    device's licenses.
+    device's licenses, `rma` is the mark of a device as devices told it.
     """
 
     __tablename__ = "pools"
@@ -31,6 +31,7 @@ class Pool(Base):
     id: Mapped[str] = mapped_column(POOL_ID, primary_key=True)
     kind: Mapped[str] = mapped_column(String(8))
     revision: Mapped[int] = mapped_column(server_default="0")
+    rma: Mapped[bool] = mapped_column(server_default=false())
 
 
 class Balance(Base):

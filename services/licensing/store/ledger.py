@@ -71,7 +71,7 @@ _DEBIT = (
     )
     .values(n=Balance.n - bindparam("q"))
 )
-_BUMP = sa.update(Pool).where(Pool.id == bindparam("pool")).values(revision=Pool.revision + 1).returning(Pool.revision)
+_BUMP = sa.update(Pool).where(Pool.id == bindparam("pool")).values(revision=Pool.revision + 1).returning(Pool.rma)
 _BALANCE_COLUMNS = ("pool_id", "license_type", "n")
 _TRANSFER_COLUMNS = ("id", "kind", "company_id", "actor_id", "reason", "at")
 _ENTRY_COLUMNS = ("transfer_id", "number", "pool_id", "license_type", "quantity")
@@ -114,18 +114,30 @@ def ensure_pool(connection: Connection, pool_id: str) -> None:
     insert_or_ignore(connection, Pool, {"id": pool_id, "kind": pool_id.partition(":")[0]})
 
 
-def lock_device(unit: Unit, hardware_id: str) -> int:
-    """Lock a device's licenses until the end of the transaction and count the change; returns the new revision.
+def lock_device(unit: Unit, hardware_id: str) -> bool:
+    """Lock a device's licenses until the end of the transaction; returns whether the device is marked RMA by now.
 
     Everything that changes what is on a device starts here: the device's pool is the first in the order of locks.
     """
     pool_id = device_pool(hardware_id)
     for _ in range(2):
-        revision: int | None = unit.connection.execute(_BUMP, {"pool": pool_id}).scalar()
-        if revision is not None:
-            return revision
+        rma: bool | None = unit.connection.execute(_BUMP, {"pool": pool_id}).scalar()
+        if rma is not None:
+            return rma
         ensure_pool(unit.connection, pool_id)
     raise AssertionError("a pool that was just made is gone")
+
+
+def mark_rma(connection: Connection, hardware_id: str, *, rma: bool) -> None:
+    """Keep a device's RMA mark as devices told it; waits for whoever is changing its licenses."""
+    pool_id = device_pool(hardware_id)
+    ensure_pool(connection, pool_id)
+    connection.execute(sa.update(Pool).where(Pool.id == pool_id).values(rma=rma))
+
+
+def is_rma(connection: Connection, hardware_id: str) -> bool:
+    """Tell whether devices told that a device is marked RMA."""
+    return bool(connection.scalar(sa.select(Pool.rma).where(Pool.id == device_pool(hardware_id))))
 
 
 def post(
