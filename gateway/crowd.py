@@ -6,11 +6,11 @@ that keeps most; who is at work never does. So a flood of half requests displace
 
 from __future__ import annotations
 
-import ipaddress
 from collections import Counter
-from collections.abc import Collection
-from functools import lru_cache
+from collections.abc import Collection, Container
 from typing import Protocol
+
+from services.chassis.addresses import network_of
 
 
 class Member(Protocol):
@@ -35,7 +35,7 @@ class Crowd:
         proxies: addresses of our own proxies; theirs are counted by the forwarded address once it is known.
     """
 
-    def __init__(self, most: int, most_of_address: int, most_aside: int, proxies: Collection[str]) -> None:
+    def __init__(self, most: int, most_of_address: int, most_aside: int, proxies: Container[str]) -> None:
         self._most = most
         self._most_of_address = most_of_address
         self._most_aside = most_aside
@@ -88,17 +88,3 @@ class Crowd:
         group.pop(longest, None)
         longest.cut()
         return True
-
-
-@lru_cache(maxsize=4096)
-def network_of(address: str) -> str:
-    """Return what counts as one address: an IPv4 address, or the /64 of an IPv6 one."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(parsed, ipaddress.IPv4Address):
-        return str(parsed)
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
-    return str(ipaddress.ip_network((parsed, 64), strict=False))

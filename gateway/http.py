@@ -6,6 +6,7 @@ What happens on a connection is gateway.connection's; what a request means is it
 from __future__ import annotations
 
 import time
+from collections.abc import Container
 from typing import Any
 
 import eventlet
@@ -34,7 +35,7 @@ class HttpServer:
         problem: ProblemMaker,
         *,
         allowed_hosts: frozenset[str] = frozenset(),
-        trusted_proxies: frozenset[str] = frozenset(),
+        trusted_proxies: Container[str] = frozenset(),
         limits: Limits | None = None,
         health: frozenset[str] = frozenset(),
     ) -> None:

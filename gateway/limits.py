@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 
 from gateway.crowd import Crowd
@@ -42,7 +42,7 @@ class Rules:
         handler: answers a request; what it raises becomes a problem document.
         problem: turns an error into an answer; the only translator (gateway.problems).
         allowed_hosts: lower-case names for which this server answers; empty means any.
-        trusted_proxies: addresses whose X-Forwarded-For counts.
+        trusted_proxies: addresses and networks whose X-Forwarded-For counts.
         limits: see `Limits`.
         crowd: the open connections.
         health: paths that are answered even when there is room for nothing else.
@@ -52,7 +52,7 @@ class Rules:
     handler: Handler
     problem: ProblemMaker
     allowed_hosts: frozenset[str]
-    trusted_proxies: frozenset[str]
+    trusted_proxies: Container[str]
     limits: Limits
     crowd: Crowd
     health: frozenset[str] = frozenset()

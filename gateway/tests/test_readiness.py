@@ -11,6 +11,7 @@ from gateway.problems import to_response
 from gateway.readiness import ROOMS, Readiness
 from gateway.tests.conftest import Gateway
 from gateway.tests.fakes import FakeRooms, Tokens
+from services.chassis.addresses import Networks
 from services.chassis.errors import unavailable
 
 
@@ -54,7 +55,7 @@ def test_a_forwarded_address_counts_from_trusted_proxies_only(gateway: Gateway) 
         seen.append(request.address)
         return Response(204)
 
-    for trusted in (frozenset({"127.0.0.1", "10.0.0.9"}), frozenset[str]()):
+    for trusted in (Networks({"127.0.0.0/8", "10.0.0.9"}), Networks()):
         server = HttpServer(("127.0.0.1", 0), handler, to_response, trusted_proxies=trusted)
         server.start()
         asking = Gateway(

@@ -11,7 +11,7 @@ import eventlet
 import pytest
 
 from gateway.admission import Admission
-from gateway.crowd import Crowd, network_of
+from gateway.crowd import Crowd
 from gateway.limits import Limits
 from gateway.tests.conftest import Gateway, make_gateway, parse
 
@@ -224,16 +224,3 @@ def test_users_behind_a_proxy_are_counted_by_their_own_address() -> None:
     assert stays == [True, True, True, False]
     behind[4].address = "203.0.113.8"
     assert crowd.recognized(behind[4])
-
-
-@pytest.mark.parametrize(
-    ("address", "block"),
-    [
-        ("10.1.2.3", "10.1.2.3"),
-        ("::ffff:10.1.2.3", "10.1.2.3"),
-        ("2001:db8::1", "2001:db8::/64"),
-        ("unknown", "unknown"),
-    ],
-)
-def test_what_counts_as_one_address(address: str, block: str) -> None:
-    assert network_of(address) == block

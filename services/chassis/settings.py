@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from services.chassis.addresses import Networks
+
 EMBEDDED_BROKER = "embedded://"
 
 
@@ -24,7 +26,7 @@ class Settings:
     portal: tuple[str, int]
     public_url: str
     allowed_hosts: frozenset[str]
-    trusted_proxies: frozenset[str]
+    trusted_proxies: Networks
     amqp_uri: str
     database_uri: str
     migration_uri: str
@@ -70,7 +72,7 @@ class Settings:
             portal=portal,
             public_url=env.get("TESSERA_PUBLIC_URL", f"http://{portal[0]}:{portal[1]}").rstrip("/"),
             allowed_hosts=_names(env.get("TESSERA_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")),
-            trusted_proxies=_names(env.get("TESSERA_TRUSTED_PROXIES", "")),
+            trusted_proxies=_networks(env, "TESSERA_TRUSTED_PROXIES"),
             amqp_uri=amqp_uri,
             database_uri=database_uri,
             migration_uri=env.get("TESSERA_MIGRATION_URI", database_uri),
@@ -102,6 +104,16 @@ class Settings:
 
 def _names(text: str) -> frozenset[str]:
     return frozenset(part.strip().lower() for part in text.split(",") if part.strip())
+
+
+def _networks(env: Mapping[str, str], name: str) -> Networks:
+    texts = _names(env.get(name, ""))
+    try:
+        return Networks(texts)
+    except ValueError as error:
+        raise SettingsError(
+            f"{name}: {error}. Expected addresses and networks like 127.0.0.1,10.0.0.0/8,fd00::/8."
+        ) from error
 
 
 def _switch(env: Mapping[str, str], name: str, *, default: bool) -> bool:

@@ -8,6 +8,7 @@ from services.accounts.api import Actor
 from services.accounts.domain import ACCOUNT_LIMIT, ADDRESS_LIMIT, Limit, digest, password_problem
 from services.accounts.kit import Kit, common_passwords
 from services.accounts.store import companies, mails, people, sessions, throttles
+from services.chassis.addresses import network_of
 from services.chassis.context import Call
 from services.chassis.db import Database, Unit
 from services.chassis.errors import ServiceError, invalid, limited
@@ -65,8 +66,13 @@ def count_attempt(unit: Unit, account_key: str, address: str | None, purpose: st
 
 
 def address_key(address: str | None, purpose: str = "login") -> str:
-    """Return the throttle's key of a source address."""
-    return throttles.key_of(purpose, "address", address or UNKNOWN_ADDRESS)
+    """Return the throttle's key of a source address; of IPv6 its /64 counts (S24)."""
+    return throttles.key_of(purpose, "address", network_of(address or UNKNOWN_ADDRESS))
+
+
+def place_of(address: str | None) -> str:
+    """Return what a source address is remembered by as a place from which its user logged in."""
+    return throttles.key_of("address", network_of(address or ""))
 
 
 def count_mail(unit: Unit, email_normalized: str, limit: Limit) -> bool:

@@ -6,7 +6,7 @@ What a good login leads to (a session, a device's token, an import) does not bel
 from dataclasses import dataclass
 from typing import Any
 
-from services.accounts.commands.common import address_key, count_attempt, fits_otp, too_many
+from services.accounts.commands.common import address_key, count_attempt, fits_otp, place_of, too_many
 from services.accounts.domain import ACCOUNT_LIMIT, ACTIVATION_LIFE, CODE_LIMIT, normalized_email
 from services.accounts.kit import Kit
 from services.accounts.store import people, throttles
@@ -36,7 +36,7 @@ class Login:
     @property
     def address_hash(self) -> str:
         """Return what the source address is remembered by."""
-        return throttles.key_of("address", self.address or "")
+        return place_of(self.address)
 
 
 def begin(database: Database, call: Call, email: str, address: str | None) -> Login:
@@ -45,7 +45,7 @@ def begin(database: Database, call: Call, email: str, address: str | None) -> Lo
 
     def work(unit: Unit) -> Login | int:
         user = people.by_email(unit.connection, normalized)
-        address_hash = throttles.key_of("address", address or "")
+        address_hash = place_of(address)
         known = throttles.knows_address(unit.connection, user.id if user else "", address_hash, unit.now)
         key = throttles.key_of("login", "account", normalized, address_hash if known else "")
         # Guesses of codes are counted for the person, and apart for a known place, so that the owner is not locked out.

@@ -16,6 +16,7 @@ from services.accounts.commands.common import (
     count_mail,
     emit_for_user,
     end_other_sessions,
+    place_of,
     too_many,
 )
 from services.accounts.commands.email_changes import end_links
@@ -188,7 +189,7 @@ def confirm_password_reset(database: Database, call: Call, request: Mapping[str,
         people.change(unit, user.id, password_hash=password_hash)
         end_links(unit, user.id)
         # Whoever proved to be the owner can log in from here, however often strangers fail elsewhere (S3).
-        address_hash = throttles.key_of("address", request.get("client_address") or "")
+        address_hash = place_of(request.get("client_address"))
         throttles.remember_address(unit, user.id, address_hash)
         throttles.clear(unit, throttles.key_of("login", "account", user.email_normalized, address_hash))
         end_other_sessions(unit, user.id, "password")

@@ -186,6 +186,22 @@ def test_an_attacker_at_a_shared_address_locks_no_known_colleague_out(world: Wor
     assert world.login("ada@example.org", client_address=OFFICE)
 
 
+def test_an_attacker_with_a_whole_network_has_one_place(world: World) -> None:
+    """Issue 6.2: whoever has one IPv6 address has 2**64 of them; the /64 is counted, and remembered as a place."""
+    world.activate("ada@example.org")
+    assert world.login("ada@example.org", client_address="2001:db8:0:1::1")
+    codes = set()
+    for number in range(130):
+        with pytest.raises(ServiceError) as caught:
+            world.login(f"nobody{number}@example.org", "a wrong password", client_address=f"2001:db8:0:1::{number:x}")
+        codes.add(caught.value.code)
+    assert "accounts.too_many_attempts" in codes
+    assert world.login("ada@example.org", client_address="2001:db8:0:1::ffff")
+    with pytest.raises(ServiceError) as caught:
+        world.login("nobody@example.org", "a wrong password", client_address="2001:db8:0:2::1")
+    assert caught.value.code == "accounts.login_failed"
+
+
 def test_a_person_founds_companies_within_a_limit(world: World) -> None:
     call = world.member("ada@example.org")
     create = (companies.create_company, requests.CreateCompanyRequest, call)
