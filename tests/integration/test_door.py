@@ -13,8 +13,8 @@ from tests.integration.installation import Installation
 PASSWORD = "correct horse battery staple"
 
 
-def newcomer(installation: Installation) -> Person:
-    """Return a new user with a company of their own, logged in."""
+def newcomer(installation: Installation, *, company: bool = True) -> Person:
+    """Return a new user, logged in, with a company of their own unless told otherwise."""
     person, address = installation.person(), f"door-{uuid.uuid4()}@example.com"
     person.post(
         "/v1/registrations",
@@ -26,6 +26,8 @@ def newcomer(installation: Installation) -> Person:
     token = mailed_token(installation.mail_folder, address, "activate")
     person.post("/v1/registrations/confirmations", {"token": token}).expect(204)
     person.login(address, PASSWORD)
+    if not company:
+        return person
     person.post("/v1/companies", {"name": f"Doors {uuid.uuid4()}"}).expect(201)
     return person.refresh()
 
@@ -45,7 +47,7 @@ def test_a_locked_users_token_is_dead_within_a_second_and_unlocking_helps(instal
 
 
 def test_a_right_granted_by_staff_works_with_the_token_in_hand(installation: Installation) -> None:
-    person, staff = newcomer(installation), installation.staff()
+    person, staff = newcomer(installation, company=False), installation.staff()
     body = {"account_rights": ["REQUEST_CERTIFICATE"]}
     staff.send("PATCH", f"/v1/staff/users/{person.tokens['user']['id']}", body).expect(200)
     staff.send("PATCH", f"/v1/staff/users/{person.tokens['user']['id']}", {"staff": True}).expect(200)

@@ -98,7 +98,7 @@ def test_what_anybody_may_ask_about_anything_tells_a_fixed_minimum(world: World,
     warranty = stranger.send("GET", "/v1/warranty", query={"hardware_id": hardware_id}).expect(200)
     assert set(warranty) == {"hardware_id", "type", "warranty", "ssa_ends_on", "rma"}
     order = stranger.send("GET", f"/v1/orders/{world.things['order']}/devices").expect(200)
-    assert set(order) == {"number", "items"}
+    assert set(order) == {"number", "items", "next"}
     assert {name for item in order["items"] for name in item} == {"hardware_id", "type", "shipped_on"}
     body = {"project_id": world.own["stranger"]["project"], "hardware_ids": [hardware_id]}
     added = stranger.send("POST", "/v1/devices", json=body, query={"dry_run": "true"}).expect(200)

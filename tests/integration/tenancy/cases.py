@@ -316,6 +316,10 @@ CASES: Final[tuple[Case, ...]] = (
     Case("GET /v1/staff/users", Of.STAFF),
     Case("PATCH /v1/staff/users/{user_id}", Of.STAFF, thing="user", body={"account_rights": []}),
     Case("PATCH /v1/staff/devices/{hardware_id}", Of.STAFF, thing="device hardware", body={"rma": False}),
+    Case(
+        "PATCH /v1/staff/devices/{hardware_id}", Of.STAFF, thing="device hardware",
+        body={"proven_company_id": "$company"},
+    ),
     _in_project(
         "POST /v1/staff/balance-corrections", "correct", "project",
         body={"project_id": "$project", "license_type": "port8", "quantity": 1, "reason": "tenant matrix"},
