@@ -242,6 +242,23 @@ def test_every_event_emitted_is_declared_and_every_declared_one_named(room: str)
     )
 
 
+def test_every_check_of_the_audits_has_a_test_in_which_the_data_were_tampered_with() -> None:
+    """Issue 6.4: five checks were switched off one by one, and nobody's test missed them."""
+    declared: set[str] = set()
+    for path in modules("services"):
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Check" and len(node.args) > 2:
+                name = next(part.value for part in ast.walk(node.args[0]) if isinstance(part, ast.Constant))
+                declared.add(str(name))
+    tampered: set[str] = set()
+    for path in modules("services", "deploy", tests=True):
+        if "tests" in path.parts and re.match("test_(audit|tamper)", path.name):
+            words = (node.value for node in ast.walk(tree(path)) if isinstance(node, ast.Constant))
+            tampered |= {word for word in words if isinstance(word, str)}
+    assert len(declared) > 35
+    none_of([f"nobody tampers for: {name}" for name in declared if not any(t.startswith(name) for t in tampered)])
+
+
 def test_two_runs_on_one_machine_never_meet() -> None:
     fixed = re.compile(r"(?:localhost|127\.0\.0\.1):(?:5672|5432|8000|8001|8080)\b")
     # The tutorial's page has the default addresses; its test replaces them.

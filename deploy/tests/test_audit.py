@@ -17,6 +17,7 @@ from services.chassis.migrations import upgrade
 from services.chassis.outbox import Event, read_events
 from services.chassis.settings import Settings
 from services.chassis.tables import outbox, outbox_head, retry_events
+from services.chassis.testing import flaws_of
 from services.history.commands import append_events
 
 
@@ -88,7 +89,9 @@ def test_an_installation_whose_history_is_complete_is_clean(rooms: Rooms) -> Non
 
 def test_an_event_without_a_line_is_told(rooms: Rooms) -> None:
     rooms.deliver(leave_out=3)
-    (flaw,) = flaws(rooms.audit())
+    reports = rooms.audit()
+    (flaw,) = flaws(reports)
+    assert flaw == flaws_of([check for report in reports for check in report.checks], "one line per event of devices")
     assert flaw.startswith("devices has 5 events, history has lines for 4 of them")
 
 
@@ -120,6 +123,15 @@ def test_a_parked_event_is_told_with_its_reason(rooms: Rooms) -> None:
         row = {"event_id": new_id(), "source": "devices", "event": "{}", "attempts": 8, "reason": "KeyError: 'x'"}
         connection.execute(sa.insert(retry_events).values(parked_at=sa.func.now(), **row))
     assert any("KeyError" in flaw for flaw in flaws(rooms.audit()))
+
+
+def test_signed_heads_that_were_edited_are_told(rooms: Rooms) -> None:
+    rooms.deliver()
+    heads = rooms.settings.data_dir / "heads" / "history.jsonl"
+    heads.parent.mkdir(exist_ok=True)
+    heads.write_text("{}\n")
+    checks = [check for report in rooms.audit() for check in report.checks]
+    assert "history.jsonl, line 1" in flaws_of(checks, "signed heads")
 
 
 def test_the_command_tells_by_its_exit_code(rooms: Rooms, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

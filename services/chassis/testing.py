@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
+
+from services.chassis.audit import Check
 from services.chassis.context import Call
 from services.chassis.db import Database
 from services.chassis.ids import new_id
 from services.chassis.keystore import KeyStore
 from services.chassis.migrations import upgrade
+from services.chassis.tables import UtcDateTime
 
 
 def make_database(service: str, uri: str, folder: Path, *, without: frozenset[str] = frozenset()) -> Database:
@@ -48,3 +55,54 @@ def make_call(
         "lang": "en",
     }
     return Call(claims=claims, command_id=command_id or new_id(), deadline=time.time() + seconds)
+
+
+@contextmanager
+def unguarded(database: Database) -> Iterator[sa.Connection]:
+    """Give a connection to a database without its triggers, foreign keys and checks, as somebody with root has it.
+
+    Args:
+        database: of a test; it stays unguarded.
+    """
+    with database.engine.connect() as connection:
+        if database.dialect == "sqlite":
+            connection.rollback()
+            raw = connection.connection.driver_connection
+            assert raw is not None
+            for (name,) in raw.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+                raw.execute(f'DROP TRIGGER "{name}"')
+            raw.execute("PRAGMA foreign_keys = OFF")
+            raw.execute("PRAGMA ignore_check_constraints = ON")
+        else:
+            connection.exec_driver_sql("SET session_replication_role = replica")
+            checks = "SELECT conrelid::regclass, conname FROM pg_constraint WHERE contype = 'c' AND conrelid <> 0"
+            for table, name in connection.exec_driver_sql(checks + " AND connamespace = 'public'::regnamespace").all():
+                connection.exec_driver_sql(f'ALTER TABLE {table} DROP CONSTRAINT "{name}"')
+        yield connection
+        connection.commit()
+
+
+def forge(connection: sa.Connection, model: Any, **values: Any) -> None:
+    """Insert a row that no command made; columns that must have something and are not given get anything."""
+    table: sa.Table = getattr(model, "__table__", model)
+    anything: list[tuple[type[sa.types.TypeEngine[Any]], Any]] = [
+        (sa.JSON, []),
+        (UtcDateTime, datetime.now(UTC)),
+        (sa.Date, datetime.now(UTC).date()),
+        (sa.Boolean, False),
+        (sa.Integer, 0),
+        (sa.LargeBinary, b"x"),
+        (sa.String, "x"),
+    ]
+    row = dict(values)
+    for column in table.columns:
+        has_one = column.nullable or column.default is not None or column.server_default is not None
+        if column.name not in row and not has_one:
+            row[column.name] = next(value for kind, value in anything if isinstance(column.type, kind))
+    connection.execute(sa.insert(table).values(**row))
+
+
+def flaws_of(checks: Iterable[Check], name: str) -> str:
+    """Return what the check with this name found, as one text; there must be such a check."""
+    (check,) = (check for check in checks if check.name == name)
+    return "\n".join(check.flaws)

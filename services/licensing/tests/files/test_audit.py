@@ -9,8 +9,16 @@ import pytest
 import sqlalchemy as sa
 
 from clients.device import Device
+from services.chassis.testing import flaws_of, unguarded
 from services.licensing.audit_files import check_files
-from services.licensing.models import DeviceCertificate, FileCounter, LicenseFileRow, LicenseReturn
+from services.licensing.models import (
+    Authority,
+    DeviceCertificate,
+    FileCounter,
+    LicenseFileRow,
+    LicenseReturn,
+    Transfer,
+)
 from services.licensing.tests.files.conftest import IP800, IP6000, Company, Door, Room
 
 
@@ -46,22 +54,31 @@ def _flip(row: Any) -> Any:
     return sa.update(LicenseFileRow).where(LicenseFileRow.serial == row.serial).values(content=changed)
 
 
-@pytest.mark.parametrize(
-    ("change", "word"),
-    [
-        (_flip, "bytes are not those"),
-        (_set(LicenseFileRow, payload=b"other"), "not what was recorded"),
-        (_set(LicenseFileRow, signature=b"\x01" * 64), "signature does not fit"),
-        (_set(LicenseFileRow, company_id="other"), "says something else than its row"),
-        (_set(FileCounter, counter=99), "its newest file has another"),
-        (_set(LicenseReturn, document="00" * 70), "not what was accepted"),
-        (_set(DeviceCertificate, hardware_id="00-90-33-00-00-01"), "subject is"),
-    ],
-)
-def test_tampering_is_found(lived: Room, change: Callable[[Any], Any], word: str) -> None:
+TAMPERED: list[tuple[str, Callable[[Any], Any], str]] = [
+    ("stored license files verify", _flip, "bytes are not those"),
+    ("stored license files verify", _set(LicenseFileRow, payload=b"other"), "not what was recorded"),
+    ("stored license files verify", _set(LicenseFileRow, signature=b"\x01" * 64), "signature does not fit"),
+    ("stored license files verify", _set(LicenseFileRow, company_id="other"), "says something else than its row"),
+    ("counters match the newest files", _set(FileCounter, counter=99), "its newest file has another"),
+    ("counters match the newest files", lambda _: sa.delete(FileCounter), "has files and no counter"),
+    ("files are returned at most once", _set(LicenseReturn, document="00" * 70), "not what was accepted"),
+    ("files are returned at most once", _set(LicenseReturn, hardware_id="other"), "no certificate of other signed it"),
+    ("files are returned at most once", _set(LicenseFileRow, state="active"), "is not returned"),
+    ("files are returned at most once", _set(Transfer, kind="gift"), "nothing was booked"),
+    ("files are returned at most once", _set(LicenseFileRow, state="returned"), "is returned and has no return"),
+    ("files are returned at most once", lambda _: sa.delete(LicenseReturn), "has no return"),
+    ("device certificates match their records", _set(DeviceCertificate, hardware_id="00-90-33-00-00-01"), "subject is"),
+    ("device certificates match their records", lambda _: sa.delete(Authority), "is not stored"),
+]
+
+
+@pytest.mark.parametrize("number", range(len(TAMPERED)))
+def test_tampering_is_found(lived: Room, number: int) -> None:
+    name, change, word = TAMPERED[number]
     row = lived.database.read(
         lambda c: c.execute(sa.select(LicenseFileRow.serial, LicenseFileRow.content).limit(1)).one()
     )
-    lived.database.write(lambda unit: unit.execute(change(row)))
-    found = flaws(lived)
-    assert any(word in flaw for flaw in found), found
+    with unguarded(lived.database) as connection:
+        connection.execute(change(row))
+    checks = lived.database.read(lambda connection: check_files(connection, lived.keystore))
+    assert word in flaws_of(checks, name)
