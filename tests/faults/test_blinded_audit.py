@@ -1,7 +1,7 @@
 """The auditor blinded in each place in turn: whatever it no longer tells, a test of tampering misses (L18).
 
 Each place where an audit notes a flaw is taken out of a copy of the tree, and the tests of tampering run there: they
-must fail. It takes long, so `make faults` runs it. Issue 6.4: five checks were switched off, and nobody's test missed them.
+must fail. It takes long, so `make faults` runs it. Issue 6.4: five checks were switched off, and no test missed them.
 """
 
 from __future__ import annotations
