@@ -10,6 +10,7 @@ tessera-admin retry-parked-mails            send mails again that could not be m
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -135,6 +136,7 @@ def _fail(text: str) -> NoReturn:
 
 def main() -> None:
     """Run the command line."""
+    os.umask(0o077)
     app()
 
 

@@ -20,6 +20,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from deploy.alone import LOCK_FILE
 from deploy.installed import write_private
 from deploy.staff import STAFF_EMAIL
 from services.chassis.settings import Settings
@@ -142,7 +143,7 @@ class Door:
 
 def is_first_start(settings: Settings) -> bool:
     """Tell whether nobody has used this data folder: nothing is in it that a start leaves behind."""
-    return not settings.data_dir.exists() or not any(settings.data_dir.iterdir())
+    return not settings.data_dir.exists() or not any(path.name != LOCK_FILE for path in settings.data_dir.iterdir())
 
 
 def begin(settings: Settings) -> None:

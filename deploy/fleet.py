@@ -22,6 +22,7 @@ from eventlet.greenthread import GreenThread
 from eventlet.support.greenlets import GreenletExit
 
 from deploy import demo
+from deploy.alone import check_ports, hold, keep_private
 from deploy.bare.processes import NodeError
 from deploy.installed import ENVIRONMENT_FILE, write_private
 from deploy.nodes import Nodes
@@ -48,8 +49,11 @@ class Fleet:
         self._given = {name: value for name, value in environment.items() if name.startswith("TESSERA_")}
         own = Settings.from_environment(self._given)
         self._data_dir = own.data_dir
+        check_ports(own)
         self._is_first_start = demo.is_first_start(own)
-        own.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        os.umask(0o077)
+        self._lock = hold(own)
+        keep_private(own)
         self.nodes = None if all(name in self._given for name in _NODE_SETTINGS) else Nodes(own.data_dir)
         self._stopping = False
         self.supervisor: Supervisor | None = None
@@ -79,6 +83,7 @@ class Fleet:
             self.nodes.close()
             (self._data_dir / ENVIRONMENT_FILE).unlink(missing_ok=True)
         (self._data_dir / PROCESSES_FILE).unlink(missing_ok=True)
+        self._lock.close()
 
     def _serve(self, settings: Settings, supervisor: Supervisor, watcher: GreenThread) -> int:
         starter = eventlet.spawn(finish, settings)

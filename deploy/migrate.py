@@ -6,6 +6,7 @@ newest revision costs one query; Alembic is not even loaded then.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -27,6 +28,7 @@ def main(arguments: Sequence[str]) -> int:
     if unknown:
         sys.stderr.write(f"unknown: {', '.join(unknown)}; the rooms are {', '.join(ROOMS)}.\n")
         return 2
+    os.umask(0o077)
     changed = migrate(installed_settings(), arguments or ROOMS)
     sys.stdout.write(f"migrated: {', '.join(changed)}\n" if changed else "all databases are at their newest revision\n")
     return 0

@@ -5,6 +5,7 @@ All roles come from one image and one command; what a process is, its argument s
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -33,8 +34,13 @@ def main(arguments: Sequence[str]) -> int:
     if settings.is_embedded:
         sys.stderr.write("A single role needs a broker to talk to the others: set TESSERA_AMQP_URI to amqp://...\n")
         return 2
+    os.umask(0o077)
     logs.configure(role, settings.log_level)
-    return serve(settings, [service_class(role)])
+    try:
+        return serve(settings, [service_class(role)])
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
 
 
 if __name__ == "__main__":

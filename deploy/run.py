@@ -21,6 +21,7 @@ import eventlet
 import structlog
 
 from deploy import demo
+from deploy.alone import check_ports, hold, keep_private
 from deploy.bare.processes import Process
 from deploy.migrate import migrate
 from deploy.rooms import GATEWAY, ROOMS, service_class
@@ -111,15 +112,32 @@ def main() -> int:
         )
         return 2
     logs.configure("tessera", settings.log_level)
-    prepare(settings)
+    try:
+        check_ports(settings)
+        is_first_start = demo.is_first_start(settings)
+        os.umask(0o077)
+        lock = hold(settings)
+        keep_private(settings)
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    with lock:
+        return _run(settings, is_first_start)
+
+
+def _run(settings: Settings, is_first_start: bool) -> int:
+    prepare(settings, first_start=is_first_start)
     portal = Portal(settings)
     eventlet.spawn_n(portal.keep)
     runner = Runner(settings, [service_class(name) for name in (*ROOMS, GATEWAY)])
-    runner.start()
     try:
+        runner.start()
         finish(settings)
         tell_addresses(settings)
         return runner.wait()
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
     except (demo.DemoError, TimeoutError) as error:
         sys.stderr.write(f"Tessera could not start: {error}\n")
         return 1
@@ -146,7 +164,8 @@ class Portal:
         while not self._stopped:
             time.sleep(_PORTAL_PAUSE_SECONDS)
             if not self._stopped and not self._process.is_running():
-                _log.error("the portal ended and is started again", log=str(self._process.log))
+                reason = self._process.log.read_text(errors="replace").strip().rpartition("\n")[2][-300:]
+                _log.error("the portal ended and is started again", reason=reason, log=str(self._process.log))
                 self._process.end(signal.SIGTERM)
                 self._process = self._start()
 

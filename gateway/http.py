@@ -11,11 +11,12 @@ from typing import Any
 
 import eventlet
 import structlog
-from eventlet.green import socket
+from eventlet.greenio import GreenSocket
 
 from gateway.connection import Connection, Disconnected
 from gateway.crowd import Crowd
 from gateway.limits import Handler, Limits, ProblemMaker, Rules
+from services.chassis.listening import listener
 
 log = structlog.get_logger()
 
@@ -25,6 +26,7 @@ class HttpServer:
 
     Args:
         address: host and port; port 0 takes a free one, `port` tells which.
+        setting: that chose the address, named when it cannot be had.
         handler, problem, allowed_hosts, trusted_proxies, limits, health: see `gateway.limits.Rules`.
     """
 
@@ -36,10 +38,12 @@ class HttpServer:
         *,
         allowed_hosts: frozenset[str] = frozenset(),
         trusted_proxies: Container[str] = frozenset(),
+        setting: str = "TESSERA_HTTP",
         limits: Limits | None = None,
         health: frozenset[str] = frozenset(),
     ) -> None:
         self.address = address
+        self._setting = setting
         self.limits = limits or Limits()
         most, of_address, aside = (
             self.limits.connections, self.limits.connections_of_address, self.limits.connections_aside,
@@ -60,10 +64,9 @@ class HttpServer:
         """Bind the address and begin to accept.
 
         Raises:
-            OSError: the address cannot be bound.
+            SettingsError: the port is in use, or the address cannot be listened on.
         """
-        family = socket.AF_INET6 if ":" in self.address[0] else socket.AF_INET
-        self._listener = eventlet.listen(self.address, family=family, backlog=256)
+        self._listener = GreenSocket(listener(self.address, self._setting))
         self.port = self._listener.getsockname()[1]
         self._acceptor = eventlet.spawn(self._accept)
 

@@ -86,7 +86,9 @@ class Door(DependencyProvider):
             trusted_proxies=settings.trusted_proxies,
             health=HEALTH,
         )
-        self.admin = HttpServer(settings.admin_http, self._admin, to_response, health=HEALTH)
+        self.admin = HttpServer(
+            settings.admin_http, self._admin, to_response, setting="TESSERA_ADMIN_HTTP", health=HEALTH
+        )
 
     def start(self) -> None:
         """Bind the addresses and begin to watch the rooms."""

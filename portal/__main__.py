@@ -7,6 +7,7 @@ import threading
 from portal.app import Portal
 from portal.server import make_server
 from services.chassis import logs
+from services.chassis.listening import cannot_listen
 from services.chassis.settings import Settings, SettingsError
 
 
@@ -20,7 +21,11 @@ def main() -> int:
     logs.configure("portal", settings.log_level)
     host, port = settings.http
     gateway = f"http://{'127.0.0.1' if host in {'0.0.0.0', '::'} else host}:{port}"  # noqa: S104 - compared only
-    server = make_server(*settings.portal, Portal(gateway))
+    try:
+        server = make_server(*settings.portal, Portal(gateway))
+    except OSError as error:
+        sys.stderr.write(f"{cannot_listen(settings.portal, 'TESSERA_PORTAL', error)}\n")
+        return 2
 
     def stop(*_: object) -> None:
         # shutdown waits for serve_forever, which runs in the thread that got the signal.

@@ -102,9 +102,12 @@ def test_create_staff_writes_the_password_to_a_private_file_and_prints_only_wher
     assert mode(path) == 0o600
     assert password not in result.stdout + result.stderr + installation.log_end()
     installation.person().login("ada@example.com", password).get("/v1/staff/users").expect(200)
-    again = installation.run("deploy.admin", "create-staff", installation.demo["admin"]["email"])
+    again = installation.run("deploy.admin", "create-staff", "ada@example.com")
     assert "keeps its password" in again.stdout
-    installation.admin().get("/v1/staff/users").expect(200)
+    assert path.read_text().strip() == password
+    member = installation.run("deploy.admin", "create-staff", installation.demo["admin"]["email"], check=False)
+    assert member.returncode == 1 and "staff belong to none" in member.stderr
+    installation.admin().get("/v1/staff/users").refused(403, "accounts.staff_needed")
     refused = installation.run("deploy.admin", "create-staff", "nobody", check=False)
     assert refused.returncode == 1 and "expected an address" in refused.stderr
 

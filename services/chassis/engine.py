@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
+from services.chassis.engine_errors import hide_values
 from services.chassis.errors import unavailable
 
 _SERIALIZATION_FAILURE, _DEADLOCK, _LOCK_NOT_AVAILABLE = "40001", "40P01", "55P03"
@@ -31,13 +32,17 @@ _PG_OPTIONS = " ".join(
 def make_engine(uri: str, *, pool_size: int = 10, autocommit: bool = False) -> Engine:
     """Return an engine with the house's limits: timeouts in the server, WAL on SQLite (rules D2, D4, D7)."""
     if uri.startswith("sqlite"):
-        engine = sa.create_engine(uri, connect_args={"check_same_thread": False, "timeout": 0.25}, pool_size=pool_size)
+        engine = sa.create_engine(
+            uri, connect_args={"check_same_thread": False, "timeout": 0.25}, pool_size=pool_size, hide_parameters=True
+        )
+        sa.event.listen(engine, "handle_error", hide_values)
         sa.event.listen(engine, "connect", _prepare_sqlite)
         sa.event.listen(engine, "begin", _begin_sqlite)
         return engine
     uri = uri.replace("postgresql://", "postgresql+psycopg2://", 1)
-    return sa.create_engine(
+    engine = sa.create_engine(
         uri,
+        hide_parameters=True,
         pool_size=pool_size,
         max_overflow=0,
         # With a value of None the driver's own default stays, which begins transactions by itself.
@@ -45,6 +50,8 @@ def make_engine(uri: str, *, pool_size: int = 10, autocommit: bool = False) -> E
         pool_timeout=5,
         connect_args={"connect_timeout": 3, "tcp_user_timeout": 5000, "options": _PG_OPTIONS},
     )
+    sa.event.listen(engine, "handle_error", hide_values)
+    return engine
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

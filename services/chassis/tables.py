@@ -20,6 +20,10 @@ NAMING = {
 }
 
 
+class NaiveTimeError(ValueError):
+    """A time without a zone was to be stored; the text holds no value."""
+
+
 class UtcDateTime(TypeDecorator[datetime]):
     """A point in time in UTC; naive values are refused, and SQLite gets the zone back on reading."""
 
@@ -31,7 +35,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         if value.tzinfo is None:
-            raise ValueError("A time without a zone was given to the database.")
+            raise NaiveTimeError("A time without a zone was given to the database.")
         value = value.astimezone(UTC)
         return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
 
