@@ -324,6 +324,8 @@ def revoke_certificate(database: Database, call: Call, request: Mapping[str, Any
         row = store.get(unit.connection, serial)
         if row is None or row.signed_at is None:
             raise missing()
+        # Whoever returns with this key ends before, or finds it revoked: none is booked once the answer is out.
+        store.lock_hardware(unit.connection, row.hardware_id)
         if store.revoke(unit.connection, serial, unit.now, request["reason"]):
             unit.emit(
                 "certificate_revoked",
