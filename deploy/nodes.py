@@ -42,7 +42,9 @@ class Nodes:
         self._data_dir = data_dir
         plan = self._plan()
         folder = Path(plan["folder"])
-        folder.mkdir(mode=0o755, exist_ok=True)
+        folder.mkdir(exist_ok=True)
+        # The node's own user has to pass through it, whatever the umask is; what is in it is private.
+        folder.chmod(0o755)
         (folder / "owner").write_text(str(data_dir))
         self.rabbitmq = RabbitMQ(folder / "rabbitmq", port=plan["amqp"])
         self.postgresql = PostgreSQL(folder / "postgresql", port=plan["postgresql"])
