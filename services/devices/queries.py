@@ -128,7 +128,8 @@ def find_devices(
             if error.kind != "not_found":
                 raise
             continue
-        found.append(_facts(database, row, access))
+        others = any(other.company_id not in access.group for other in rows)
+        found.append(answers.facts(row, access=access.access, powers=access.powers, held_by_others=others))
     return {"items": found}
 
 

@@ -21,7 +21,7 @@ TESTS = {
     "services/licensing/audit.py": "services/licensing/tests/test_tampering.py",
     "services/licensing/audit_lines.py": "services/licensing/tests/test_tampering.py",
     "services/licensing/audit_told.py": "services/licensing/tests/test_tampering.py",
-    "services/licensing/audit_files.py": "services/licensing/tests/files",
+    "services/licensing/audit_files.py": "services/licensing/tests/files/test_audit.py",
     "services/accounts/audit.py": "deploy/tests/test_tampering.py",
     "services/accounts/audit_people.py": "deploy/tests/test_tampering.py",
     "services/devices/audit.py": "deploy/tests/test_tampering.py",

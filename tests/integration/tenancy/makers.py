@@ -51,7 +51,6 @@ def _device(world: World) -> dict[str, str]:
 
 def _certificate(world: World) -> dict[str, str]:
     device, hardware = world.fresh_device()
-    devices.prove(world.owner, device, f"{world.mark}-SPARE")
     devices.certify(world.owner, device, hardware, world.folder / hardware)
     listed = world.owner.get(f"/v1/devices/{device}/certificates").expect(200)["items"]
     return {"certificate": listed[0]["serial"]}

@@ -289,7 +289,9 @@ class World:
     def fresh_device(self, project: str = "project") -> tuple[str, str]:
         """Return id and hardware id of a new device in a project of the owner."""
         hardware_id = self.spare.pop()
-        return devices.add(self.owner, self.things[project], [hardware_id])[hardware_id], hardware_id
+        device = devices.add(self.owner, self.things[project], [hardware_id])[hardware_id]
+        devices.prove(self.owner, device, f"{self.mark}-SPARE")
+        return device, hardware_id
 
     def fresh_line(self, device: str) -> str:
         """Return the id of a new license line on a device of the owner."""

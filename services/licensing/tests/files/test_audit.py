@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,10 +13,13 @@ import sqlalchemy as sa
 from clients.device import Device
 from services.chassis.testing import flaws_of, unguarded
 from services.licensing.audit_files import check_files
+from services.licensing.commands.authority import FILE_KEY, private
+from services.licensing.files import envelope, payload, signing
 from services.licensing.models import (
     Authority,
     DeviceCertificate,
     FileCounter,
+    LicenseFileLine,
     LicenseFileRow,
     LicenseReturn,
     Transfer,
@@ -54,11 +59,49 @@ def _flip(row: Any) -> Any:
     return sa.update(LicenseFileRow).where(LicenseFileRow.serial == row.serial).values(content=changed)
 
 
+def _row(room: Room, form: str) -> Any:
+    rows = sa.select(LicenseFileRow.__table__).where(LicenseFileRow.form == form)
+    return room.database.read(lambda connection: connection.execute(rows).first())
+
+
+def _store(row: Any, **values: Any) -> Any:
+    """Store values with the digests that belong to them, as somebody does who knows of the digests."""
+    for name in {"payload", "content"} & values.keys():
+        given = values[name]
+        values[f"{name}_digest"] = hashlib.sha256(given if isinstance(given, bytes) else given.encode()).hexdigest()
+    return sa.update(LicenseFileRow).where(LicenseFileRow.serial == row.serial).values(**values)
+
+
+def _other_text(room: Room) -> Any:
+    return _store(_row(room, "text"), payload=b'[["PBX7#100",2]]')
+
+
+def _foreign_envelope(room: Room) -> Any:
+    return _store(_row(room, "encrypted"), content=_row(room, "plain").content)
+
+
+def _signed_anew(room: Room) -> Any:
+    """Sign other licenses with the stolen key, and put them into the envelope of the file."""
+    row = _row(room, "plain")
+    said = payload.decode(bytes(row.payload))
+    forged = replace(said, lines=tuple(replace(line, quantity=line.quantity + 90) for line in said.lines))
+    signed = payload.encode(forged)
+    signature = signing.sign(private(room.keystore.named(FILE_KEY, row.kid)), signed)
+    return _store(row, content=envelope.wrap(forged, signed, signature, None))
+
+
+FORGED: list[tuple[str, Callable[[Room], Any], str]] = [
+    ("stored license files verify", _other_text, "its text has other lines"),
+    ("stored license files verify", _foreign_envelope, "its envelope says something else"),
+    ("stored license files verify", _signed_anew, "its envelope holds another content"),
+]
 TAMPERED: list[tuple[str, Callable[[Any], Any], str]] = [
     ("stored license files verify", _flip, "bytes are not those"),
     ("stored license files verify", _set(LicenseFileRow, payload=b"other"), "not what was recorded"),
     ("stored license files verify", _set(LicenseFileRow, signature=b"\x01" * 64), "signature does not fit"),
     ("stored license files verify", _set(LicenseFileRow, company_id="other"), "says something else than its row"),
+    ("stored license files verify", _set(LicenseFileRow, kid="license-files-nobody"), "license-files-nobody"),
+    ("stored license files verify", _set(LicenseFileLine, quantity=77), "are not the recorded lines"),
     ("counters match the newest files", _set(FileCounter, counter=99), "its newest file has another"),
     ("counters match the newest files", lambda _: sa.delete(FileCounter), "has files and no counter"),
     ("files are returned at most once", _set(LicenseReturn, document="00" * 70), "not what was accepted"),
@@ -66,7 +109,7 @@ TAMPERED: list[tuple[str, Callable[[Any], Any], str]] = [
     ("files are returned at most once", _set(LicenseFileRow, state="active"), "is not returned"),
     ("files are returned at most once", _set(Transfer, kind="gift"), "nothing was booked"),
     ("files are returned at most once", _set(LicenseFileRow, state="returned"), "is returned and has no return"),
-    ("files are returned at most once", lambda _: sa.delete(LicenseReturn), "has no return"),
+    ("files are returned at most once", lambda _: sa.delete(LicenseReturn), "transfer return:"),
     ("device certificates match their records", _set(DeviceCertificate, hardware_id="00-90-33-00-00-01"), "subject is"),
     ("device certificates match their records", lambda _: sa.delete(Authority), "is not stored"),
 ]
@@ -80,5 +123,15 @@ def test_tampering_is_found(lived: Room, number: int) -> None:
     )
     with unguarded(lived.database) as connection:
         connection.execute(change(row))
+    checks = lived.database.read(lambda connection: check_files(connection, lived.keystore))
+    assert word in flaws_of(checks, name)
+
+
+@pytest.mark.parametrize("number", range(len(FORGED)))
+def test_what_is_forged_with_its_digests_is_found(lived: Room, number: int) -> None:
+    name, change, word = FORGED[number]
+    statement = change(lived)
+    with unguarded(lived.database) as connection:
+        connection.execute(statement)
     checks = lived.database.read(lambda connection: check_files(connection, lived.keystore))
     assert word in flaws_of(checks, name)

@@ -17,6 +17,7 @@ from services.chassis.ids import new_id
 from services.chassis.outbox import Event
 from services.chassis.testing import make_call
 from services.devices.fake import FakeDevices
+from services.licensing.certificates import profile
 from services.licensing.commands.certificates import Rules
 from services.licensing.commands.events import on_devices_events
 from services.licensing.store import certificates
@@ -197,7 +198,9 @@ def test_a_proof_between_record_and_signature_ends_the_certificate(lenient: Room
 
 
 @pytest.mark.parametrize("place", ["before_signing", "after_signing"])
-def test_what_was_superseded_before_it_was_signed_is_never_signed(room: Room, company: Company, place: str) -> None:
+def test_what_was_superseded_before_it_was_signed_is_never_signed(
+    room: Room, company: Company, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
     """Issue 6.1: a request was recorded, another one took its place, then the signing of the first one went on."""
     record, first, second = room.hold(IP800, company), key(), key()
     call, pem = company.call(command_id=new_id()), csr(first)
@@ -208,6 +211,8 @@ def test_what_was_superseded_before_it_was_signed_is_never_signed(room: Room, co
     finally:
         set_fail_points("")
     taken = certify(room, company, record, second)
+    # Not even bytes that nobody would get.
+    monkeypatch.setattr(profile, "make_device", lambda *_: pytest.fail("It was signed."))
     refused("licensing.request_superseded", lambda: room.ask("request_certificate", call, device_id=record, pem=pem))
     listed = room.ask("list_certificates", company.call(), device_id=record)["items"]
     assert [(one["serial"], one["state"]) for one in listed] == [(taken["serial"], "current")]
