@@ -6,15 +6,17 @@ of it, and others go on.
 A mail is at worst sent twice with the same Message-ID, never lost. The loop around `send_due` is in `service`.
 """
 
+import ipaddress
 import json
 import os
 import smtplib
+import ssl
 from collections.abc import Callable
 from datetime import timedelta
 from email.message import EmailMessage
 from pathlib import Path
-from typing import Any, Final
-from urllib.parse import unquote, urlsplit
+from typing import Any, Final, cast
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 import structlog
 from prometheus_client import Counter
@@ -66,23 +68,60 @@ def write_file(folder: Path, mail_id: str, message: EmailMessage) -> None:
 
 
 def send_smtp(uri: str, message: EmailMessage) -> None:
-    """Send a message by SMTP.
+    """Send a message by SMTP to a server whose certificate is good for its name.
 
     Args:
-        uri: `smtp://user:password@host:port`, or `smtps://` for TLS from the start; `smtp` takes STARTTLS when offered.
+        uri: `smtp://user:password@host:port` (STARTTLS, which the server must offer), or `smtps://` for TLS from the
+            start. `?tls=none` sends in the clear, as to a loopback address; `?ca=FILE` trusts a CA of one's own alone.
 
-    Raises: OSError or SMTPException when the server is away or refuses.
+    Raises: OSError or SMTPException when the server is away, refuses, or is not the one it should be.
     """
     parts = urlsplit(uri)
     host = parts.hostname or "localhost"
-    secure = parts.scheme == "smtps"
-    client = smtplib.SMTP_SSL if secure else smtplib.SMTP
-    with client(host, parts.port or (465 if secure else 25), timeout=SMTP_SECONDS) as connection:
-        if not secure and connection.has_extn("starttls"):
-            connection.starttls()
+    options = dict(parse_qsl(parts.query))
+    context = cast(ssl.SSLContext, _Handshakes(ssl.create_default_context(cafile=options.get("ca"))))
+    plain = options.get("tls") == "none" or (_is_loopback(host) and "ca" not in options)
+    with _connected(parts, host, context) as connection:
+        if parts.scheme != "smtps" and not plain:
+            # Refused by SMTPNotSupportedError when the server, or somebody on the way, does not offer it.
+            connection.starttls(context=context)
         if parts.username:
             connection.login(unquote(parts.username), unquote(parts.password or ""))
         connection.send_message(message)
+
+
+class _Handshakes:
+    """A context as smtplib uses it, that closes the socket of a refused handshake; smtplib and eventlet leave it open.
+
+    Args:
+        context: verifies certificate and name.
+    """
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._context = context
+
+    def wrap_socket(self, sock: Any, *, server_hostname: str) -> Any:
+        """Return the socket with TLS on it."""
+        wrapped = self._context.wrap_socket(sock, server_hostname=server_hostname, do_handshake_on_connect=False)
+        try:
+            wrapped.do_handshake()
+        except OSError:
+            wrapped.close()
+            raise
+        return wrapped
+
+
+def _connected(parts: SplitResult, host: str, context: ssl.SSLContext) -> smtplib.SMTP:
+    if parts.scheme == "smtps":
+        return smtplib.SMTP_SSL(host, parts.port or 465, timeout=SMTP_SECONDS, context=context)
+    return smtplib.SMTP(host, parts.port or 25, timeout=SMTP_SECONDS)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def send_due(database: Database, keys: KeyStore, post: Post, public_url: str) -> bool:
@@ -105,7 +144,7 @@ def send_due(database: Database, keys: KeyStore, post: Post, public_url: str) ->
     except Exception as error:  # noqa: BLE001 - whatever it is, no other attempt would end otherwise
         # Its content may be in the error's text: that says the type alone.
         reason = f"{_PARKED}: {type(error).__name__}"
-        _log.error("mail_parked", mail=row.id, template=row.template, error=type(error).__name__)
+        _log.error("mail_parked", mail=row.id, template=row.template, error=_reason(error))
         PARKED.inc()
         database.write(lambda unit: mails.park(unit, row.id, reason))
         return True
@@ -115,12 +154,19 @@ def send_due(database: Database, keys: KeyStore, post: Post, public_url: str) ->
         wait = WAITS[row.attempts] if row.attempts < len(WAITS) else None
         reason = f"{type(error).__name__}: {error}"
         # The text of an SMTP refusal may hold the address: it stays in the table and out of the log (S21).
-        _log.warning("mail_failed", mail=row.id, attempt=row.attempts + 1, error=type(error).__name__)
+        _log.warning("mail_failed", mail=row.id, attempt=row.attempts + 1, error=_reason(error))
         database.write(lambda unit: mails.failed(unit, row.id, reason, wait))
         return True
     database.write(lambda unit: mails.sent(unit, row.id))
     _log.info("mail_sent", mail=row.id, template=row.template)
     return True
+
+
+def _reason(error: Exception) -> str:
+    """Return what the log tells of a failure: the kind, and of a certificate what is wrong with it."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"{type(error).__name__}: {error.verify_message}"
+    return type(error).__name__
 
 
 def _message(row: Any, keys: KeyStore, public_url: str) -> EmailMessage:
