@@ -143,13 +143,19 @@ class Rpc(Entrypoint):
     pool: GreenPool | None = None
 
     def __init__(
-        self, schema: type[Schema] | None = None, *, public: bool = False, callers: Collection[str] = ()
+        self,
+        schema: type[Schema] | None = None,
+        *,
+        public: bool = False,
+        callers: Collection[str] = (),
+        vouched_by: Collection[str] = (),
     ) -> None:
         # A refusal is an everyday answer, not an incident: nameko shall not log it with a traceback.
         super().__init__(expected_exceptions=(ServiceError,))
         self.schema = schema
         self.public = public
         self.callers = callers
+        self.vouched_by = vouched_by
         self._loader = schema() if schema is not None else None
 
     def setup(self) -> None:
@@ -197,9 +203,9 @@ class Rpc(Entrypoint):
             raise unavailable(
                 "service.deadline_passed", "The request came too late to be worked on and changed nothing; repeat it."
             )
-        if self.callers:
+        if self.callers or self.vouched_by:
             settings = self.container.config[_SETTINGS_KEY]
-            identity.check(settings, self.container.service_name, envelope, self.callers)
+            identity.check(settings, self.container.service_name, envelope, [*self.callers, *self.vouched_by])
         claims: Mapping[str, Any] = {} if self.public or self.callers else tokens.verify(envelope.token)
         yield Call(
             claims=claims,
@@ -265,7 +271,11 @@ def _flat(messages: Any, pointer: str) -> Iterator[dict[str, str]]:
 
 
 def rpc(
-    schema: type[Schema] | None = None, *, public: bool = False, callers: Collection[str] = ()
+    schema: type[Schema] | None = None,
+    *,
+    public: bool = False,
+    callers: Collection[str] = (),
+    vouched_by: Collection[str] = (),
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Make a method `(self, call, request)` callable by RPC.
 
@@ -273,10 +283,12 @@ def rpc(
         schema: marshmallow class that the request is loaded by; without one the request is passed as it came.
         public: whether it may be called without a login; its `call.claims` are then empty.
         callers: services that may call it in their own name, without a login; nobody else may.
+        vouched_by: services that may call it for a login, since they checked what its user could only claim; their
+            declared `Client` names it in `vouches`.
     """
 
     def register(method: Callable[..., Any]) -> Callable[..., Any]:
-        register_entrypoint(method, Rpc(schema, public=public, callers=callers))
+        register_entrypoint(method, Rpc(schema, public=public, callers=callers, vouched_by=vouched_by))
         return method
 
     return register

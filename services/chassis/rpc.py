@@ -10,8 +10,9 @@ import itertools
 import logging
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
@@ -36,16 +37,14 @@ _IN_PROGRESS: Final = "idempotency.in_progress"
 _log = logging.getLogger(__name__)
 
 
+@dataclass(slots=True, eq=False)
 class _Pending:
     """A request whose reply has not come."""
 
-    __slots__ = ("deadline", "event", "message", "sent")
-
-    def __init__(self, message: Outgoing, deadline: float) -> None:
-        self.message = message
-        self.deadline = deadline
-        self.event: Event = Event()
-        self.sent = 1
+    message: Outgoing
+    deadline: float
+    event: Event = field(default_factory=Event)
+    sent: int = 1
 
 
 class Bus:
@@ -112,7 +111,7 @@ class Bus:
             call: who asks, until when, under which command id.
             kwargs: the request, JSON values only.
             routing_key: in place of the method's usual one.
-            caller: service of this process that signs the request where no user's token does.
+            caller: service of this process that signs the request in its own name.
 
         Raises:
             ServiceError: what the service answered, or `service.unavailable` when the outcome is not known.
@@ -135,7 +134,7 @@ class Bus:
         correlation_id = f"{self._prefix}-{next(self._numbers)}"
         key = routing_key or wire.request_key(service, method)
         message = self._request(key, call, kwargs, correlation_id, passed)
-        if caller is not None and not call.token:
+        if caller is not None:
             signed = identity.sign(caller, service, method, correlation_id, kwargs)
             message.headers.update({"nameko.caller": signed} if signed else {})
         pending = _Pending(message, call.deadline)
@@ -218,6 +217,7 @@ class Bus:
             self._resender = None
 
 
+@dataclass(frozen=True, slots=True)
 class ServiceClient:
     """A service as its callers see it: `client.get_device(call, device_id=…)` returns the answer.
 
@@ -225,16 +225,18 @@ class ServiceClient:
         bus: returns the bus to call through.
         service: name of the service.
         caller: returns the service that calls; its name is signed where no user's token stands for the caller.
+        vouches: methods for which it is signed beside the user's token, since the caller answers for what it checked.
     """
 
-    def __init__(self, bus: Callable[[], Bus], service: str, caller: Callable[[], str | None] = lambda: None) -> None:
-        self._bus = bus
-        self._service = service
-        self._caller = caller
+    _bus: Callable[[], Bus]
+    _service: str
+    _caller: Callable[[], str | None] = lambda: None
+    _vouches: Collection[str] = ()
 
     def call_with_meta(self, call: Call, method: str, /, **kwargs: Any) -> Reply:
         """Call a method and return its answer together with the mark of a replay."""
-        return self._bus().call(self._service, method, call, kwargs, caller=self._caller())
+        caller = self._caller() if not call.token or method in self._vouches else None
+        return self._bus().call(self._service, method, call, kwargs, caller=caller)
 
     def _call(self, method: str, call: Call, /, **kwargs: Any) -> dict[str, Any]:
         return self.call_with_meta(call, method, **kwargs).result
@@ -266,20 +268,20 @@ class Client(DependencyProvider):
 
     Args:
         service: name of the service called.
+        vouches: see `ServiceClient`.
     """
 
     holder = BusExtension()
 
-    def __init__(self, service: str) -> None:
+    def __init__(self, service: str, *, vouches: Collection[str] = ()) -> None:
         self.service = service
-        self._client = ServiceClient(lambda: self.holder.bus, service, self._name)
+        self._client = ServiceClient(
+            lambda: self.holder.bus, service, lambda: str(self.container.service_name), vouches
+        )
 
     def get_dependency(self, worker_ctx: Any) -> ServiceClient:
         """Return the client; it has no state of the worker."""
         return self._client
-
-    def _name(self) -> str | None:
-        return str(self.container.service_name)
 
 
 @contextmanager

@@ -108,9 +108,9 @@ class DevicesService:
         """
         return commands.prove_possession(self.database, call, request, projects=self.projects)
 
-    @rpc(api.DeviceRequest)
+    @rpc(api.DeviceRequest, vouched_by=("licensing",))
     def confirm_possession(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
-        """Note a proof that the device itself signed and licensing verified (DEV-15).
+        """Note a proof that the device itself signed and licensing, which alone may call this, verified (DEV-15).
 
         Raises: devices.device_not_found, devices.power_needed.
         Emits: device_possession_proven.

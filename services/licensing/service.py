@@ -44,7 +44,7 @@ class LicensingService(FileEntrypoints, PossessionEntrypoints):
     database = DatabaseProvider()
     accounts = Client("accounts")
     projects = Client("projects")
-    devices = Client("devices")
+    devices = Client("devices", vouches=("confirm_possession",))
     relay = Relay()
     events = EventsLeaf("projects", "devices", "history")
     health = Health()

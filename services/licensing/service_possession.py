@@ -17,7 +17,7 @@ class PossessionEntrypoints:
 
     database = DatabaseProvider()
     settings = SettingsProvider()
-    devices = Client("devices")
+    devices = Client("devices", vouches=("confirm_possession",))
 
     @rpc(api.ProvePossessionRequest)
     def prove_possession(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:

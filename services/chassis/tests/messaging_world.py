@@ -65,6 +65,11 @@ class SourceService:
         assert answer is not None
         return answer
 
+    @rpc(vouched_by=("sink",))
+    def confirm(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Believe what the sink has checked for a user."""
+        return {"sub": call.claims["sub"]}
+
     @rpc(public=True)
     def say_slowly(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Wait, then emit one event."""

@@ -23,7 +23,7 @@ from services.chassis.errors import ServiceError
 from services.chassis.inbox import fetch_events
 from services.chassis.keystore import KeyStore
 from services.chassis.pins import PinnedKeys, write_pins
-from services.chassis.rpc import Bus, standalone
+from services.chassis.rpc import Bus, ServiceClient, standalone
 from services.chassis.settings import Settings
 from services.chassis.tests.messaging_world import SourceService, make_settings, prepare, running
 from services.chassis.tokens import TokenVerifier
@@ -161,6 +161,31 @@ def test_only_known_readers_read_a_log(settings: Settings, monkeypatch: pytest.M
         monkeypatch.setattr(identity, "sign", good)
         assert not refused(bus, "sink")
         assert fetch_events(bus, "source", 0, reader="sink")["last_sequence"] == 0
+    finally:
+        bus.release()
+
+
+def test_what_a_service_answers_for_counts_from_it_alone_and_for_a_user(settings: Settings) -> None:
+    """Issue 6.1: with any login, a proof of possession that nobody checked could be confirmed on the bus."""
+    identity.use(settings, ["sink", "stranger"])
+    owner = KeyStore.from_settings(settings, "accounts")
+    owner.publish(tokens.PURPOSE, "Ed25519")
+    key = owner.active(tokens.PURPOSE, "Ed25519")
+    user = Call(token=signed(key.private, key.kid), deadline=time.time() + 5)
+    bus = Bus.of(settings.amqp_uri)
+
+    def confirm(caller: str | None, call: Call, vouches: tuple[str, ...] = ("confirm",)) -> str:
+        try:
+            return str(ServiceClient(lambda: bus, "source", lambda: caller, vouches).confirm(call, thing=1)["sub"])
+        except ServiceError as refusal:
+            return refusal.code
+
+    try:
+        assert confirm("sink", user) == "u"
+        assert confirm(None, user) == "service.caller_refused"
+        assert confirm("stranger", user) == "service.caller_refused"
+        assert confirm("sink", user, ()) == "service.caller_refused", "it answers for nothing it did not declare"
+        assert confirm("sink", Call(deadline=time.time() + 5)) == "token.missing", "its word is no login"
     finally:
         bus.release()
 
