@@ -7,8 +7,10 @@ import os
 import random
 import signal
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tests.faults.load import AssigningClient, Books
 from tests.integration.http_client import Person, eventually
@@ -70,11 +72,12 @@ class World:
 
     def installed(self) -> int:
         """Return how many registrations the devices hold."""
-        total = 0
-        for device in self.devices:
-            lines = self.admin.get(f"/v1/devices/{device}/licenses").expect(200)["items"]
-            total += sum(line["quantity"] for line in lines if line["license_type"] == "registrations7")
-        return total
+        return sum(
+            line["quantity"]
+            for device in self.devices
+            for line in self._all(f"/v1/devices/{device}/licenses")
+            if line["license_type"] == "registrations7"
+        )
 
     def balance(self) -> int:
         """Return what is left."""
@@ -82,20 +85,23 @@ class World:
         return sum(item["quantity"] for item in items if item["license_type"] == "registrations7")
 
     def history_lines(self) -> int:
-        """Count the company's history lines of assigned registrations, page by page."""
-        count, cursor = 0, None
+        """Count the company's history lines of assigned registrations."""
+        return sum(
+            1
+            for line in self._all("/v1/history", action="licenses_assigned")
+            for assigned in line["data"]["licenses"]
+            if assigned["license_type"] == "registrations7" and line["device_id"] in self.devices
+        )
+
+    def _all(self, path: str, **query: str) -> Iterator[dict[str, Any]]:
+        """Yield everything in a list, page by page."""
+        cursor = None
         while True:
-            query = {"action": "licenses_assigned", "limit": 200} | ({"cursor": cursor} if cursor else {})
-            page = self.admin.get("/v1/history", **query).expect(200)
-            count += sum(
-                1
-                for line in page["items"]
-                for assigned in line["data"]["licenses"]
-                if assigned["license_type"] == "registrations7" and line["device_id"] in self.devices
-            )
+            page = self.admin.get(path, limit=200, **query, **({"cursor": cursor} if cursor else {})).expect(200)
+            yield from page["items"]
             cursor = page["next"]
             if cursor is None:
-                return count
+                return
 
     def differences(self, books: Books) -> list[str]:
         """Return every way in which the books and the installation differ."""
