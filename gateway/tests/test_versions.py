@@ -39,7 +39,9 @@ def edit(gateway: Gateway, row: Row, path: str, tag: str) -> Any:
 @pytest.mark.parametrize("row", EDITS, ids=name_of)
 def test_if_match_is_heard_by_every_edit(gateway: Gateway, row: Row) -> None:
     """Issue 6.5: "`If-Match` was ignored on DELETE"; api.md: stale = 412, the weak form, a list."""
-    thing = {"id": new_id(), "version": 3, "items": [], "next": None, "project_id": None, "comment": "a"}
+    thing = {"id": new_id(), "version": 3, "items": [], "next": None, "project_id": None, "comment": "a",
+        "possession": "proven",
+    }  # fmt: skip
     gateway.rooms.on("projects", "get_selected_project", {"project_id": None})
     if (reading := READS.get(row.path)) is not None:
         gateway.rooms.on(reading.service, reading.rpc, thing)
