@@ -222,10 +222,15 @@ class Database:
         return outcome
 
     def answered(self, call: Call, name: str, request: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Return what a command answered when it ran with this id for this request; None if it did not, or refused."""
+        """Return what a command answered when it ran with this id for this request, None if it did not.
+
+        Raises: the refusal that it answered then.
+        """
         claim = idempotency.Claim.of(call, name, request, scope=None, keystore=None)
         answer = None if "idempotency" in self.without else self.read(claim.answered)
         _replayed.set(answer is not None)
+        if isinstance(answer, ServiceError):
+            raise answer
         return answer
 
     def _note_refusal(

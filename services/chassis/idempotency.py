@@ -174,9 +174,11 @@ class Claim:
         answer: dict[str, Any] | None = json.loads(content)
         return answer
 
-    def answered(self, connection: Connection) -> dict[str, Any] | None:
-        """Return the answer that is stored for this very request, None where there is none."""
+    def answered(self, connection: Connection) -> dict[str, Any] | ServiceError | None:
+        """Return the answer or refusal that is stored for this very request, None where there is none."""
         row = self._row(connection)
+        if row is not None and row.refusal is not None:
+            return ServiceError(*json.loads(row.refusal))
         if row is None or row.answer is None:
             return None
         answer: dict[str, Any] | None = json.loads(bytes(row.answer))

@@ -179,6 +179,7 @@ class VendorOrder:
             [e for t, n in self.licenses.items() for e in (Entry(ledger.ISSUED, t, -n), Entry(target, t, n))],
             company_id=None,
             reason=f"Order {self.number}",
+            actor_id=user_id,
         )
         return key_id, text
 

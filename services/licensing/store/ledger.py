@@ -148,6 +148,7 @@ def post(
     *,
     company_id: str | None,
     reason: str = "",
+    actor_id: str | None = None,
 ) -> None:
     """Book a transfer: change the cached balances and write the lines, or change nothing (L1, L2).
 
@@ -158,6 +159,7 @@ def post(
         entries: lines; several of one pool and type are added up. Pools must exist.
         company_id: whose booking it is; None for the vendor's own.
         reason: for corrections.
+        actor_id: whose doing it is where it is booked without a call of theirs, such as by a timer.
 
     Raises:
         ShortError: a pool holds too little.
@@ -170,7 +172,7 @@ def post(
         "id": transfer_id,
         "kind": kind,
         "company_id": company_id,
-        "actor_id": unit.call.claims.get("sub") if unit.call is not None else None,
+        "actor_id": unit.call.claims.get("sub") if unit.call is not None else actor_id,
         "reason": reason,
         "at": unit.now,
     }

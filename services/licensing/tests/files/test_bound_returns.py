@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from clients.device import Device, DeviceError
+from services.chassis.testing import make_call
 from services.licensing.commands.returns import COUNTER_LEAP
 from services.licensing.models import DeviceCertificate, DeviceLine, FileCounter, LicenseFileLine, LicenseFileRow
 from services.licensing.store import certificates
@@ -132,6 +133,24 @@ def test_the_same_return_again_is_answered_though_the_key_was_renewed_since(
     renewed(certified, door)
     assert room.ask("return_licenses", company.call(), xml=xml) == receipt
     assert room.balance(company, "port8") == 20
+
+
+def test_a_refused_return_again_gets_its_first_refusal_though_the_key_was_revoked_since(
+    room: Room, company: Company, certified: Device, door: Door
+) -> None:
+    """Found by the ledger machine: the repetition of a request got another answer than the request (L5)."""
+    room.put(IP800, company, "port8", 20)
+    certified.fetch(door)
+    xml, call = certified.make_return().decode(), company.call()
+    room.put(IP800, company, "port8", 5)
+    room.ask("fetch_device_file", company.door(), hardware_id=IP800)
+    refused("licensing.return_newer_file", lambda: room.ask("return_licenses", call, xml=xml))
+    certificate = certified.state.certificate()
+    assert certificate is not None
+    serial = f"{certificate.serial_number:x}"
+    room.ask("revoke_certificate", make_call(staff=True), serial=serial, reason="stolen")
+    refused("licensing.return_newer_file", lambda: room.ask("return_licenses", call, xml=xml))
+    refused("licensing.return_certificate_revoked", lambda: room.ask("return_licenses", company.call(), xml=xml))
 
 
 @pytest.mark.parametrize("by_device", [True, False])
