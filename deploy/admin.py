@@ -20,11 +20,12 @@ from typing import Annotated, Final, NoReturn, TypeVar
 import typer
 
 from deploy import keys
-from deploy.installed import installed_settings, write_private
+from deploy.installed import installed_settings
 from deploy.migrate import migrate
 from deploy.reconcile import UnknownSourceError, reconcile_events, told
 from deploy.staff import make_staff, release_mails
 from services.chassis.errors import ServiceError
+from services.chassis.keyfiles import write_private
 from services.chassis.keystore import KeyStoreError
 from services.chassis.settings import Settings, SettingsError
 from services.history.audit import accept_restore
@@ -62,7 +63,7 @@ def create_staff(email: str) -> None:
     folder = settings.data_dir / "staff"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = folder / f"{re.sub(r'[^A-Za-z0-9.@_-]', '_', email)}.password"
-    write_private(path, password + "\n")
+    write_private(path, f"{password}\n".encode())
     sys.stdout.write(f"{email} is a staff account now; its password is in {path}.\n")
 
 

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from deploy.alone import LOCK_FILE
-from deploy.installed import write_private
 from deploy.staff import STAFF_EMAIL
+from services.chassis.keyfiles import write_private
 from services.chassis.settings import Settings
 
 PENDING = "demo.pending"
@@ -155,7 +155,7 @@ def begin(settings: Settings) -> None:
         "shipped_on": (datetime.now(UTC).date() - timedelta(days=30)).isoformat(),
     }
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    write_private(settings.data_dir / PENDING, json.dumps(choices))
+    write_private(settings.data_dir / PENDING, json.dumps(choices).encode())
 
 
 def pending(settings: Settings) -> dict[str, Any] | None:
@@ -190,7 +190,7 @@ def build(settings: Settings, choices: Mapping[str, Any]) -> dict[str, Any]:
         "order_number": _ORDERS[0]["number"],
         "legacy": None,
     }
-    write_private(settings.data_dir / DEMO, json.dumps(demo, indent=2) + "\n")
+    write_private(settings.data_dir / DEMO, f"{json.dumps(demo, indent=2)}\n".encode())
     (settings.data_dir / PENDING).unlink()
     return demo
 

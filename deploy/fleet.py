@@ -15,6 +15,8 @@ import sys
 from collections.abc import Mapping
 
 # Sockets must be green before anything else is imported that may open one (rule D1).
+from services.chassis.keyfiles import write_private
+
 from services.chassis import green  # noqa: F401  # isort: skip
 
 import eventlet
@@ -24,7 +26,7 @@ from eventlet.support.greenlets import GreenletExit
 from deploy import demo
 from deploy.alone import check_ports, hold, keep_private
 from deploy.bare.processes import NodeError
-from deploy.installed import ENVIRONMENT_FILE, write_private
+from deploy.installed import ENVIRONMENT_FILE
 from deploy.nodes import Nodes
 from deploy.rooms import GATEWAY, ROOMS, service_class
 from deploy.run import finish, prepare, tell_addresses
@@ -62,7 +64,7 @@ class Fleet:
         """Start everything, wait for SIGTERM or SIGINT, stop everything; returns the exit code."""
         if self.nodes is not None:
             self.nodes.start()
-            write_private(self._data_dir / ENVIRONMENT_FILE, json.dumps(self.nodes.environment()))
+            write_private(self._data_dir / ENVIRONMENT_FILE, json.dumps(self.nodes.environment()).encode())
         settings = Settings.from_environment({**self._given, **(self.nodes.environment() if self.nodes else {})})
         prepare(settings, first_start=self._is_first_start)
         declare_topology(settings, [service_class(role) for role in (*ROOMS, GATEWAY)])
@@ -123,7 +125,7 @@ class Fleet:
             **(self.nodes.pids() if self.nodes is not None else {}),
             "fleet": os.getpid(),
         }
-        write_private(self._data_dir / PROCESSES_FILE, json.dumps(pids, indent=2) + "\n")
+        write_private(self._data_dir / PROCESSES_FILE, f"{json.dumps(pids, indent=2)}\n".encode())
 
 
 def main() -> int:

@@ -33,14 +33,3 @@ def installed_settings(environment: Mapping[str, str] | None = None) -> Settings
             ) from None
         given = {**written, **given}
     return Settings.from_environment(given)
-
-
-def write_private(path: Path, content: str) -> None:
-    """Write a file that only its owner may read (0600), by rename into place, so that nobody reads half of it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.rename(path)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import secrets
 
-from deploy.installed import write_private
 from services.accounts.commands.staff import create_staff
 from services.accounts.store import mails
 from services.chassis.db import Database
+from services.chassis.keyfiles import write_private
 from services.chassis.settings import Settings
 
 FIRST_STAFF_FILE = "first-staff.json"
@@ -38,7 +38,7 @@ def make_first_staff(settings: Settings) -> None:
     path = settings.data_dir / FIRST_STAFF_FILE
     password = secrets.token_urlsafe(18)
     # Written before the account is made: killed in between, the next start goes on with the same password.
-    write_private(path, json.dumps({"email": STAFF_EMAIL, "password": password}) + "\n")
+    write_private(path, (json.dumps({"email": STAFF_EMAIL, "password": password}) + "\n").encode())
     make_staff(settings, STAFF_EMAIL, password)
 
 
