@@ -106,11 +106,11 @@ def test_a_service_reads_the_public_keys_that_it_checks_and_only_their_owner_wri
 
 
 def test_who_owns_no_keys_mounts_none_and_only_the_migration_gets_the_login_that_owns_tables() -> None:
-    for service in SERVICES:
+    for service, content in SERVICES.items():
         if role(service) is None:
             assert service in {"rabbitmq", "postgresql"} or mounts(service) == [], service
         if service != "migrate":
-            assert "TESSERA_MIGRATION_URI" not in SERVICES[service].get("environment", {}), service
+            assert "TESSERA_MIGRATION_URI" not in content.get("environment", {}), service
     assert not {"TESSERA_AMQP_URI", "TESSERA_DATABASE_URI"} & set(SERVICES["portal"]["environment"])
 
 
