@@ -14,11 +14,16 @@ import pytest
 
 from deploy.bare.postgresql import PostgreSQL, Server
 from deploy.bare.rabbitmq import Broker, RabbitMQ
+from tests.rig.scratch import scratch
 
 
-def node_folder(kind: str) -> Path:
-    """Make a folder for a throw-away node, outside the clone and reachable for another user."""
-    folder = Path(tempfile.mkdtemp(prefix=f"tessera-{kind}-", dir="/var/tmp"))
+def node_folder(kind: str, *, parent: Path = Path("/var/tmp")) -> Path:
+    """Make a folder for a throw-away node, outside the clone and reachable for another user.
+
+    Args:
+        parent: on a disk for measurements and fault runs; `scratch()` for everything else.
+    """
+    folder = Path(tempfile.mkdtemp(prefix=f"tessera-{kind}-", dir=parent))
     folder.chmod(0o755)
     return folder
 
@@ -29,7 +34,7 @@ def rabbitmq() -> Iterator[Broker]:
     if uri := os.environ.get("TESSERA_RIG_AMQP"):
         yield Broker(uri)
         return
-    folder = node_folder("rabbitmq")
+    folder = node_folder("rabbitmq", parent=scratch())
     node = RabbitMQ(folder, throw_away=True)
     try:
         yield node.start()
@@ -44,7 +49,7 @@ def postgresql() -> Iterator[Server]:
     if uri := os.environ.get("TESSERA_RIG_POSTGRES"):
         yield Server(uri)
         return
-    folder = node_folder("postgresql")
+    folder = node_folder("postgresql", parent=scratch())
     cluster = PostgreSQL(folder, throw_away=True)
     try:
         yield cluster.start()
