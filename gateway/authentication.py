@@ -139,7 +139,7 @@ class Authentication:
         """Tell the holder of a token without a company to refresh it, when its session has a company by now.
 
         Raises:
-            token.stale: a company was founded or joined since the token was made.
+            token.outdated: a company was founded or joined since the token was made.
         """
         if identity is None or identity.claims.get("company") is not None:
             return
@@ -150,7 +150,7 @@ class Authentication:
             return
         if fresh is not None and self._verify(str(fresh)).get("company") is not None:
             raise unauthenticated(
-                "token.stale",
+                "token.outdated",
                 "The access token was made before you belonged to a company: refresh the session, then repeat the "
                 "request.",
             )
@@ -225,7 +225,7 @@ def authorize(row: Row, identity: Identity | None) -> None:
 
     Raises:
         accounts.login_needed, accounts.confirmation_needed, accounts.scope_needed, accounts.company_needed,
-        accounts.admin_needed, accounts.staff_needed, projects.power_needed.
+        accounts.admin_needed, accounts.staff_needed, access.power_needed.
     """
     if identity is None:
         return
@@ -241,7 +241,7 @@ def authorize(row: Row, identity: Identity | None) -> None:
     elif row.right in (Right.COMPANY, Right.DEVICE) and not actor.staff:
         actor.require_company()
     if row.power is not None and not may_have(row.power, _columns(actor)):
-        raise forbidden("projects.power_needed", "This can be done by users of a company only.", power=row.power)
+        raise forbidden("access.power_needed", "This can be done by users of a company only.", power=row.power)
     # Last: who has not the right would confirm for nothing.
     if row.recent:
         actor.require_recent_login()

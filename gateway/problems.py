@@ -31,11 +31,10 @@ ERRORS: Final[dict[str, str]] = {
     "request.host_refused": "This server does not answer for the name in Host; check the address.",
     "request.headers_too_large": "The request's head is larger than 16 KiB; send fewer or shorter headers.",
     "request.bad_idempotency_key": "The Idempotency-Key must have 1 to 200 visible ASCII characters.",
-    "request.stale": "The object was changed since it was read; read it again and repeat the change.",
     "service.overloaded": "Too much is asked at once; try again in a moment.",
     "service.starting": "The service is starting; try again in a moment.",
-    "token.stale": "The access token was made before the user belonged to a company; refresh the session, then repeat "
-    "the request.",
+    "token.outdated": "The access token was made before the user belonged to a company; refresh the session, then "
+    "repeat the request.",
     "token.revoked": "The session was ended or the account was locked; log in again.",
 }
 

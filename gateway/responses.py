@@ -83,7 +83,7 @@ def codes_of(row: Row) -> frozenset[str]:
         codes |= {"token.missing", "token.invalid", "token.expired", "token.revoked"}
         codes |= {"accounts.scope_needed", "accounts.token_bound"}
     if row.power is not None:
-        codes |= {"projects.power_needed"}
+        codes |= {"access.power_needed"}
     if {"project", "project_id"} & set(row.wire_fields):
         codes |= {"projects.not_found"}
     if row.path_names:

@@ -88,7 +88,7 @@ ROWS = (
     Row(
         "PATCH", "/v1/me", "accounts", "update_me", Right.LOGIN,
         "Change one's own personal data; what is absent stays.",
-        request=api.UpdateMeRequest, answer=api.Me, scope=api.SCOPE_ACCOUNT, errors=("accounts.stale",),
+        request=api.UpdateMeRequest, answer=api.Me, scope=api.SCOPE_ACCOUNT, errors=("request.stale",),
     ),
     Row(
         "PUT", "/v1/me/password", "accounts", "change_password", Right.LOGIN,

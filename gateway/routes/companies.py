@@ -42,7 +42,7 @@ ROWS = (
     Row(
         "PATCH", "/v1/company", "accounts", "update_company", Right.ADMIN,
         "Change the company's data; what is absent stays.",
-        request=api.UpdateCompanyRequest, answer=api.Company, errors=("accounts.stale",),
+        request=api.UpdateCompanyRequest, answer=api.Company, errors=("request.stale",),
     ),
     Row(
         "GET", "/v1/company/users", "accounts", "list_company_users", Right.COMPANY,

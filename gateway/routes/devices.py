@@ -29,13 +29,13 @@ ROWS = (
         "PATCH", "/v1/devices/{device_id}", "devices", "update_device", Right.COMPANY,
         "Change the comments of a device; what is absent stays.",
         power=ADD, request=api.UpdateDeviceRequest, answer=api.Device,
-        errors=("devices.device_not_found", "devices.stale"),
+        errors=("devices.device_not_found", "request.stale"),
     ),
     Row(
         "DELETE", "/v1/devices/{device_id}", "devices", "delete_device", Right.COMPANY,
         "Take a device out of the company; its licenses stay with it.",
         power=MANAGE_DEVICES, request=api.DeleteDeviceRequest, status=204,
-        errors=("devices.device_not_found", "devices.power_needed", "devices.stale"),
+        errors=("devices.device_not_found", "access.power_needed", "request.stale"),
     ),
     Row(
         "POST", "/v1/device-moves", "devices", "move_devices", Right.COMPANY,

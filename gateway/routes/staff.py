@@ -39,7 +39,7 @@ ROWS = (
         "PATCH", "/v1/staff/companies/{company_id}", "accounts", "update_company_staff", Right.STAFF,
         "Rename a company or change its vendor account id; what is absent stays.",
         request=accounts.UpdateCompanyStaffRequest, answer=accounts.Company,
-        errors=("accounts.company_not_found", "accounts.stale"),
+        errors=("accounts.company_not_found", "request.stale"),
     ),
     Row(
         "GET", "/v1/staff/companies/{company_id}/users", "accounts", "list_company_users_staff", Right.STAFF,

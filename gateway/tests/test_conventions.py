@@ -90,8 +90,8 @@ def test_a_version_goes_out_as_etag_and_comes_back_as_if_match(gateway: Gateway)
     first, second = (arguments for _, arguments in gateway.rooms.named("update_project"))
     assert first["if_version"] == 3
     assert "if_version" not in second
-    gateway.rooms.on("projects", "update_project", stale("projects.stale", "Changed."))
-    check_problem(gateway.ask("PATCH", path, {"name": "x"}, headers={"If-Match": '"2"'}), 412, "projects.stale")
+    gateway.rooms.on("projects", "update_project", stale("request.stale", "Changed."))
+    check_problem(gateway.ask("PATCH", path, {"name": "x"}, headers={"If-Match": '"2"'}), 412, "request.stale")
     check_problem(gateway.ask("PATCH", path, {"name": "x"}, headers={"If-Match": '"zz"'}), 412, "request.stale")
 
 

@@ -105,7 +105,7 @@ def test_a_right_is_checked_before_the_body(gateway: Gateway, row: Row) -> None:
         Right.COMPANY: [
             (nobody, "accounts.company_needed"),
             ({"role": "member"}, None),
-            (nobody | {"staff": True}, None if _staff_can(row) else "projects.power_needed"),
+            (nobody | {"staff": True}, None if _staff_can(row) else "access.power_needed"),
         ],
         Right.ADMIN: [(nobody, "accounts.company_needed"), ({"role": "member"}, "accounts.admin_needed"), ({}, None)],
         Right.STAFF: [({}, "accounts.staff_needed"), ({"staff": True}, None)],
@@ -148,7 +148,7 @@ def test_who_can_have_a_power_in_no_project_is_refused_at_the_door(gateway: Gate
     if _staff_can(row):
         assert answer.status not in (401, 403)
     else:
-        problem = check_problem(answer, 403, "projects.power_needed", door=is_door(row))
+        problem = check_problem(answer, 403, "access.power_needed", door=is_door(row))
         assert is_door(row) or problem["power"] == row.power
         assert gateway.rooms.calls == []
     for role in ("admin", "member"):
@@ -233,7 +233,7 @@ def test_a_token_of_before_the_company_is_told_to_refresh(gateway: Gateway) -> N
     old = gateway.tokens.make(company=None, companies=[], role=None)
     gateway.rooms.on("accounts", "renew_token", {"access_token": gateway.tokens.make(), "expires_in": 900})
     answer = gateway.ask("GET", "/v1/projects", token=old, headers={"Accept-Language": "de"})
-    problem = check_problem(answer, 401, "token.stale")
+    problem = check_problem(answer, 401, "token.outdated")
     assert "erneuern Sie die Sitzung" in problem["detail"]
     assert 'error="invalid_token"' in answer.headers["www-authenticate"]
     gateway.rooms.on("accounts", "renew_token", {"access_token": old, "expires_in": 900})

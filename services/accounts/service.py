@@ -145,7 +145,7 @@ class AccountsService(ImportEntrypoints, InvitationEntrypoints, StaffEntrypoints
     def exchange_token(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Give a short access token for an API token (S5).
 
-        Raises: accounts.token_invalid.
+        Raises: token.invalid.
         """
         return sessions.exchange_token(self.database, call, request, self.kit)
 
@@ -175,7 +175,7 @@ class AccountsService(ImportEntrypoints, InvitationEntrypoints, StaffEntrypoints
     def update_me(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Change the caller's personal data (ACC-7).
 
-        Raises: accounts.scope_needed, accounts.user_not_found, accounts.stale.
+        Raises: accounts.scope_needed, accounts.user_not_found, request.stale.
         Emits: user_changed.
         """
         return me.update_me(self.database, call, request)
@@ -311,7 +311,7 @@ class AccountsService(ImportEntrypoints, InvitationEntrypoints, StaffEntrypoints
     def update_company(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Rename the company or change its vendor account id.
 
-        Raises: accounts.company_needed, accounts.admin_needed, accounts.company_not_found, accounts.stale.
+        Raises: accounts.company_needed, accounts.admin_needed, accounts.company_not_found, request.stale.
         Emits: company_changed.
         """
         return companies.update_company(self.database, call, request)

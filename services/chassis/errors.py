@@ -43,6 +43,9 @@ ERRORS: Final[dict[str, str]] = {
     "request.unsupported_media_type": "The body's media type is not the one this address takes.",
     "request.method_not_allowed": "This address does not know this method; `Allow` names those it knows.",
     "request.not_found": "There is nothing at this address.",
+    "request.stale": "The object was changed since it was read; read it again and repeat the change.",
+    "access.power_needed": "Your rights in this project do not include this; ask a user of the company it belongs to. "
+    "`power` names what is missing.",
     "idempotency.key_reused": "The Idempotency-Key was used for another request; use a new key.",
     "idempotency.in_progress": "The first request with this Idempotency-Key still runs; ask again in a moment.",
     "service.unavailable": "The outcome is not known; repeat the request with the same Idempotency-Key.",
@@ -50,7 +53,7 @@ ERRORS: Final[dict[str, str]] = {
     "service.internal": "Something failed on our side; the request id helps us to find it.",
     "service.caller_refused": "This is answered to certain services of the installation only.",
     "token.missing": "A login is needed; send an access token.",
-    "token.invalid": "The access token is not valid; log in again.",
+    "token.invalid": "The token is unknown, expired or was withdrawn; log in again, or make a new API token.",
     "token.expired": "The access token has expired; refresh the session.",
 }
 

@@ -14,7 +14,7 @@ from services.chassis.context import Call
 from services.chassis.db import Database
 from services.chassis.errors import ServiceError, conflict, forbidden, not_found
 from services.devices import store
-from services.devices.api import ERRORS
+from services.devices.api import ERRORS, MEANINGS
 from services.devices.store import AnyRow, ProjectOfRecord
 from services.projects.api import CLOSED, OPEN, OWN, ProjectsClient, powers_of, roles_of
 
@@ -53,10 +53,10 @@ class ProjectAccess:
     def require(self, power: str) -> None:
         """Refuse a caller without the power.
 
-        Raises: devices.power_needed.
+        Raises: access.power_needed.
         """
         if power not in self.powers:
-            raise forbidden("devices.power_needed", ERRORS["devices.power_needed"], power=power)
+            raise forbidden("access.power_needed", MEANINGS["access.power_needed"], power=power)
 
     def require_open(self) -> None:
         """Refuse an archived project and one that is being deleted.

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from datetime import date
 from typing import Any
 
-from services.devices.api import CLAIMED, ERRORS, PROVEN
+from services.devices.api import CLAIMED, MEANINGS, PROVEN
 from services.devices.domain.actions import ACTIONS, refusal_of
 from services.devices.domain.warranty import warranty_on
 from services.devices.store import AnyRow
@@ -40,7 +40,7 @@ def actions(powers: Collection[str], rma: bool) -> list[dict[str, Any]]:
     for name in ACTIONS:
         code = refusal_of(name, powers, rma)
         action: dict[str, Any] = {"name": name, "allowed": code is None}
-        listed.append(action if code is None else {**action, "reason": code, "detail": ERRORS[code]})
+        listed.append(action if code is None else {**action, "reason": code, "detail": MEANINGS[code]})
     return listed
 
 

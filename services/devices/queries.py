@@ -34,7 +34,7 @@ def list_devices(
 ) -> dict[str, Any]:
     """List the devices of a project, or of all own projects, filtered and sorted (DEV-1).
 
-    Raises: accounts.company_needed, projects.not_found, devices.power_needed.
+    Raises: accounts.company_needed, projects.not_found, access.power_needed.
     """
     actor = Actor.of(call)
     actor.require_scope("read")

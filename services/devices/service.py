@@ -33,7 +33,7 @@ class DevicesService:
         """Add devices to a project, or rehearse it; a result per line (DEV-2 to DEV-5).
 
         Raises: devices.too_many, devices.range_invalid, devices.malformed_id, devices.malformed_order_number,
-            devices.order_not_found, devices.project_closed, devices.power_needed, devices.throttled.
+            devices.order_not_found, devices.project_closed, access.power_needed, devices.throttled.
         Emits: device_added, device_added_elsewhere.
         """
         return commands.add_devices(self.database, call, request, projects=self.projects)
@@ -42,7 +42,7 @@ class DevicesService:
     def list_devices(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """List the devices of a project or of all own ones (DEV-1).
 
-        Raises: devices.power_needed.
+        Raises: access.power_needed.
         """
         return queries.list_devices(self.database, call, request, projects=self.projects)
 
@@ -58,7 +58,7 @@ class DevicesService:
     def update_device(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Change the comments of a device (DEV-6).
 
-        Raises: devices.device_not_found, devices.power_needed, devices.stale.
+        Raises: devices.device_not_found, access.power_needed, request.stale.
         Emits: device_changed.
         """
         return commands.update_device(self.database, call, request, projects=self.projects)
@@ -67,7 +67,7 @@ class DevicesService:
     def delete_device(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Take a device out of the company; its licenses stay with it (DEV-6).
 
-        Raises: devices.device_not_found, devices.power_needed, devices.stale.
+        Raises: devices.device_not_found, access.power_needed, request.stale.
         Emits: device_deleted.
         """
         return commands.delete_device(self.database, call, request, projects=self.projects)
@@ -76,7 +76,7 @@ class DevicesService:
     def move_devices(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Take devices to another project of the company, or rehearse it; a result per device (DEV-6).
 
-        Raises: devices.power_needed, devices.project_closed.
+        Raises: access.power_needed, devices.project_closed.
         Emits: device_moved.
         """
         return commands.move_devices(self.database, call, request, projects=self.projects)
@@ -102,7 +102,7 @@ class DevicesService:
     def prove_possession(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Prove possession of a device by its order's number; for licensing, which takes all proofs (DEV-15).
 
-        Raises: devices.device_not_found, devices.power_needed, devices.malformed_order_number,
+        Raises: devices.device_not_found, access.power_needed, devices.malformed_order_number,
             devices.order_not_found, devices.not_in_order, devices.throttled.
         Emits: device_possession_proven.
         """
@@ -112,7 +112,7 @@ class DevicesService:
     def confirm_possession(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Note a proof that the device itself signed and licensing, which alone may call this, verified (DEV-15).
 
-        Raises: devices.device_not_found, devices.power_needed.
+        Raises: devices.device_not_found, access.power_needed.
         Emits: device_possession_proven.
         """
         return commands.confirm_possession(self.database, call, request, projects=self.projects)
@@ -164,7 +164,7 @@ class DevicesService:
     def close_project(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Close a project for a deletion unless it has devices; for licensing (PRJ-4).
 
-        Raises: projects.not_found, devices.power_needed, devices.project_closed.
+        Raises: projects.not_found, access.power_needed, devices.project_closed.
         """
         return commands.close_project(self.database, call, request, projects=self.projects)
 
@@ -172,7 +172,7 @@ class DevicesService:
     def reopen_project(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Open a project again whose deletion another room refused; for licensing (PRJ-4).
 
-        Raises: projects.not_found, devices.power_needed.
+        Raises: projects.not_found, access.power_needed.
         """
         return commands.reopen_project(self.database, call, request, projects=self.projects)
 
@@ -181,7 +181,7 @@ class DevicesService:
         """Archive a project once it has no devices, with the other changes of the request (PRJ-4).
 
         Raises: projects.not_found, projects.not_empty, projects.name_taken, projects.archived, projects.closed,
-            projects.stale, devices.power_needed, devices.project_closed.
+            request.stale, access.power_needed, devices.project_closed.
         """
         return commands.archive_project(self.database, call, request, projects=self.projects)
 

@@ -84,7 +84,7 @@ def get_device(call: Call, devices: DevicesClient, device_id: str, power: str) -
     Args:
         power: name of the power in the device's project, of the published table.
 
-    Raises: devices.device_not_found, projects.power_needed.
+    Raises: devices.device_not_found, access.power_needed.
     """
     device = Device.of(devices.get_device_facts(call, device_id=device_id))
     require_power(device.powers, power)
@@ -94,11 +94,11 @@ def get_device(call: Call, devices: DevicesClient, device_id: str, power: str) -
 def require_power(powers: Collection[str], power: str) -> None:
     """Refuse a caller without a power in a project.
 
-    Raises: projects.power_needed.
+    Raises: access.power_needed.
     """
     if power not in powers:
         raise forbidden(
-            "projects.power_needed",
+            "access.power_needed",
             "You may see this but not do it here: ask a user of the company that owns the project.",
             power=power,
         )
@@ -192,7 +192,7 @@ def hold_open(unit: Unit, project_id: str) -> ProjectCopy:
 def get_project(call: Call, database: Database, projects: ProjectsClient, project_id: str, power: str) -> ProjectCopy:
     """Return a project that the caller may do something in, as projects tells it now; the copy here follows.
 
-    Raises: projects.not_found, projects.power_needed, projects.archived, projects.closed.
+    Raises: projects.not_found, access.power_needed, projects.archived, projects.closed.
     """
     access = projects.get_access(call, project_id=project_id)
     project = copy_of(access)

@@ -82,7 +82,7 @@ class FakeLicensing:
     def activate_key(self, call: Call, **body: Any) -> dict[str, Any]:
         """Add a key to a project, or rehearse it.
 
-        Raises: projects.not_found, projects.power_needed, licensing.key_mistyped, licensing.key_unknown,
+        Raises: projects.not_found, access.power_needed, licensing.key_mistyped, licensing.key_unknown,
             licensing.key_used.
         """
         request = REQUESTS["activate_key"]().load(body)
@@ -129,7 +129,7 @@ class FakeLicensing:
     def assign_licenses(self, call: Call, **body: Any) -> dict[str, Any]:
         """Put licenses on a device, or rehearse it.
 
-        Raises: devices.device_not_found, projects.power_needed, licensing.license_type_unknown,
+        Raises: devices.device_not_found, access.power_needed, licensing.license_type_unknown,
             licensing.version_not_offered, licensing.device_rma, licensing.rule_violated,
             licensing.insufficient_balance.
         """
@@ -184,7 +184,7 @@ class FakeLicensing:
     def take_back(self, call: Call, **body: Any) -> dict[str, Any]:
         """Take an assignment back in full.
 
-        Raises: devices.device_not_found, projects.power_needed, licensing.line_not_found.
+        Raises: devices.device_not_found, access.power_needed, licensing.line_not_found.
         """
         request = REQUESTS["take_back"]().load(body)
         device = access.get_device(call, self.devices, request["device_id"], MANAGE_DEVICES)

@@ -93,7 +93,7 @@ class LicensingService(FileEntrypoints, PossessionEntrypoints):
     def activate_key(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Add an activation key to a project, or rehearse it (BAL-2).
 
-        Raises: projects.not_found, projects.power_needed, projects.archived, projects.closed, licensing.key_mistyped,
+        Raises: projects.not_found, access.power_needed, projects.archived, projects.closed, licensing.key_mistyped,
             licensing.key_unknown, licensing.key_used, licensing.key_cancelled, licensing.key_expired,
             licensing.too_many_keys_tried.
         Emits: activation_key_redeemed.
@@ -120,7 +120,7 @@ class LicensingService(FileEntrypoints, PossessionEntrypoints):
     def correct_balance(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Correct a project's balance by a posting with a reason, by staff (ACC-10).
 
-        Raises: accounts.staff_needed, projects.not_found, projects.power_needed, licensing.license_type_unknown,
+        Raises: accounts.staff_needed, projects.not_found, access.power_needed, licensing.license_type_unknown,
             licensing.insufficient_balance.
         Emits: balance_corrected.
         """
@@ -146,7 +146,7 @@ class LicensingService(FileEntrypoints, PossessionEntrypoints):
     def assign_licenses(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Put licenses on a device, or rehearse it (LIC-1 to LIC-3).
 
-        Raises: devices.device_not_found, projects.not_found, projects.power_needed, licensing.license_type_unknown,
+        Raises: devices.device_not_found, projects.not_found, access.power_needed, licensing.license_type_unknown,
             licensing.version_not_offered, licensing.device_rma, licensing.rule_violated,
             licensing.insufficient_balance, licensing.source_not_usable.
         Emits: licenses_assigned.
@@ -157,7 +157,7 @@ class LicensingService(FileEntrypoints, PossessionEntrypoints):
     def take_back(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Take an assignment back in full while no real file was issued for it (LIC-13).
 
-        Raises: devices.device_not_found, projects.power_needed, licensing.line_not_found, licensing.line_not_yours,
+        Raises: devices.device_not_found, access.power_needed, licensing.line_not_found, licensing.line_not_yours,
             licensing.file_issued.
         Emits: licenses_taken_back.
         """
@@ -167,7 +167,7 @@ class LicensingService(FileEntrypoints, PossessionEntrypoints):
     def set_floating(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Give a device the floating license of a version (LIC-4).
 
-        Raises: devices.device_not_found, projects.power_needed, licensing.version_unknown,
+        Raises: devices.device_not_found, access.power_needed, licensing.version_unknown,
             licensing.version_not_offered, licensing.device_rma, licensing.rule_violated,
             licensing.insufficient_balance, licensing.file_issued.
         Emits: floating_license_set, floating_license_removed.
@@ -178,7 +178,7 @@ class LicensingService(FileEntrypoints, PossessionEntrypoints):
     def remove_floating(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Take the floating license off a device (LIC-4).
 
-        Raises: devices.device_not_found, projects.power_needed, licensing.line_not_found, licensing.file_issued.
+        Raises: devices.device_not_found, access.power_needed, licensing.line_not_found, licensing.file_issued.
         Emits: floating_license_removed.
         """
         return remove_floating(self.database, call, request, devices=self.devices, projects=self.projects)
@@ -203,7 +203,7 @@ class LicensingService(FileEntrypoints, PossessionEntrypoints):
     def delete_project(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Delete a project that has no devices, activation keys, rights and balance (PRJ-4).
 
-        Raises: projects.not_found, projects.power_needed, projects.not_empty, projects.closed,
+        Raises: projects.not_found, access.power_needed, projects.not_empty, projects.closed,
             devices.project_closed.
         """
         return delete_project(self.database, call, request, devices=self.devices, projects=self.projects)

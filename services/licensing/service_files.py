@@ -36,7 +36,7 @@ class FileEntrypoints:
     def issue_license_file(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Issue the current license file of a device, or give the same one again (LIC-5).
 
-        Raises: devices.device_not_found, projects.power_needed, licensing.device_rma, licensing.nothing_to_issue,
+        Raises: devices.device_not_found, access.power_needed, licensing.device_rma, licensing.nothing_to_issue,
             licensing.version_needed, licensing.never_encrypted, licensing.no_certificate,
             licensing.certificate_not_accepted, licensing.confirmation_needed, licensing.rule_violated,
             devices.possession_needed.
@@ -48,7 +48,7 @@ class FileEntrypoints:
     def get_license_file(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Give an issued file again, byte for byte.
 
-        Raises: licensing.file_not_found, projects.power_needed, licensing.device_rma, licensing.file_void,
+        Raises: licensing.file_not_found, access.power_needed, licensing.device_rma, licensing.file_void,
             devices.possession_needed.
         """
         return files.get_license_file(self.database, self.keystore, call, request, devices=self.devices)
@@ -57,7 +57,7 @@ class FileEntrypoints:
     def fetch_device_file(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Give a device its current encrypted file (LIC-7).
 
-        Raises: accounts.scope_needed, devices.device_not_found, projects.power_needed, licensing.device_rma,
+        Raises: accounts.scope_needed, devices.device_not_found, access.power_needed, licensing.device_rma,
             licensing.no_certificate, licensing.certificate_not_accepted, licensing.rule_violated.
         Emits: license_file_issued, license_file_fetched, paid_device_used_elsewhere.
         """
@@ -72,7 +72,7 @@ class FileEntrypoints:
             licensing.return_other_certificate, licensing.return_other_company, licensing.return_counter_too_high,
             licensing.return_bad_signature, licensing.return_file_unknown, licensing.return_not_encrypted,
             licensing.return_newer_file, licensing.return_file_void, licensing.already_returned,
-            licensing.not_returnable, projects.power_needed, devices.device_not_found.
+            licensing.not_returnable, access.power_needed, devices.device_not_found.
         Emits: licenses_returned, return_refused, paid_device_used_elsewhere.
         """
         return returns.return_licenses(self.database, call, request, devices=self.devices)
@@ -94,7 +94,7 @@ class FileEntrypoints:
             licensing.request_wrong_key, licensing.request_key_known, licensing.request_superseded,
             licensing.proof_needed, licensing.proof_invalid, licensing.device_rma, accounts.right_needed,
             devices.possession_needed,
-            projects.power_needed.
+            access.power_needed.
         Emits: certificate_issued, certificate_revoked, paid_device_used_elsewhere.
         """
         return certificates.request_certificate(

@@ -23,8 +23,8 @@ class PossessionEntrypoints:
     def prove_possession(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Prove possession of a device by its order's number or by its certified key (DEV-15).
 
-        Raises: devices.device_not_found, devices.power_needed, devices.malformed_order_number,
-            devices.order_not_found, devices.not_in_order, devices.throttled, projects.power_needed,
+        Raises: devices.device_not_found, access.power_needed, devices.malformed_order_number,
+            devices.order_not_found, devices.not_in_order, devices.throttled, access.power_needed,
             licensing.possession_proof_invalid, licensing.possession_proof_expired, licensing.possession_key_claimed.
         Emits: certificate_revoked.
         """

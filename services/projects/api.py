@@ -79,13 +79,11 @@ __all__ = [
 
 ERRORS: Final[dict[str, str]] = {
     "projects.not_found": "There is no such project among yours; list the projects to see their ids.",
-    "projects.power_needed": "You may see this project but not do this in it; `power` names what is missing.",
     "projects.token_bound": "The token is bound to one project and cannot make another; use one that is not.",
     "projects.name_taken": "Another project of the company has this name; choose another.",
     "projects.archived": "The project is archived and read-only; take it out of the archive first.",
     "projects.closed": "The project is being deleted; use another one.",
     "projects.not_empty": "The project is not empty; `blockers` says what is in the way and how many.",
-    "projects.stale": "The project was changed since it was read; read it again and repeat the change.",
     "projects.user_without_company": "No user with a company has this e-mail address; ask for the right address.",
     "projects.own_company": "The e-mail address belongs to your own company, which has every right already.",
     "projects.company_ambiguous": "The user belongs to several companies; name one of `companies` as `company_id`.",

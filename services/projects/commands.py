@@ -71,8 +71,8 @@ def update_project(
 
     Whether there are devices in it is devices' to say, which asks this with `archived` once it has counted none.
 
-    Raises: projects.not_found, projects.power_needed, projects.name_taken, projects.archived, projects.closed,
-        projects.stale.
+    Raises: projects.not_found, access.power_needed, projects.name_taken, projects.archived, projects.closed,
+        request.stale.
     Emits: project_changed.
     """
     actor = Actor.of(call)
@@ -83,7 +83,7 @@ def update_project(
         store.hold(unit, request["project_id"])
         row = load_with_power(unit.connection, actor, request["project_id"], MANAGE)
         if request.get("if_version") not in (None, row.version):
-            raise stale("projects.stale", "The project was changed since it was read: read it again.")
+            raise stale("request.stale", "The project was changed since it was read: read it again.")
         changed = _changes(row, request)
         if changed and "state" not in changed:
             _refuse_archived(row)
@@ -98,7 +98,7 @@ def update_project(
 def select_project(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
     """Remember the project chosen for all pages, per user and company (PRJ-2): an own one, or one with a right.
 
-    Raises: accounts.company_needed, projects.not_found, projects.power_needed for what only the vendor's staff see,
+    Raises: accounts.company_needed, projects.not_found, access.power_needed for what only the vendor's staff see,
         projects.archived, projects.closed.
     """
     actor = Actor.of(call)
@@ -113,7 +113,7 @@ def select_project(database: Database, call: Call, request: Mapping[str, Any]) -
             row, relation = load(unit.connection, actor, project_id)
             if relation == STAFF:
                 raise forbidden(
-                    "projects.power_needed",
+                    "access.power_needed",
                     "Only projects of your own company, and those in which it has a right, can be chosen.",
                     power=SEE,
                 )
@@ -128,7 +128,7 @@ def select_project(database: Database, call: Call, request: Mapping[str, Any]) -
 def add_right(database: Database, call: Call, request: Mapping[str, Any], accounts: AccountsClient) -> dict[str, Any]:
     """Let the company of the user with an e-mail address work in an own project (PRJ-3).
 
-    Raises: projects.not_found, projects.power_needed, projects.archived, projects.closed,
+    Raises: projects.not_found, access.power_needed, projects.archived, projects.closed,
         projects.user_without_company, projects.own_company, projects.company_ambiguous, accounts.too_many_attempts.
     Emits: project_right_granted, for the owner and for the guest.
     """
@@ -161,7 +161,7 @@ def add_right(database: Database, call: Call, request: Mapping[str, Any], accoun
 def remove_right(database: Database, call: Call, request: Mapping[str, Any]) -> None:
     """End the right of a company in an own project.
 
-    Raises: projects.not_found, projects.power_needed, projects.right_not_found, projects.archived, projects.closed.
+    Raises: projects.not_found, access.power_needed, projects.right_not_found, projects.archived, projects.closed.
     Emits: project_right_removed, for the owner and for the guest.
     """
     actor = Actor.of(call)
@@ -184,7 +184,7 @@ def close_project(database: Database, call: Call, request: Mapping[str, Any]) ->
     A closed project takes no device, key or right any more. With rights it stays as it is; the answer says how many.
     A rehearsal only counts.
 
-    Raises: projects.not_found, projects.power_needed, projects.closed for another deletion.
+    Raises: projects.not_found, access.power_needed, projects.closed for another deletion.
     """
     actor = Actor.of(call)
     project_id, closing_id = request["project_id"], request["closing_id"]

@@ -77,7 +77,7 @@ class FakeProjects:
         """Rename, archive or reopen a project; the double does not look at versions and names taken."""
         access = self.get_access(call, project_id=project_id)
         if MANAGE not in access["powers"]:
-            raise forbidden("projects.power_needed", "You may not do this in the project.", power=MANAGE)
+            raise forbidden("access.power_needed", "You may not do this in the project.", power=MANAGE)
         project = self.projects[project_id]
         before = dict(project)
         project["name"] = changes.get("name", project["name"])
@@ -91,7 +91,7 @@ class FakeProjects:
         access = self.get_access(call, project_id=project_id)
         closed_for = self.closings.get(project_id)
         if access["access"] != OWN or (MANAGE not in access["powers"] and closed_for is None):
-            raise forbidden("projects.power_needed", "You may not do this in the project.", power=MANAGE)
+            raise forbidden("access.power_needed", "You may not do this in the project.", power=MANAGE)
         if closed_for not in (None, closing_id) and not dry_run:
             raise conflict("projects.closed", "The project is being deleted: use another one.")
         rights = sum(1 for key, _ in self.rights if key == project_id)

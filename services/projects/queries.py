@@ -36,14 +36,14 @@ def load(connection: Connection, actor: Actor, project_id: str) -> tuple[Row[Any
 def load_with_power(connection: Connection, actor: Actor, project_id: str, power: str) -> Row[Any]:
     """Return a project in which the actor has a power.
 
-    Raises: projects.not_found, projects.power_needed, projects.archived, projects.closed.
+    Raises: projects.not_found, access.power_needed, projects.archived, projects.closed.
     """
     row, relation = load(connection, actor, project_id)
     if power not in powers(actor, row, relation):
         if row.state != OPEN and power in powers(actor, row, relation, OPEN):
             raise refusal_of_state(row.state)
         raise forbidden(
-            "projects.power_needed", f"You may see this project, but not do this in it ({power}).", power=power
+            "access.power_needed", f"You may see this project, but not do this in it ({power}).", power=power
         )
     return row
 
@@ -127,7 +127,7 @@ def get_selected_project(database: Database, call: Call) -> dict[str, Any]:
 def list_rights(database: Database, call: Call, request: Mapping[str, Any], accounts: AccountsClient) -> dict[str, Any]:
     """Return the companies that may work in an own project.
 
-    Raises: projects.not_found, projects.power_needed.
+    Raises: projects.not_found, access.power_needed.
     """
     actor = Actor.of(call)
     listing = Listing(call, "list_rights", request)

@@ -73,8 +73,8 @@ class ProjectsService:
     def update_project(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Rename, describe, archive or reopen a project (PRJ-1, PRJ-4).
 
-        Raises: accounts.scope_needed, projects.not_found, projects.power_needed, projects.name_taken,
-            projects.archived, projects.closed, projects.stale.
+        Raises: accounts.scope_needed, projects.not_found, access.power_needed, projects.name_taken,
+            projects.archived, projects.closed, request.stale.
         Emits: project_changed.
         """
         return commands.update_project(self.database, call, request, self.accounts)
@@ -83,7 +83,7 @@ class ProjectsService:
     def select_project(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Remember the project chosen for all pages (PRJ-2).
 
-        Raises: accounts.company_needed, projects.not_found, projects.power_needed, projects.archived, projects.closed.
+        Raises: accounts.company_needed, projects.not_found, access.power_needed, projects.archived, projects.closed.
         """
         return commands.select_project(self.database, call, request)
 
@@ -96,7 +96,7 @@ class ProjectsService:
     def list_rights(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """List the companies that may work in a project (PRJ-3).
 
-        Raises: projects.not_found, projects.power_needed.
+        Raises: projects.not_found, access.power_needed.
         """
         return queries.list_rights(self.database, call, request, self.accounts)
 
@@ -104,7 +104,7 @@ class ProjectsService:
     def add_right(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Let the company of a user work in a project (PRJ-3).
 
-        Raises: accounts.scope_needed, projects.not_found, projects.power_needed, projects.archived,
+        Raises: accounts.scope_needed, projects.not_found, access.power_needed, projects.archived,
             projects.closed, projects.user_without_company, projects.own_company, projects.company_ambiguous,
             accounts.too_many_attempts.
         Emits: project_right_granted.
@@ -115,7 +115,7 @@ class ProjectsService:
     def remove_right(self, call: Call, request: dict[str, Any]) -> None:
         """End the right of a company in a project (PRJ-3).
 
-        Raises: accounts.scope_needed, projects.not_found, projects.power_needed, projects.right_not_found,
+        Raises: accounts.scope_needed, projects.not_found, access.power_needed, projects.right_not_found,
             projects.archived, projects.closed.
         Emits: project_right_removed.
         """
@@ -125,7 +125,7 @@ class ProjectsService:
     def close_project(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Close a project for a deletion unless companies have rights in it; for licensing (PRJ-4).
 
-        Raises: accounts.scope_needed, projects.not_found, projects.power_needed, projects.closed.
+        Raises: accounts.scope_needed, projects.not_found, access.power_needed, projects.closed.
         """
         return commands.close_project(self.database, call, request)
 

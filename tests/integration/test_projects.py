@@ -101,7 +101,7 @@ def test_a_change_of_what_was_not_read_is_refused(scene: Scene) -> None:
         return Answer(response)
 
     change("one").expect(200)
-    change("two").refused(412, "projects.stale")
+    change("two").refused(412, "request.stale")
     assert scene.admin.get(path).expect(200)["description"] == "one"
 
 
@@ -143,7 +143,7 @@ def test_a_right_is_given_by_the_address_of_one_user_of_the_other_company(scene:
     seen = scene.guest.get(f"/v1/projects/{project}").expect(200)
     assert (seen["foreign"], seen["powers"]) == (True, ["see", "add", "draw", "files"])
     assert project in _ids(scene.guest)
-    scene.guest.get(rights).refused(403, "projects.power_needed")
+    scene.guest.get(rights).refused(403, "access.power_needed")
     own_company = scene.guest.tokens["company"]["id"]
     scene.admin.send("DELETE", f"{rights}/{own_company}").expect(204)
     scene.admin.send("DELETE", f"{rights}/{own_company}").refused(404, "projects.right_not_found")
@@ -197,7 +197,7 @@ def test_a_guest_works_in_a_foreign_project_for_its_owner(scene: Scene, tmp_path
     # What only the owner may, and both histories: persons by name, never by address.
     move = {"device_ids": [device], "project_id": own}
     assert guest.post("/v1/device-moves", move).expect(200)["items"][0]["code"] == "devices.device_not_found"
-    guest.send("DELETE", f"/v1/devices/{device}").refused(403, "devices.power_needed")
+    guest.send("DELETE", f"/v1/devices/{device}").refused(403, "access.power_needed")
     _check_histories(scene, project, device)
     admin.send("DELETE", f"/v1/devices/{device}").expect(204)
 
@@ -262,7 +262,7 @@ def test_an_archived_project_is_hidden_and_read_only_in_every_room(scene: Scene)
 def test_an_empty_project_is_deleted_once_and_for_all(scene: Scene) -> None:
     admin, project = scene.admin, scene.project()
     key = str(uuid.uuid4())
-    scene.staff.send("DELETE", f"/v1/projects/{project}").refused(403, "projects.power_needed")
+    scene.staff.send("DELETE", f"/v1/projects/{project}").refused(403, "access.power_needed")
     scene.guest.send("DELETE", f"/v1/projects/{project}").refused(404, "projects.not_found")
     for _ in range(2):
         scene.member.send("DELETE", f"/v1/projects/{project}", key=key).expect(204)
@@ -288,7 +288,7 @@ def test_what_is_in_the_way_of_a_deletion_is_counted(scene: Scene) -> None:
     company = scene.share(project)
     problem = admin.send("DELETE", path).refused(409, "projects.not_empty")
     assert problem["blockers"] == {"devices": 1, "activation_keys": 1, "rights": 1, "balance": 3}
-    scene.guest.send("DELETE", path).refused(403, "projects.power_needed")
+    scene.guest.send("DELETE", path).refused(403, "access.power_needed")
     # The refusal has closed nothing: work in the project goes on.
     admin.send("PATCH", path, {"description": "still open"}).expect(200)
     admin.send("DELETE", f"{path}/rights/{company}").expect(204)

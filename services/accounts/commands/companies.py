@@ -60,7 +60,7 @@ def update_company(database: Database, call: Call, request: Mapping[str, Any]) -
     """Change name or vendor account id of the caller's company, or by staff of the one that the request names.
 
     Raises: accounts.company_needed, accounts.admin_needed, accounts.staff_needed, accounts.scope_needed,
-        accounts.token_bound, accounts.company_not_found, accounts.stale.
+        accounts.token_bound, accounts.company_not_found, request.stale.
     Emits: company_changed.
     """
     actor = Actor.of(call)
@@ -74,7 +74,7 @@ def update_company(database: Database, call: Call, request: Mapping[str, Any]) -
         if row is None:
             raise not_found("accounts.company_not_found", "There is no such company.")
         if request.get("if_version") not in (None, row.version):
-            raise stale("accounts.stale", "The company was changed since it was read: read it again.")
+            raise stale("request.stale", "The company was changed since it was read: read it again.")
         changed = {name: value for name, value in wanted.items() if getattr(row, name) != value}
         noticed = notices.wanted(unit.connection, company_id)
         wants = request.get("device_notices", noticed)

@@ -26,7 +26,7 @@ _EDITABLE = ("forename", "surname", "language", "vendor_customer_number")
 def update_me(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
     """Change the caller's personal data; what is absent stays.
 
-    Raises: accounts.scope_needed, accounts.user_not_found, accounts.stale.
+    Raises: accounts.scope_needed, accounts.user_not_found, request.stale.
     Emits: user_changed.
     """
     actor = Actor.of(call)
@@ -36,7 +36,7 @@ def update_me(database: Database, call: Call, request: Mapping[str, Any]) -> dic
     def work(unit: Unit) -> dict[str, Any]:
         user = _self(unit, actor)
         if request.get("if_version") not in (None, user.version):
-            raise stale("accounts.stale", "Your account was changed since it was read: read it again.")
+            raise stale("request.stale", "Your account was changed since it was read: read it again.")
         changed = {name: value for name, value in wanted.items() if getattr(user, name) != value}
         if changed:
             people.change(unit, user.id, **changed)

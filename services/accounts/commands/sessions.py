@@ -151,7 +151,7 @@ def renew_token(database: Database, call: Call, request: Mapping[str, Any], kit:
 def exchange_token(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> dict[str, Any]:
     """Give a short access token for an API token.
 
-    Raises: accounts.token_invalid.
+    Raises: token.invalid.
     """
 
     def work(unit: Unit) -> dict[str, Any] | None:
@@ -159,7 +159,7 @@ def exchange_token(database: Database, call: Call, request: Mapping[str, Any], k
 
     answer = database.write(work, call=call)
     if answer is None:
-        raise unauthenticated("accounts.token_invalid", "The API token is unknown, expired or withdrawn.")
+        raise unauthenticated("token.invalid", "The API token is unknown, expired or withdrawn; make a new one.")
     return answer
 
 

@@ -34,7 +34,7 @@ def test_personal_data_are_changed_and_the_rest_stays(world: World) -> None:
     assert answers.Me().validate(changed) == {}
     assert (changed["forename"], changed["surname"], changed["version"]) == ("Augusta", "Lovelace", 2)
     assert world.events()[-1]["data"]["what"] == ["forename"]
-    with refused("accounts.stale"):
+    with refused("request.stale"):
         world.do(me.update_me, requests.UpdateMeRequest, call, surname="King", if_version=1)
     with refused("request.invalid"):
         world.do(me.update_me, requests.UpdateMeRequest, call, staff=True)
@@ -122,7 +122,7 @@ def test_an_api_token_does_what_its_scopes_say_until_it_is_revoked(world: World)
         world.do(api_tokens.delete_api_token, requests.TokenIdRequest, stranger, token_id=made["id"])
     world.do(api_tokens.delete_api_token, requests.TokenIdRequest, call, token_id=made["id"])
     for wrong in (made["token"], "tsk_nonsense"):
-        with refused("accounts.token_invalid"):
+        with refused("token.invalid"):
             world.do(sessions.exchange_token, requests.ExchangeTokenRequest, token=wrong)
     with refused("accounts.session_ended"):
         world.renew(bound)

@@ -128,7 +128,7 @@ def test_the_address_before_undoes_it_whatever_the_thief_did_meanwhile(world: Wo
     with refused("accounts.refresh_invalid"):
         values = {"refresh_token": thief["refresh_token"]}
         world.do(sessions.refresh_session, requests.RefreshSessionRequest, **values)
-    with refused("accounts.token_invalid"):
+    with refused("token.invalid"):
         world.do(sessions.exchange_token, requests.ExchangeTokenRequest, token=token["token"])
     with refused("accounts.link_invalid"):
         confirm(world, stolen, later[0])

@@ -94,7 +94,7 @@ def test_every_login_of_an_erased_account_is_dead(world: World) -> None:
         world.renew(bob)
     with refused("accounts.refresh_invalid"):
         world.do(sessions.refresh_session, requests.RefreshSessionRequest, refresh_token=answer["refresh_token"])
-    with refused("accounts.token_invalid"):
+    with refused("token.invalid"):
         world.do(sessions.exchange_token, requests.ExchangeTokenRequest, token=token["token"])
     for secret in (PASSWORD, token["token"], ""):
         with refused("accounts.login_failed" if secret else "request.invalid"):

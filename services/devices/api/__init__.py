@@ -5,6 +5,7 @@ from services.devices.api.client import (
 )
 from services.devices.api.errors import (
     ERRORS,
+    MEANINGS,
     POSSESSION_NEEDED,
 )
 from services.devices.api.events import (
@@ -74,6 +75,7 @@ __all__ = [
     "EVENTS",
     "MAXIMUM_AT_ONCE",
     "MAXIMUM_ORDER_DEVICES",
+    "MEANINGS",
     "ORDER_NUMBER",
     "POSSESSIONS",
     "POSSESSION_NEEDED",

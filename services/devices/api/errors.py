@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from services.chassis.errors import ERRORS as CHASSIS_ERRORS
+
 # Refused by licensing, which knows who paid for what is on a device.
 POSSESSION_NEEDED: Final = "devices.possession_needed"
 
@@ -22,8 +24,6 @@ ERRORS: Final[dict[str, str]] = {
     "devices.malformed_order_number": "The text cannot be an order number; write it as on the shipping papers.",
     "devices.device_not_found": "There is no such device in your company's projects.",
     "devices.project_closed": "The project is archived or being deleted and takes no devices; choose another one.",
-    "devices.power_needed": "Your rights in this project do not include this action; ask a user of the company it "
-    "belongs to.",
     "devices.not_in_order": "The device did not come with this order; give the number on its own shipping papers.",
     "devices.possession_needed": "Your company only claimed this device, and another company holds it or paid for "
     "licenses on it, or nobody proved it yet: prove possession first (POST /v1/devices/{id}/possession) in one of the "
@@ -31,8 +31,10 @@ ERRORS: Final[dict[str, str]] = {
     "devices.already_in_project": "The device is in this project already; choose another project.",
     "devices.marked_rma": "The device carries the RMA mark: it takes no licenses and gets no files; only staff take it "
     "off.",
-    "devices.stale": "The device was changed since it was read; read it again and repeat the change.",
     "devices.throttled": "Too many devices of others were looked up in the last hour; wait as long as said.",
     "devices.order_changed": "The order is registered with other devices; correct the number or the list.",
     "devices.in_other_order": "A device is registered under another order; correct the list.",
 }
+
+#: What a line or an action may say: the room's own codes and those that all rooms share.
+MEANINGS: Final[dict[str, str]] = {**CHASSIS_ERRORS, **ERRORS}

@@ -52,7 +52,7 @@ def add_devices(database: Database, call: Call, request: dict[str, Any], *, proj
         projects: for the access to projects of others.
 
     Raises: devices.too_many, devices.range_invalid, devices.malformed_id, devices.malformed_order_number,
-        devices.order_not_found, devices.project_closed, devices.power_needed, devices.throttled, projects.not_found.
+        devices.order_not_found, devices.project_closed, access.power_needed, devices.throttled, projects.not_found.
     Emits: device_added per device, device_added_elsewhere to every other company that has it.
     """
     actor = Actor.of(call)

@@ -32,7 +32,7 @@ def prove_possession(
         request: loaded by `ProvePossessionRequest`.
         projects: for the access to projects of others.
 
-    Raises: devices.device_not_found, devices.power_needed, devices.malformed_order_number, devices.order_not_found,
+    Raises: devices.device_not_found, access.power_needed, devices.malformed_order_number, devices.order_not_found,
         devices.not_in_order, devices.throttled.
     Emits: device_possession_proven, once.
     """
@@ -57,7 +57,7 @@ def confirm_possession(
 ) -> dict[str, Any]:
     """Note that the device itself proved a company's possession; licensing verified its signature before (DEV-15).
 
-    Raises: devices.device_not_found, devices.power_needed.
+    Raises: devices.device_not_found, access.power_needed.
     Emits: device_possession_proven, once.
     """
     access = _access(database, call, request["device_id"], projects)

@@ -54,7 +54,7 @@ def close_project(
 
     A rehearsal only counts.
 
-    Raises: projects.not_found, devices.power_needed, devices.project_closed for another deletion.
+    Raises: projects.not_found, access.power_needed, devices.project_closed for another deletion.
     """
     # Counting is also a step of a deletion, which a token that only writes may ask for.
     reads = request["dry_run"] and "write" not in Actor.of(call).scopes
@@ -78,7 +78,7 @@ def reopen_project(
 ) -> dict[str, Any]:
     """Open a project again that this deletion closed here, because another room refused it.
 
-    Raises: projects.not_found, devices.power_needed.
+    Raises: projects.not_found, access.power_needed.
     """
     _managed(database, call, request["project_id"], projects)
 
@@ -98,7 +98,7 @@ def archive_project(
 
     It is closed here while projects archives it, and at most a minute long should this be cut off.
 
-    Raises: projects.not_found, devices.power_needed, projects.not_empty with the number of devices, and what
+    Raises: projects.not_found, access.power_needed, projects.not_empty with the number of devices, and what
         projects refuses.
     """
     access = _managed(database, call, request["project_id"], projects)

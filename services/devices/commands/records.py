@@ -18,7 +18,7 @@ from services.devices.access import (
     project_access,
     refuse_closed,
 )
-from services.devices.api import ERRORS
+from services.devices.api import MEANINGS
 from services.devices.domain.adding import summarize
 from services.devices.store import AnyRow
 from services.projects.api import ADD, MANAGE_DEVICES, OPEN, OWN, ProjectsClient
@@ -31,7 +31,7 @@ def update_device(
 ) -> dict[str, Any]:
     """Change a device's comment and license comment; what is absent stays (DEV-6).
 
-    Raises: devices.device_not_found, devices.power_needed, devices.stale.
+    Raises: devices.device_not_found, access.power_needed, request.stale.
     Emits: device_changed with the old and the new texts.
     """
     actor = Actor.of(call)
@@ -43,7 +43,7 @@ def update_device(
     def work(unit: Unit) -> dict[str, Any]:
         row = _locked(unit, device_id, access)
         if request["if_version"] not in (None, row.version):
-            raise stale("devices.stale", ERRORS["devices.stale"], version=row.version)
+            raise stale("request.stale", MEANINGS["request.stale"], version=row.version)
         changes = {
             name: {"old": getattr(row, name), "new": request[name]}
             for name in _COMMENTS
@@ -65,7 +65,7 @@ def delete_device(
 ) -> dict[str, Any]:
     """Take a device out of the company; its licenses stay with it (DEV-6, L11).
 
-    Raises: devices.device_not_found, devices.power_needed, devices.stale.
+    Raises: devices.device_not_found, access.power_needed, request.stale.
     Emits: device_deleted.
     """
     actor = Actor.of(call)
@@ -77,7 +77,7 @@ def delete_device(
     def work(unit: Unit) -> dict[str, Any]:
         row = _locked(unit, device_id, access)
         if request["if_version"] not in (None, row.version):
-            raise stale("devices.stale", ERRORS["devices.stale"], version=row.version)
+            raise stale("request.stale", MEANINGS["request.stale"], version=row.version)
         store.bury_record(unit.connection, row.id, unit.now)
         _emit(unit, "device_deleted", row, {"project_name": access.name, "comment": row.comment})
         return {}
@@ -92,14 +92,14 @@ def move_devices(
 ) -> dict[str, Any]:
     """Take devices to another project of the same company, or rehearse it; answers a result per device (DEV-6).
 
-    Raises: devices.power_needed, devices.project_closed, projects.not_found.
+    Raises: access.power_needed, devices.project_closed, projects.not_found.
     Emits: device_moved per device.
     """
     actor = Actor.of(call)
     actor.require_scope("read" if request["dry_run"] else "write")
     target = project_access(database, call, actor, request["project_id"], projects)
     if target.access != OWN:
-        raise forbidden("devices.power_needed", ERRORS["devices.power_needed"], power=MANAGE_DEVICES)
+        raise forbidden("access.power_needed", MEANINGS["access.power_needed"], power=MANAGE_DEVICES)
     target.require_open()
     target.require(MANAGE_DEVICES)
 
@@ -138,7 +138,7 @@ def _move(unit: Unit, actor: Actor, target: ProjectAccess, device_ids: list[str]
                 "hardware_id": row.hardware_id if row is not None else None,
                 "result": good if code is None else bad,
                 "code": code,
-                "detail": ERRORS[code] if code else None,
+                "detail": MEANINGS[code] if code else None,
             }
         )
     return {"summary": summarize(item["result"] for item in items), "items": items}
@@ -155,7 +155,7 @@ def _move_refusal(
         return "devices.already_in_project"
     source = projects[row.project_id]
     if MANAGE_DEVICES not in own_powers(actor, source.state):
-        return "devices.power_needed" if source.state == OPEN else "devices.project_closed"
+        return "access.power_needed" if source.state == OPEN else "devices.project_closed"
     return None
 
 

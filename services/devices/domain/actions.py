@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final
 
-POWER_NEEDED: Final = "devices.power_needed"
+POWER_NEEDED: Final = "access.power_needed"
 MARKED_RMA: Final = "devices.marked_rma"
 
 # Action: the power of the project it needs, and whether the RMA mark forbids it.

@@ -203,7 +203,7 @@ def test_strangers_and_staff_add_nothing(room: Room, reseller: Company, customer
     unknown = refusal(room.add_devices, reseller.call(), **{**request, "project_id": new_id()})
     assert foreign.args == unknown.args
     assert foreign.status == 404
-    assert refusal(room.add_devices, staff(), **request).code == "devices.power_needed"
+    assert refusal(room.add_devices, staff(), **request).code == "access.power_needed"
     assert refusal(room.add_devices, customer.call(scopes=("read",)), **request).code == "accounts.scope_needed"
     assert not room.events()
 

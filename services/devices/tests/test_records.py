@@ -111,7 +111,7 @@ def test_comments_change_with_a_version_and_tell_old_and_new(room: Room, reselle
     assert (changed["comment"], changed["license_comment"], changed["version"]) == ("Reception, 2nd floor", "", 2)
     assert room.update_device(call, **request) == changed
     error = refusal(room.update_device, reseller.call(), device_id=device_id, comment="Other", if_version=1)
-    assert (error.code, error.status) == ("devices.stale", 412)
+    assert (error.code, error.status) == ("request.stale", 412)
     # Nothing new is nothing to tell.
     assert room.update_device(reseller.call(), device_id=device_id, comment="Reception, 2nd floor")["version"] == 2
     (event,) = room.events()
@@ -140,9 +140,9 @@ def test_a_guest_comments_but_neither_moves_nor_deletes(
     assert room.update_device(guest(), device_id=device_id, comment="Serviced")["foreign"] is True
     assert [event["companyid"] for event in room.events()] == [reseller.id]
     error = refusal(room.delete_device, guest(), device_id=device_id)
-    assert (error.code, error.status, error.extra) == ("devices.power_needed", 403, {"power": "manage_devices"})
+    assert (error.code, error.status, error.extra) == ("access.power_needed", 403, {"power": "manage_devices"})
     error = refusal(room.move_devices, guest(), device_ids=[device_id], project_id=reseller.project)
-    assert error.code == "devices.power_needed"
+    assert error.code == "access.power_needed"
     refused = {a["name"] for a in room.get_device(guest(), device_id=device_id)["actions"] if not a["allowed"]}
     assert refused == {"move_licenses", "take_back_licenses", "request_certificate", "move_device", "delete_device"}
     facts = room.get_device_facts(guest(), device_id=device_id)
@@ -152,8 +152,8 @@ def test_a_guest_comments_but_neither_moves_nor_deletes(
 def test_staff_see_every_device_and_change_none(room: Room, device_id: str) -> None:
     assert room.get_device_facts(staff(), device_id=device_id)["access"] == "staff"
     assert room.find_devices(staff(), hardware_id="082020")["items"][0]["device_id"] == device_id
-    assert refusal(room.update_device, staff(), device_id=device_id, comment="x").code == "devices.power_needed"
-    assert refusal(room.delete_device, staff(), device_id=device_id).code == "devices.power_needed"
+    assert refusal(room.update_device, staff(), device_id=device_id, comment="x").code == "access.power_needed"
+    assert refusal(room.delete_device, staff(), device_id=device_id).code == "access.power_needed"
 
 
 def test_devices_move_between_own_projects_with_a_result_each(room: Room, reseller: Company, device_id: str) -> None:

@@ -51,7 +51,7 @@ def accept(unit: Unit, device: Device, actor: Actor, fingerprint: str) -> None:
 
     A guest of the project does so only where he could have requested the certificate himself.
 
-    Raises: licensing.no_certificate, licensing.certificate_not_accepted, projects.power_needed.
+    Raises: licensing.no_certificate, licensing.certificate_not_accepted, access.power_needed.
     Emits: certificate_accepted.
     """
     connection = unit.connection

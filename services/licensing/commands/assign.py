@@ -32,7 +32,7 @@ def assign_licenses(
 ) -> dict[str, Any]:
     """Put licenses on a device and pay them from its project, then from `sources` as listed (LIC-3).
 
-    Raises: devices.device_not_found, projects.power_needed, licensing.license_type_unknown,
+    Raises: devices.device_not_found, access.power_needed, licensing.license_type_unknown,
         licensing.version_not_offered, licensing.device_rma, licensing.rule_violated, licensing.insufficient_balance,
         licensing.source_not_usable, projects.not_found.
     Emits: licenses_assigned, to each company concerned.

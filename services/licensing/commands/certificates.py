@@ -65,7 +65,7 @@ def request_certificate(
 
     Raises: licensing.request_malformed, .request_bad_signature, .request_wrong_key, .request_key_known,
         .request_superseded, .proof_needed, .proof_invalid, .device_rma, devices.possession_needed,
-        accounts.right_needed, projects.power_needed.
+        accounts.right_needed, access.power_needed.
     Emits: certificate_issued, paid_device_used_elsewhere.
     """
     Actor.of(call).require_scope(SCOPE_WRITE)

@@ -25,7 +25,7 @@ def correct_balance(
 ) -> dict[str, Any]:
     """Put licenses into a project, or with a negative quantity take them out.
 
-    Raises: accounts.staff_needed, projects.not_found, projects.power_needed, projects.archived, projects.closed,
+    Raises: accounts.staff_needed, projects.not_found, access.power_needed, projects.archived, projects.closed,
         licensing.license_type_unknown, licensing.insufficient_balance.
     Emits: balance_corrected.
     """

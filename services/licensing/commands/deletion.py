@@ -48,7 +48,7 @@ def delete_project(
 
     Whoever asks while it is being deleted joins in and gets the same answer.
 
-    Raises: projects.not_found, projects.power_needed, projects.not_empty with `blockers`, projects.closed.
+    Raises: projects.not_found, access.power_needed, projects.not_empty with `blockers`, projects.closed.
     """
     actor = Actor.of(call)
     actor.require_scope(SCOPE_WRITE)
@@ -93,7 +93,7 @@ def settle_abandoned(unit: Unit) -> int:
 def _owner(database: Database, call: Call, actor: Actor, project_id: str, projects: ProjectsClient) -> str | None:
     """Return the company whose project it is, None when that company has deleted it before.
 
-    Raises: projects.not_found, projects.power_needed.
+    Raises: projects.not_found, access.power_needed.
     """
     try:
         found = projects.get_access(call, project_id=project_id)

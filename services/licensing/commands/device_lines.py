@@ -33,7 +33,7 @@ def take_back(database: Database, call: Call, request: Mapping[str, Any], *, dev
     The rules between licenses do not stand in the way: what no longer goes together afterwards is refused a license
     file, and the next assignment of the same version must put it right.
 
-    Raises: devices.device_not_found, projects.power_needed, licensing.line_not_found, licensing.line_not_yours,
+    Raises: devices.device_not_found, access.power_needed, licensing.line_not_found, licensing.line_not_yours,
         licensing.file_issued.
     Emits: licenses_taken_back, to each company concerned.
     """

@@ -44,7 +44,7 @@ def issue_license_file(
 ) -> dict[str, Any]:
     """Issue the current license file of a device, or give the same one again when nothing changed.
 
-    Raises: projects.power_needed, licensing.device_rma, .nothing_to_issue, .version_needed, .never_encrypted,
+    Raises: access.power_needed, licensing.device_rma, .nothing_to_issue, .version_needed, .never_encrypted,
         .no_certificate, .certificate_not_accepted, .confirmation_needed, .rule_violated, devices.possession_needed.
     Emits: license_file_issued, certificate_accepted, paid_device_used_elsewhere.
     """
@@ -67,7 +67,7 @@ def get_license_file(
 ) -> dict[str, Any]:
     """Give an issued file again, byte for byte.
 
-    Raises: licensing.file_not_found, .device_rma, .file_void, projects.power_needed, devices.possession_needed.
+    Raises: licensing.file_not_found, .device_rma, .file_void, access.power_needed, devices.possession_needed.
     """
     serial = str(request["serial"])
     row = database.read(lambda connection: files.get(connection, serial))
@@ -94,7 +94,7 @@ def fetch_device_file(
 ) -> dict[str, Any]:
     """Give a device its current encrypted file; noted as fetched the first time.
 
-    Raises: accounts.scope_needed, projects.power_needed, .device_rma, .no_certificate, .certificate_not_accepted,
+    Raises: accounts.scope_needed, access.power_needed, .device_rma, .no_certificate, .certificate_not_accepted,
         .rule_violated.
     Emits: license_file_issued, license_file_fetched, paid_device_used_elsewhere.
     """

@@ -34,7 +34,7 @@ def set_floating(
 ) -> dict[str, Any]:
     """Give a device the floating license of a version; the one that it has already is answered again.
 
-    Raises: devices.device_not_found, projects.power_needed, licensing.version_unknown, licensing.version_not_offered,
+    Raises: devices.device_not_found, access.power_needed, licensing.version_unknown, licensing.version_not_offered,
         licensing.device_rma, licensing.rule_violated, licensing.insufficient_balance.
     Emits: floating_license_set, and floating_license_removed for the one of another version, to each company concerned.
     """
@@ -74,7 +74,7 @@ def remove_floating(
 ) -> dict[str, Any]:
     """Take the floating license off a device; one that cost something and is in a file stays (LIC-13).
 
-    Raises: devices.device_not_found, projects.power_needed, licensing.line_not_found, licensing.file_issued.
+    Raises: devices.device_not_found, access.power_needed, licensing.line_not_found, licensing.file_issued.
     Emits: floating_license_removed, to each company concerned; to the one whose it was without who took it off (S9).
     """
     actor = Actor.of(call)

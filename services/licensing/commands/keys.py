@@ -53,7 +53,7 @@ def activate_key(
 ) -> dict[str, Any]:
     """Add an activation key to a project, once in the life of the key (BAL-2).
 
-    Raises: projects.not_found, projects.power_needed, licensing.key_mistyped, licensing.key_unknown,
+    Raises: projects.not_found, access.power_needed, licensing.key_mistyped, licensing.key_unknown,
         licensing.key_used, licensing.key_cancelled, licensing.key_expired, licensing.too_many_keys_tried,
         projects.archived, projects.closed.
     Emits: activation_key_redeemed, to each company concerned.

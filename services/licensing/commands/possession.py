@@ -113,8 +113,8 @@ def prove_possession(
 ) -> dict[str, Any]:
     """Prove possession of a device by its order's number, or by a text that its certified key signed (DEV-15).
 
-    Raises: devices.device_not_found, devices.power_needed, devices.order_not_found, devices.not_in_order,
-        devices.malformed_order_number, devices.throttled, projects.power_needed, licensing.possession_proof_invalid,
+    Raises: devices.device_not_found, access.power_needed, devices.order_not_found, devices.not_in_order,
+        devices.malformed_order_number, devices.throttled, access.power_needed, licensing.possession_proof_invalid,
         licensing.possession_proof_expired, licensing.possession_key_claimed.
     Emits: certificate_revoked per certificate that was given to another company's claim.
     """

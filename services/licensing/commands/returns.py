@@ -48,7 +48,7 @@ def return_licenses(
     Raises: licensing.return_malformed, .return_untrusted, .return_other_device, .return_certificate_revoked,
         .return_bad_signature, .return_certificate_superseded, .return_other_certificate, .return_other_company,
         .return_counter_too_high, .return_file_unknown, .return_not_encrypted, .return_newer_file, .return_file_void,
-        .already_returned, .not_returnable, projects.power_needed, devices.device_not_found.
+        .already_returned, .not_returnable, access.power_needed, devices.device_not_found.
     Emits: licenses_returned, return_refused, paid_device_used_elsewhere.
     """
     Actor.of(call).require_scope(SCOPE_WRITE)

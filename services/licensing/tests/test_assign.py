@@ -146,7 +146,7 @@ def test_a_guest_draws_from_the_project_and_then_from_own_ones(world: World) -> 
     assert guest.balance() == {"port8": 8}
     assert world.events()[-2:] == [("licenses_assigned", world.company), ("licenses_assigned", guest.company)]
     line = answer["licenses"][0]["id"]
-    refused("projects.power_needed", guest.ask, "take_back", guest.admin(), device_id=device, line_id=line)
+    refused("access.power_needed", guest.ask, "take_back", guest.admin(), device_id=device, line_id=line)
     world.ask("take_back", world.admin(), device_id=device, line_id=line)
     assert world.balance(world.home) == {"port8": 3}
     assert guest.balance() == {"port8": 10}
@@ -276,7 +276,7 @@ def test_a_device_marked_rma_takes_nothing(world: World) -> None:
 def test_staff_sees_but_does_not_assign(world: World) -> None:
     world.stock(LICENSES)
     device = world.device()
-    refused("projects.power_needed", world.assign, device, {"port8": 1}, world.staff())
+    refused("access.power_needed", world.assign, device, {"port8": 1}, world.staff())
     assert world.ask("list_device_licenses", world.staff(), device_id=device)["items"] == []
 
 

@@ -115,7 +115,7 @@ def test_refused_assignments(ask: Asks, world: World) -> None:
         (world.admin(), {"device_id": device, "licenses": lines(port7=1)}, "licensing.license_type_unknown"),
         (world.admin(), {"device_id": new_id(), "licenses": lines(port8=1)}, "devices.device_not_found"),
         (world.admin(company=new_id()), {"device_id": device, "licenses": lines(port8=1)}, "devices.device_not_found"),
-        (world.staff(), {"device_id": device, "licenses": lines(port8=1)}, "projects.power_needed"),
+        (world.staff(), {"device_id": device, "licenses": lines(port8=1)}, "access.power_needed"),
     ]
     for call, body, code in cases:
         assert code_of(ask, "assign_licenses", call, **body) == code

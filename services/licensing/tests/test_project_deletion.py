@@ -125,8 +125,8 @@ def test_who_may_not_delete_learns_and_changes_nothing(world: World) -> None:
     project, guest = world.project("Berlin"), new_id()
     world.projects.let(project, guest)
     for call, code in (
-        (make_call(company=guest), "projects.power_needed"),
-        (make_call(staff=True), "projects.power_needed"),
+        (make_call(company=guest), "access.power_needed"),
+        (make_call(staff=True), "access.power_needed"),
         (make_call(company=new_id()), "projects.not_found"),
         (world.admin(scopes=("read",)), "accounts.scope_needed"),
     ):

@@ -51,7 +51,7 @@ def test_staff_with_a_company_choose_no_foreign_project(busy: World) -> None:
     """Issue 6.4: they chose one, and the audit was never clean again."""
     staff = make_call(staff=True, company=busy.b)
     private = busy.create("Private")
-    with refused("projects.power_needed"):
+    with refused("access.power_needed"):
         busy.do(commands.select_project, api.SelectProjectRequest, staff, project_id=private)
     assert flaws(busy) == []
 

@@ -137,7 +137,7 @@ def test_a_guest_sees_the_project_as_foreign_and_may_not_manage_it(world: World)
         (commands.close_project, api.CloseProjectRequest, {"closing_id": new_id()}),
         (commands.close_project, api.CloseProjectRequest, {"closing_id": new_id(), "dry_run": True}),
     ):
-        with refused("projects.power_needed"):
+        with refused("access.power_needed"):
             world.do(command, schema, world.guest, project_id=project_id, **values)
 
 

@@ -130,7 +130,7 @@ def test_a_guest_accepts_only_with_the_right_to_certificates(room: Room, buyer: 
     room.devices.share(buyer.project_id, guest.id)
     record = record_of(room, buyer)
     ask = {"device_id": record, "encrypted": True, "accept_certificate": certified.fingerprint()}
-    error = refused("projects.power_needed", lambda: room.ask("issue_license_file", guest.call(rights=()), **ask))
+    error = refused("access.power_needed", lambda: room.ask("issue_license_file", guest.call(rights=()), **ask))
     assert error.status == 403
     assert room.ask("issue_license_file", guest.call(), **ask)["created"]
     assert {event["companyid"] for event in room.events("certificate_accepted")} == {buyer.id, guest.id}
