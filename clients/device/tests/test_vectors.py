@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import string
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from clients.device.errors import DeviceError
-from clients.device.formats import LicenseFile, open_license_file, read_keys
+from clients.device.formats import LicenseFile, open_license_file, read_keys, write_possession
 
 FOLDER = Path(__file__).resolve().parents[3] / "docs" / "reference" / "test-vectors"
 VECTORS: dict[str, Any] = json.loads((FOLDER / "license-files.json").read_text())
+BASE64 = set(string.ascii_letters + string.digits + "+/=")
 CASES: dict[str, dict[str, str]] = {case["name"]: case for case in VECTORS["cases"]}
 
 
@@ -82,3 +86,24 @@ def test_a_cut_or_longer_file_is_refused(name: str) -> None:
     for changed in (data[:-1], data[1:], data + b"\n", b"\xef\xbb\xbf" + data, data.replace(b"\n", b"\r\n"), b""):
         with pytest.raises(DeviceError):
             opened(changed)
+
+
+def test_the_clients_proof_of_possession_is_the_published_one() -> None:
+    """Whoever writes firmware sees at which step he differs: the text, the signature, the base64."""
+    found = json.loads((FOLDER / "possession.json").read_text())
+    key = serialization.load_pem_private_key(found["device_key_pem"].encode(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    public = key.public_key()
+
+    def opened_proof(text: str) -> tuple[bytes, bytes]:
+        content = base64.b64decode("".join(line for line in text.split() if set(line) <= BASE64), validate=True)
+        r, s = (int.from_bytes(content[start : start + 32], "big") for start in (0, 32))
+        public.verify(encode_dss_signature(r, s), content[64:], ec.ECDSA(hashes.SHA256()))
+        return content[:64], content[64:]
+
+    signature, signed = opened_proof(found["proof"])
+    assert (signature.hex(), signed.decode()) == (found["signature_hex"], found["signed_text"])
+    (created,) = (line.removeprefix("created: ") for line in signed.decode().splitlines() if line.startswith("created"))
+    made = write_possession(key, found["hardware_id"], found["record"], datetime.fromisoformat(created))
+    body = "\n".join(made.splitlines()[1:-1])
+    assert opened_proof(body)[1] == signed

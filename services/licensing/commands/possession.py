@@ -7,7 +7,6 @@ while somebody else has a stake in it; whoever proves it ends the certificates t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any, Final
 
 from sqlalchemy import Connection
@@ -25,15 +24,13 @@ from services.licensing.access import Device
 from services.licensing.api.possession import ERRORS
 from services.licensing.certificates.requests import load_key
 from services.licensing.files.errors import FormatError
-from services.licensing.files.possession import PossessionProof, read_possession
-from services.licensing.files.signing import verify
+from services.licensing.files.possession import PossessionProof, flaw, read_possession
 from services.licensing.store import certificates
 from services.licensing.store.payers import payers
 from services.licensing.store.stakes import ever_paid
 from services.projects.api import ADD
 
 ENDED: Final = "The possession of the device was proven; this certificate was given to a claim."
-_OLDEST, _AHEAD = timedelta(hours=24), timedelta(minutes=10)
 # What a claimed record may not do, by the names of the device's actions.
 UNENCRYPTED, MOVE, FIRST_CERTIFICATE = "download_unencrypted_licenses", "move_licenses", "request_certificate"
 
@@ -180,13 +177,14 @@ def _verify(connection: Connection, device: Device, proof: PossessionProof) -> N
     current = certificates.current(connection, device.hardware_id)
     if current is None or current.signed_at is None:
         raise refusal
-    if proof.device != device.hardware_id or proof.record != device.device_id:
-        raise refusal
-    if not verify(load_key(bytes(current.public_key)), proof.signature, proof.signed, one_form=False):
-        raise refusal
-    now = database_time(connection)
-    if not now - _OLDEST <= proof.created_at <= now + _AHEAD:
-        code = "licensing.possession_proof_expired"
+    code = flaw(
+        proof,
+        load_key(bytes(current.public_key)),
+        device=device.hardware_id,
+        record=device.device_id,
+        now=database_time(connection),
+    )
+    if code is not None:
         raise conflict(code, ERRORS[code])
     if current.possession != PROVEN:
         # Else a stranger's claim would prove itself by the key that it had certified.

@@ -14,10 +14,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from services.licensing.files import envelope, payload, returns, signing, text
+from services.licensing.files import envelope, payload, possession, returns, signing, text
 from services.licensing.files.errors import FormatError
 from services.licensing.files.xml import MAX_BYTES, read_envelope
 from services.licensing.tests.files import make_vectors as vectors
+from services.licensing.tests.files.make_possession_vectors import possession_vectors
 
 FOLDER = Path(__file__).resolve().parents[4] / "docs" / "reference" / "test-vectors"
 KEYS = {vectors.KID: vectors.SIGNING_KEY.public_key()}
@@ -50,6 +51,21 @@ def test_the_published_returns_verify() -> None:
     assert (read.device, read.serial, read.counter) == (vectors.DEVICE, vectors.SERIAL, 7)
     proof = returns.read_proof(found["proof"])
     assert signing.verify(key, proof.signature, proof.signed)
+
+
+def test_the_published_proofs_of_possession_are_what_the_code_makes_and_takes() -> None:
+    found = published("possession")
+    assert found == possession_vectors()
+    moment, key = datetime.fromisoformat(found["now"]), vectors.DEVICE_KEY.public_key()
+    for case in found["cases"]:
+        try:
+            proof = possession.read_possession(case["proof"])
+        except FormatError:
+            # The portal answers every text that is none with this code.
+            said: str | None = "licensing.possession_proof_invalid"
+        else:
+            said = possession.flaw(proof, key, device=found["hardware_id"], record=found["record"], now=moment)
+        assert (said or "accepted") == case["expected"], case["name"]
 
 
 def test_the_published_text_file_verifies_and_its_change_does_not() -> None:

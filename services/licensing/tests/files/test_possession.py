@@ -12,6 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from clients.device.formats import write_possession, write_proof
+from services.chassis.errors import ServiceError
 from services.chassis.faults import InjectedFault, set_fail_points
 from services.chassis.ids import new_id
 from services.chassis.outbox import Event
@@ -24,6 +25,7 @@ from services.licensing.store import certificates
 from services.licensing.tests.files.conftest import CRL_URL, IP800, Company, Room
 from services.licensing.tests.files.test_certificates import csr, spki
 from services.licensing.tests.files.test_journey import refused
+from tests.rig import wait_until
 
 Key = ec.EllipticCurvePrivateKey
 
@@ -326,6 +328,30 @@ def test_a_proof_that_was_kept_proves_nothing_later(room: Room, sold: tuple[Key,
     owned, buyer, record = sold
     proof = write_possession(owned, IP800, record, now=datetime.now(UTC) + timedelta(hours=hours))
     refused("licensing.possession_proof_expired", lambda: prove(room, buyer, record, proof))
+
+
+def test_a_proof_that_was_accepted_is_refused_once_it_is_a_day_old(room: Room, sold: tuple[Key, Company, str]) -> None:
+    """Neither the same request nor a new one gets anything by it, and it proves nothing for a record made anew."""
+    owned, buyer, record = sold
+    proof = write_possession(owned, IP800, record, now=datetime.now(UTC) - timedelta(hours=24) + timedelta(seconds=4))
+    first = buyer.call()
+
+    def replay(call: Any, of: str = record) -> str:
+        try:
+            return str(room.ask("prove_possession", call, device_id=of, proof=proof)["possession"])
+        except ServiceError as refusal:
+            return refusal.code
+
+    assert replay(first) == "proven"
+    wait_until(lambda: replay(buyer.call()) == "licensing.possession_proof_expired", 15)
+    # As a staff's word or an import could leave it.
+    room.devices.records[record] = replace(room.devices.records[record], proven=False)
+    before = states(room)
+    for call in (first, buyer.call()):
+        assert replay(call) == "licensing.possession_proof_expired"
+    assert not room.devices.records.pop(record).proven
+    assert replay(buyer.call(), room.hold(IP800, buyer, proven=False)) == "licensing.possession_proof_invalid"
+    assert states(room) == before
 
 
 def test_a_revoked_or_superseded_key_proves_nothing(
