@@ -42,7 +42,7 @@ class AccountsService(ImportEntrypoints, InvitationEntrypoints, StaffEntrypoints
     events = EventsLeaf("gateway", "projects", "devices", "licensing", "history")
     health = Health()
 
-    @rpc(api.RegisterRequest, public=True)
+    @rpc(api.RegisterRequest, callers=("gateway",))
     def register(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Take a registration; the answer never tells whether the address is known (ACC-1, ACC-2).
 
@@ -51,7 +51,7 @@ class AccountsService(ImportEntrypoints, InvitationEntrypoints, StaffEntrypoints
         """
         return registration.register(self.database, call, request, self.kit)
 
-    @rpc(api.ConfirmRegistrationRequest, public=True)
+    @rpc(api.ConfirmRegistrationRequest, callers=("gateway",))
     def confirm_registration(self, call: Call, request: dict[str, Any]) -> None:
         """Make the account of a mailed link work (ACC-2).
 
@@ -60,7 +60,7 @@ class AccountsService(ImportEntrypoints, InvitationEntrypoints, StaffEntrypoints
         """
         registration.confirm_registration(self.database, call, request, self.kit)
 
-    @rpc(api.EmailRequest, public=True)
+    @rpc(api.EmailRequest, callers=("gateway",))
     def resend_registration(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Send the link of a registration again (ACC-2).
 
@@ -68,7 +68,7 @@ class AccountsService(ImportEntrypoints, InvitationEntrypoints, StaffEntrypoints
         """
         return registration.resend_registration(self.database, call, request, self.kit)
 
-    @rpc(api.EmailRequest, public=True)
+    @rpc(api.EmailRequest, callers=("gateway",))
     def request_password_reset(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Send a link to set a new password (ACC-2).
 
@@ -77,7 +77,7 @@ class AccountsService(ImportEntrypoints, InvitationEntrypoints, StaffEntrypoints
         """
         return registration.request_password_reset(self.database, call, request, self.kit)
 
-    @rpc(api.ConfirmPasswordResetRequest, public=True)
+    @rpc(api.ConfirmPasswordResetRequest, callers=("gateway",))
     def confirm_password_reset(self, call: Call, request: dict[str, Any]) -> None:
         """Set a new password by a mailed link; all sessions end.
 
@@ -86,7 +86,7 @@ class AccountsService(ImportEntrypoints, InvitationEntrypoints, StaffEntrypoints
         """
         registration.confirm_password_reset(self.database, call, request, self.kit)
 
-    @rpc(api.CreateSessionRequest, public=True)
+    @rpc(api.CreateSessionRequest, callers=("gateway",))
     def create_session(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Log a person in (ACC-8, S2, S3).
 
@@ -107,7 +107,7 @@ class AccountsService(ImportEntrypoints, InvitationEntrypoints, StaffEntrypoints
         """
         return confirmations.confirm_session(self.database, call, request, self.kit)
 
-    @rpc(api.RefreshSessionRequest, public=True)
+    @rpc(api.RefreshSessionRequest, callers=("gateway",))
     def refresh_session(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Give new tokens for a refresh token; also the switch to another company.
 
@@ -141,7 +141,7 @@ class AccountsService(ImportEntrypoints, InvitationEntrypoints, StaffEntrypoints
         """
         return sessions.renew_token(self.database, call, request, self.kit)
 
-    @rpc(api.ExchangeTokenRequest, public=True)
+    @rpc(api.ExchangeTokenRequest, callers=("gateway",))
     def exchange_token(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Give a short access token for an API token (S5).
 
@@ -149,7 +149,7 @@ class AccountsService(ImportEntrypoints, InvitationEntrypoints, StaffEntrypoints
         """
         return sessions.exchange_token(self.database, call, request, self.kit)
 
-    @rpc(api.CreateDeviceSessionRequest, public=True)
+    @rpc(api.CreateDeviceSessionRequest, callers=("gateway",))
     def create_device_session(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Give the device door a short access token for HTTP Basic (LIC-7).
 
@@ -209,7 +209,7 @@ class AccountsService(ImportEntrypoints, InvitationEntrypoints, StaffEntrypoints
         """
         email_changes.confirm_email(self.database, call, request, self.kit)
 
-    @rpc(api.ConfirmRequest, public=True)
+    @rpc(api.ConfirmRequest, callers=("gateway",))
     def undo_email_change(self, call: Call, request: dict[str, Any]) -> None:
         """Give an account back to the address before, by the link that was mailed to it (ACC-7).
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import email
+import inspect
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from email import policy
 from pathlib import Path
 from typing import Any
 
 import pytest
+from nameko.extensions import ENTRYPOINT_EXTENSIONS_ATTR
 
 from services.accounts.service import AccountsService
 from services.chassis import identity
 from services.chassis.context import Call
+from services.chassis.entrypoints import Rpc
 from services.chassis.errors import ServiceError
 from services.chassis.migrations import upgrade
 from services.chassis.rpc import ServiceClient, standalone
@@ -119,3 +122,61 @@ def test_logins_wait_for_a_thread_and_not_the_other_way_round(accounts: ServiceC
         accounts.create_session(soon(), email="nobody@example.org", password=PASSWORD)
     assert time.monotonic() - started < 5
     assert accounts.list_revocations(soon()) == {"items": []}
+
+
+PUBLIC: Mapping[str, Mapping[str, Any]] = {
+    "register": registration(email="forged@example.org", client_address="203.0.113.7"),
+    "confirm_registration": {"token": "x"},
+    "resend_registration": {"email": "forged@example.org"},
+    "request_password_reset": {"email": "forged@example.org"},
+    "confirm_password_reset": {"token": "x", "password": PASSWORD},
+    "create_session": {"email": "forged@example.org", "password": PASSWORD, "client_address": "203.0.113.7"},
+    "refresh_session": {"refresh_token": "x"},
+    "exchange_token": {"token": "x"},
+    "create_device_session": {"login": "forged@example.org", "password": PASSWORD},
+    "undo_email_change": {"token": "x"},
+    "list_revocations": {},
+}
+
+
+def test_what_needs_no_login_is_answered_to_the_gateway_alone(
+    accounts: ServiceClient, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Issue 6.3: any client of the broker could log in and register with an address of its own making."""
+    open_methods = {
+        name
+        for name, method in inspect.getmembers(AccountsService)
+        for entrypoint in getattr(method, ENTRYPOINT_EXTENSIONS_ATTR, ())
+        if isinstance(entrypoint, Rpc) and (entrypoint.public or entrypoint.callers)
+    } - {"read_events"}
+    assert open_methods == set(PUBLIC)
+    identity.use(settings, ["projects"])
+    good = identity.sign
+    captured = good("gateway", "accounts", "register", "captured", PUBLIC["register"])
+    forgeries: dict[str, Callable[..., str | None]] = {
+        "nobody": lambda *a: None,
+        "another service": lambda caller, *a: good("projects", *a),
+        "for another method": lambda caller, called, method, *a: good(caller, called, "get_me", *a),
+        "for another request": lambda a, b, c, d, request: good(a, b, c, d, {**request, "client_address": "::1"}),
+        "captured": lambda *a: captured,
+        "nonsense": lambda *a: "nonsense",
+    }
+
+    def code(method: str) -> str:
+        try:
+            getattr(accounts, method)(soon(), **PUBLIC[method])
+        except ServiceError as refusal:
+            return refusal.code
+        return "answered"
+
+    for method in PUBLIC:
+        for name, forged in forgeries.items():
+            monkeypatch.setattr(identity, "sign", forged)
+            assert code(method) == "service.caller_refused", (method, name)
+        monkeypatch.setattr(identity, "sign", good)
+        assert code(method) != "service.caller_refused", method
+    # A token of a person is no service either.
+    with_token = soon("a.b.c")
+    with pytest.raises(ServiceError) as refusal:
+        accounts.exchange_token(with_token, token="x")
+    assert refusal.value.code == "service.caller_refused"

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 from services.accounts.api import SCOPE_WRITE, Actor
 from services.chassis import aliases
 from services.chassis.context import Call
 from services.chassis.db import Database, Unit
-from services.chassis.errors import ServiceError, conflict, invalid, limited, not_found
+from services.chassis.errors import ServiceError, conflict, invalid, not_found
 from services.chassis.ids import new_id
 from services.licensing import access
+from services.licensing.commands.guesses import count_guess
 from services.licensing.commands.naming import named
 from services.licensing.commands.running import repeatable, run
 from services.licensing.domain.activation_keys import (
@@ -34,17 +35,11 @@ from services.licensing.store.ledger import Entry
 from services.licensing.store.projects import ProjectCopy
 from services.projects.api import ADD, ProjectsClient
 
-WINDOW: Final = timedelta(hours=1)
-MOST_PER_USER: Final = 10
-"""Wrong keys that one user may enter in an hour (S3)."""
-MOST_PER_COMPANY: Final = 30
-"""Wrong keys that all users of a company may enter in an hour (S3)."""
 _REFUSALS: Final = {
     keys.USED: ("licensing.key_used", "The key has been added already; a key can be added once."),
     keys.CANCELLED: ("licensing.key_cancelled", "The key was cancelled by its owner; ask for a new one."),
     keys.EXPIRED: ("licensing.key_expired", "The key has expired; ask its owner for a new one."),
 }
-_COUNTED: Final = ("licensing.key_mistyped", "licensing.key_unknown")
 
 
 @repeatable
@@ -62,15 +57,10 @@ def activate_key(
     actor.require_scope(SCOPE_WRITE)
     project = access.get_project(call, database, projects, request["project_id"], ADD)
     catalogue = get_catalogue(database)
-    redemption = _Redemption(actor, project, catalogue, request)
-    try:
-        return run(database, call, "activate_key", request, redemption, on_refusal=redemption.count_wrong_key)
-    except ServiceError as refusal:
-        if request["dry_run"]:
-            # A rehearsal leaves nothing behind, but whoever guesses with rehearsals is slowed down as well.
-            wrong = refusal
-            database.write(lambda unit: redemption.count_wrong_key(unit, wrong), call=call)
-        raise
+    answered = count_guess(database, call, request)
+    if answered is not None:
+        return answered
+    return run(database, call, "activate_key", request, _Redemption(actor, project, catalogue, request))
 
 
 def create_key(
@@ -126,7 +116,6 @@ class _Redemption:
 
     def __call__(self, unit: Unit) -> dict[str, Any]:
         """Check the key, book its contents into the project, tell the companies."""
-        _refuse_guessing(unit, self.actor)
         # Before any row is locked: the company that projects named may have been imported by another one since.
         owner = aliases.share(unit.connection, self.project.company_id)
         self.project = replace(self.project, company_id=owner)
@@ -147,12 +136,6 @@ class _Redemption:
         contents = named(self.catalogue, ((str(t), int(n)) for t, n in key.licenses))
         self._tell(unit, key, contents)
         return {"id": None if self.is_rehearsal else key.id, "licenses": contents}
-
-    def count_wrong_key(self, unit: Unit, refusal: ServiceError) -> None:
-        """Count a key that nobody ever gave out, for the person and the company (S3)."""
-        if refusal.code in _COUNTED:
-            user_id, company_id = self.actor.user_id, self.actor.company_id
-            keys.note_attempt(unit.connection, user_id=user_id, company_id=company_id, now=unit.now)
 
     def _find(self, unit: Unit) -> Row:
         try:
@@ -220,20 +203,3 @@ class _Redemption:
 def _refusal(state: str, more: str = "", **extra: Any) -> ServiceError:
     code, text = _REFUSALS[state]
     return conflict(code, text + more, **extra)
-
-
-def _refuse_guessing(unit: Unit, actor: Actor) -> None:
-    since = unit.now - WINDOW
-    mine = keys.attempts_since(unit.connection, since, user_id=actor.user_id)
-    ours = keys.attempts_since(unit.connection, since, company_id=actor.company_id) if actor.company_id else []
-    free_again = max(
-        (tried[-most] for tried, most in ((mine, MOST_PER_USER), (ours, MOST_PER_COMPANY)) if len(tried) >= most),
-        default=None,
-    )
-    if free_again is not None:
-        seconds = max(1, round((free_again + WINDOW - unit.now).total_seconds()))
-        raise limited(
-            "licensing.too_many_keys_tried",
-            f"Too many wrong keys were entered in the last hour; try again in {-(-seconds // 60)} minutes.",
-            retry_after=seconds,
-        )

@@ -12,7 +12,6 @@ from services.chassis.errors import ServiceError
 
 Command = Callable[..., dict[str, Any]]
 Work = Callable[[Unit], dict[str, Any]]
-OnRefusal = Callable[[Unit, ServiceError], None]
 
 
 class _Rehearsed(Exception):
@@ -29,7 +28,6 @@ def run(
     work: Work,
     *,
     sealed: bool = False,
-    on_refusal: OnRefusal | None = None,
 ) -> dict[str, Any]:
     """Run a command, or only rehearse it when the request says `dry_run`.
 
@@ -37,7 +35,7 @@ def run(
     """
     if request.get("dry_run"):
         return rehearse(database, call, work)
-    answer = database.command(call, name, request, work, sealed=sealed, on_refusal=on_refusal)
+    answer = database.command(call, name, request, work, sealed=sealed)
     return answer or {}
 
 

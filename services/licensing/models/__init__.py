@@ -14,7 +14,7 @@ from services.licensing.models.files import (
     LicenseReturn,
     RevocationList,
 )
-from services.licensing.models.keys import ActivationKey, GuestRight, KeyAttempt, Order, Project
+from services.licensing.models.keys import ActivationKey, GuestRight, KeyAttempt, KeyGuesser, Order, Project
 from services.licensing.models.ledger import Balance, DeviceLine, Pool, Transfer, TransferEntry
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "FileCounter",
     "GuestRight",
     "KeyAttempt",
+    "KeyGuesser",
     "LicenseFileLine",
     "LicenseFileRow",
     "LicenseReturn",

@@ -64,6 +64,14 @@ class KeyAttempt(Base):
     at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
+class KeyGuesser(Base):
+    """A person or a company that enters keys: its row is held while one is looked up and counted."""
+
+    __tablename__ = "key_guessers"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+
+
 ENTERED_ONLY = text("state = 'entered'")
 
 

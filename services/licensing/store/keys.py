@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, cast
 
@@ -10,8 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from services.chassis.db import insert_or_ignore
-from services.chassis.ids import new_id
-from services.licensing.models import ActivationKey, KeyAttempt, Order, Project
+from services.licensing.models import ActivationKey, KeyAttempt, KeyGuesser, Order, Project
 
 OPEN = "open"
 USED = "used"
@@ -132,9 +131,26 @@ def attempts_since(
     return list(connection.scalars(statement))
 
 
-def note_attempt(connection: Connection, *, user_id: str, company_id: str | None, now: datetime) -> None:
+def lock_guessers(connection: Connection, ids: Sequence[str]) -> None:
+    """Hold the rows of who enters a key until the transaction ends, in the order given: the person, then the company.
+
+    Its other guesses wait, so that what is counted is what was tried.
+    """
+    for guesser_id in ids:
+        insert_or_ignore(connection, KeyGuesser, {"id": guesser_id})
+        connection.execute(sa.select(KeyGuesser.id).where(KeyGuesser.id == guesser_id).with_for_update())
+
+
+def has_attempt(connection: Connection, attempt_id: str) -> bool:
+    """Return whether this very attempt was counted before."""
+    return connection.scalar(sa.select(KeyAttempt.id).where(KeyAttempt.id == attempt_id)) is not None
+
+
+def note_attempt(
+    connection: Connection, attempt_id: str, *, user_id: str, company_id: str | None, now: datetime
+) -> None:
     """Note a wrong key, and forget what the same person entered more than a day ago."""
-    values = {"id": new_id(), "user_id": user_id, "company_id": company_id, "at": now}
+    values = {"id": attempt_id, "user_id": user_id, "company_id": company_id, "at": now}
     connection.execute(sa.insert(KeyAttempt).values(**values))
     connection.execute(
         sa.delete(KeyAttempt).where(KeyAttempt.user_id == user_id, KeyAttempt.at < now - timedelta(days=1))

@@ -10,6 +10,8 @@ from typing import Any
 
 from services.chassis.errors import ServiceError
 from services.chassis.ids import new_id
+from services.licensing.commands.guesses import MOST_PER_COMPANY, MOST_PER_USER
+from services.licensing.domain.activation_keys import new_key
 from services.licensing.tests.things import Thing
 from services.licensing.tests.world import World
 
@@ -158,3 +160,34 @@ def test_a_return_races_with_the_revocation_of_the_key_that_signed_it(world: Wor
         left = world.installed(thing.device_id)
         assert left == {} if isinstance(returned, dict) else left == {"port8": 10}
         world.check()
+
+
+def test_keys_guessed_at_once_are_told_no_more_than_the_limit(world: World) -> None:
+    """Issue 6.2: counts were read before and written after the look-up, so that a volley got past the limit."""
+    redeem = activation(world, world.order_key({"port8": 1}))
+    first = redeem()
+    works = [
+        partial(world.ask, "activate_key", world.admin(), project_id=world.home, key=new_key(), dry_run=place % 3 == 0)
+        for place in range(24)
+    ]
+    told = Counter(at_once(works))
+    assert told == {"licensing.key_unknown": MOST_PER_USER, "licensing.too_many_keys_tried": 24 - MOST_PER_USER}
+    # Colleagues take what is left of the company's limit, all at once.
+    colleagues = [partial(world.admin, user=new_id()) for _ in range(4)]
+    works = [
+        partial(world.ask, "activate_key", caller(), project_id=world.home, key=new_key())
+        for caller in colleagues
+        for _ in range(8)
+    ]
+    told = Counter(at_once(works))
+    assert told["licensing.key_unknown"] == MOST_PER_COMPANY - MOST_PER_USER, told
+    # Who is at the limit is refused a right key too, and still gets the answer of before for the same request.
+    assert at_once([activation(world, world.order_key({"port8": 1}))]) == ["licensing.too_many_keys_tried"]
+    assert redeem() == first
+    world.check()
+
+
+def test_right_keys_at_once_are_no_guesses(world: World) -> None:
+    keys = [world.order_key({"port8": 1}) for _ in range(16)]
+    outcomes = at_once([activation(world, key) for key in keys])
+    assert len({*outcomes}) == 16 and world.balance() == {"port8": 16}, outcomes
