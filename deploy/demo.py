@@ -172,7 +172,7 @@ def build(settings: Settings, choices: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         DemoError: a request was not answered as the public contract says.
     """
-    if settings.smtp_uri:
+    if settings.mail_server is not None:
         raise DemoError(
             "the demo world reads its activation mail from a file: unset TESSERA_SMTP_URI or set TESSERA_DEMO=0"
         )

@@ -51,6 +51,7 @@ class Fleet:
         self._given = {name: value for name, value in environment.items() if name.startswith("TESSERA_")}
         own = Settings.from_environment(self._given)
         self._data_dir = own.data_dir
+        own.check_mail_server()
         check_ports(own)
         self._is_first_start = demo.is_first_start(own)
         os.umask(0o077)

@@ -17,6 +17,7 @@ from services.chassis import logs
 from services.chassis.runner import serve
 from services.chassis.settings import Settings, SettingsError
 
+MAILER = "accounts"
 ROLES = (*ROOMS, GATEWAY)
 
 
@@ -28,6 +29,8 @@ def main(arguments: Sequence[str]) -> int:
     (role,) = arguments
     try:
         settings = Settings.from_environment()
+        if role == MAILER:
+            settings.check_mail_server()
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return 2

@@ -89,7 +89,7 @@ def tell_addresses(settings: Settings) -> None:
         ("Metrics", f"http://{demo.host_of(settings.admin_http)}/metrics"),
         ("Data", str(settings.data_dir)),
     ]
-    if settings.smtp_uri is None:
+    if settings.mail_server is None:
         rows.append(("Mails", str(settings.data_dir / "mail")))
     for name, label in ((demo.DEMO, "Demo logins"), (FIRST_STAFF_FILE, "First staff login")):
         if (settings.data_dir / name).exists():
@@ -113,6 +113,7 @@ def main() -> int:
         return 2
     logs.configure("tessera", settings.log_level)
     try:
+        settings.check_mail_server()
         check_ports(settings)
         is_first_start = demo.is_first_start(settings)
         os.umask(0o077)

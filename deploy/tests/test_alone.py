@@ -91,3 +91,26 @@ def test_what_others_could_read_is_taken_from_them(tmp_path: Path) -> None:
         path.name for path in [tmp_path, *tmp_path.rglob("*")] if stat.S_IMODE(path.stat().st_mode) & 0o077
     ]
     assert open_to_others == []
+
+
+@pytest.mark.parametrize("module", [["deploy.run"], ["deploy.fleet"], ["deploy.role", "accounts"]])
+@pytest.mark.parametrize("uri", ["smtp://ada:s3cret@mail.example.com?tls=nne", "smtps://mail.example.com?ca=/gone.pem"])
+def test_a_mail_server_that_cannot_work_stops_the_start(tmp_path: Path, module: list[str], uri: str) -> None:
+    """Issue 6.3: a wrong option was found by the first mail, which then waited for three days."""
+    folder = tmp_path / "data"
+    given = {
+        **{key: value for key, value in os.environ.items() if not key.startswith("TESSERA_")},
+        "PYTHONWARNINGS": "ignore",
+        "TESSERA_DATA_DIR": str(folder),
+        "TESSERA_SMTP_URI": uri,
+        "TESSERA_HTTP": "127.0.0.1:0", "TESSERA_ADMIN_HTTP": "127.0.0.1:0", "TESSERA_PORTAL": "127.0.0.1:0",
+    }  # fmt: skip
+    if module[0] == "deploy.role":
+        given["TESSERA_AMQP_URI"] = "amqp://127.0.0.1:1"
+    ended = subprocess.run(
+        [sys.executable, "-m", *module], env=given, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.returncode == 2, ended.stderr
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("TESSERA_SMTP_URI") and uri.partition("?")[2] in line and "s3cret" not in line
+    assert not folder.exists()

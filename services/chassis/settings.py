@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.chassis.addresses import Networks
+from services.chassis.mail_server import MailServer, read_mail_server
 
 EMBEDDED_BROKER = "embedded://"
 
@@ -33,7 +34,7 @@ class Settings:
     key_dir: Path
     key_passphrase_file: Path
     public_key_dir: Path
-    smtp_uri: str | None
+    mail_server: MailServer | None
     legacy_uri: str | None
     demo: bool
     staff_otp: bool
@@ -80,7 +81,7 @@ class Settings:
             key_dir=key_dir,
             key_passphrase_file=Path(env.get("TESSERA_KEY_PASSPHRASE_FILE", str(key_dir / "passphrase"))).absolute(),
             public_key_dir=Path(env.get("TESSERA_PUBLIC_KEY_DIR", str(key_dir / "public"))).absolute(),
-            smtp_uri=env.get("TESSERA_SMTP_URI") or None,
+            mail_server=_mail_server(env),
             legacy_uri=env.get("TESSERA_LEGACY_URI") or None,
             demo=_switch(env, "TESSERA_DEMO", default=True),
             staff_otp=_switch(env, "TESSERA_STAFF_OTP", default=False),
@@ -89,6 +90,18 @@ class Settings:
             fail_points=env.get("TESSERA_FAIL_POINTS", ""),
             without=_names(env.get("TESSERA_WITHOUT", "")),
         )
+
+    def check_mail_server(self) -> None:
+        """Look at the files that the mail server's setting names; the process that sends mails does so at its start.
+
+        Raises:
+            SettingsError: one of them cannot work.
+        """
+        try:
+            if self.mail_server is not None:
+                self.mail_server.context()
+        except ValueError as error:
+            raise SettingsError(str(error)) from error
 
     @property
     def is_embedded(self) -> bool:
@@ -116,6 +129,14 @@ def _networks(env: Mapping[str, str], name: str) -> Networks:
         raise SettingsError(
             f"{name}: {error}. Expected addresses and networks like 127.0.0.1,10.0.0.0/8,fd00::/8."
         ) from error
+
+
+def _mail_server(env: Mapping[str, str]) -> MailServer | None:
+    uri = env.get("TESSERA_SMTP_URI", "")
+    try:
+        return read_mail_server(uri) if uri else None
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
 
 
 def _switch(env: Mapping[str, str], name: str, *, default: bool) -> bool:

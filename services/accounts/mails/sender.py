@@ -6,7 +6,6 @@ of it, and others go on.
 A mail is at worst sent twice with the same Message-ID, never lost. The loop around `send_due` is in `service`.
 """
 
-import ipaddress
 import json
 import os
 import smtplib
@@ -16,7 +15,6 @@ from datetime import timedelta
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any, Final, cast
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 import structlog
 from prometheus_client import Counter
@@ -25,6 +23,7 @@ from services.accounts.mails.render import render
 from services.accounts.store import mails
 from services.chassis.db import Database
 from services.chassis.keystore import KeyStore
+from services.chassis.mail_server import MailServer
 from services.chassis.settings import Settings
 
 LEASE: Final = timedelta(seconds=60)
@@ -44,11 +43,11 @@ Post = Callable[[str, EmailMessage], None]
 
 def post_for(settings: Settings) -> Post:
     """Return what delivers mails by the settings: SMTP when `TESSERA_SMTP_URI` is set, else files."""
-    if settings.smtp_uri is None:
+    if settings.mail_server is None:
         folder = settings.data_dir / "mail"
         return lambda mail_id, message: write_file(folder, mail_id, message)
-    uri = settings.smtp_uri
-    return lambda mail_id, message: send_smtp(uri, message)
+    server = settings.mail_server
+    return lambda mail_id, message: send_smtp(server, message)
 
 
 def write_file(folder: Path, mail_id: str, message: EmailMessage) -> None:
@@ -67,26 +66,27 @@ def write_file(folder: Path, mail_id: str, message: EmailMessage) -> None:
     part.rename(folder / f"{mail_id}.eml")
 
 
-def send_smtp(uri: str, message: EmailMessage) -> None:
+def send_smtp(server: MailServer, message: EmailMessage) -> None:
     """Send a message by SMTP to a server whose certificate is good for its name.
 
     Args:
-        uri: `smtp://user:password@host:port` (STARTTLS, which the server must offer), or `smtps://` for TLS from the
-            start. `?tls=none` sends in the clear, as to a loopback address; `?ca=FILE` trusts a CA of one's own alone.
+        server: as the setting names it.
+        message: to be sent.
 
-    Raises: OSError or SMTPException when the server is away, refuses, or is not the one it should be.
+    Raises: OSError or SMTPException when the server is away, refuses, or is not the one it should be; OSError when the
+        file of its authorities is gone.
     """
-    parts = urlsplit(uri)
-    host = parts.hostname or "localhost"
-    options = dict(parse_qsl(parts.query))
-    context = cast(ssl.SSLContext, _Handshakes(ssl.create_default_context(cafile=options.get("ca"))))
-    plain = options.get("tls") == "none" or (_is_loopback(host) and "ca" not in options)
-    with _connected(parts, host, context) as connection:
-        if parts.scheme != "smtps" and not plain:
+    try:
+        context = cast(ssl.SSLContext, _Handshakes(server.context()))
+    except ValueError as error:
+        # It was good at the start: whoever put it away can put it back, and the mail waits.
+        raise OSError(str(error)) from error
+    with _connected(server, context) as connection:
+        if server.tls == "starttls":
             # Refused by SMTPNotSupportedError when the server, or somebody on the way, does not offer it.
             connection.starttls(context=context)
-        if parts.username:
-            connection.login(unquote(parts.username), unquote(parts.password or ""))
+        if server.user is not None:
+            connection.login(server.user, server.password)
         connection.send_message(message)
 
 
@@ -111,17 +111,10 @@ class _Handshakes:
         return wrapped
 
 
-def _connected(parts: SplitResult, host: str, context: ssl.SSLContext) -> smtplib.SMTP:
-    if parts.scheme == "smtps":
-        return smtplib.SMTP_SSL(host, parts.port or 465, timeout=SMTP_SECONDS, context=context)
-    return smtplib.SMTP(host, parts.port or 25, timeout=SMTP_SECONDS)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+def _connected(server: MailServer, context: ssl.SSLContext) -> smtplib.SMTP:
+    if server.tls == "smtps":
+        return smtplib.SMTP_SSL(server.host, server.port, timeout=SMTP_SECONDS, context=context)
+    return smtplib.SMTP(server.host, server.port, timeout=SMTP_SECONDS)
 
 
 def send_due(database: Database, keys: KeyStore, post: Post, public_url: str) -> bool:

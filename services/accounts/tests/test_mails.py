@@ -25,6 +25,7 @@ from services.accounts.models import Mail
 from services.accounts.store import mails
 from services.accounts.store.housekeeping import sweep
 from services.accounts.tests.conftest import World
+from services.chassis.mail_server import read_mail_server
 from services.chassis.settings import Settings
 from tests.rig.waiting import wait_until
 
@@ -176,7 +177,7 @@ def smtp_server(port: int, folder: Path) -> Iterator[str]:
 def test_a_mail_goes_to_an_smtp_server(world: World, smtp: tuple[str, Path]) -> None:
     address, folder = smtp
     world.register("ada@example.org", language="de")
-    assert send(world, lambda _, message: send_smtp(address, message))
+    assert send(world, lambda _, message: send_smtp(read_mail_server(address), message))
     [path] = (folder / "new").iterdir()
     message = email.message_from_bytes(path.read_bytes(), policy=policy.default)
     assert (message["To"], message["Subject"]) == ("ada@example.org", "Aktivieren Sie Ihr Konto")
@@ -191,7 +192,7 @@ def test_mails_of_the_time_when_the_server_was_down_arrive_once_it_is_back(world
         with world.database.engine.begin() as connection:
             connection.execute(sa.update(Mail).where(Mail.next_at.is_not(None)).values(next_at=datetime.now(UTC)))
         tried = 0
-        while send(world, lambda _, message: send_smtp(f"smtp://127.0.0.1:{port}", message)):
+        while send(world, lambda _, message: send_smtp(read_mail_server(f"smtp://127.0.0.1:{port}"), message)):
             tried += 1
         return tried
 

@@ -23,6 +23,7 @@ from cryptography.x509.oid import NameOID
 from services.accounts.mails.sender import send_due, send_smtp
 from services.accounts.tests.conftest import World
 from services.accounts.tests.test_mails import URL, free_port, rows
+from services.chassis.mail_server import read_mail_server
 from tests.rig import wait_until
 
 
@@ -98,7 +99,7 @@ def test_only_the_server_that_was_named_gets_a_mail(
     with server(tmp_path, tls(scheme, pair)) as port:
         uri = f"{scheme}://127.0.0.1:{port}?ca={pair}.ca"
         with structlog.testing.capture_logs() as lines:
-            send_due(world.database, world.kit.keys, lambda _, message: send_smtp(uri, message), URL)
+            send_due(world.database, world.kit.keys, lambda _, message: send_smtp(read_mail_server(uri), message), URL)
     [row] = rows(world)
     if reason is None:
         assert row.sent_at is not None
@@ -115,7 +116,7 @@ def test_a_ca_that_is_not_trusted_is_refused_and_starttls_is_demanded(world: Wor
     world.register("ada@example.org")
 
     def fails(uri: str) -> str:
-        send_due(world.database, world.kit.keys, lambda _, message: send_smtp(uri, message), URL)
+        send_due(world.database, world.kit.keys, lambda _, message: send_smtp(read_mail_server(uri), message), URL)
         [row] = rows(world)
         assert row.sent_at is None
         return str(row.error)
@@ -123,7 +124,7 @@ def test_a_ca_that_is_not_trusted_is_refused_and_starttls_is_demanded(world: Wor
     with server(tmp_path, tls("smtps", pair)) as port:
         with pytest.raises(ssl.SSLCertVerificationError):
             # Without a CA of one's own it is the system's.
-            send_smtp(f"smtps://127.0.0.1:{port}", _mail())
+            send_smtp(read_mail_server(f"smtps://127.0.0.1:{port}"), _mail())
         assert "SSLCertVerificationError" in fails(f"smtps://127.0.0.1:{port}?ca={other}.ca")
 
 
@@ -131,9 +132,9 @@ def test_a_server_that_offers_no_tls_gets_a_mail_only_where_it_was_said(tmp_path
     pair = issue(tmp_path, "pair")
     with server(tmp_path, []) as port:
         with pytest.raises(Exception, match="STARTTLS"):
-            send_smtp(f"smtp://127.0.0.1:{port}?ca={pair}.ca", _mail())
+            send_smtp(read_mail_server(f"smtp://127.0.0.1:{port}?ca={pair}.ca"), _mail())
         for uri in (f"smtp://127.0.0.1:{port}", f"smtp://127.0.0.1:{port}?tls=none&ca={pair}.ca"):
-            send_smtp(uri, _mail())
+            send_smtp(read_mail_server(uri), _mail())
     assert len(list((tmp_path / "maildir").glob("new/*"))) == 2
 
 
