@@ -185,8 +185,3 @@ def choose_company(
 def refresh_is_theft(used_at: datetime | None, now: datetime) -> bool:
     """Return whether a refresh token that was used before comes back too late to be a repeated request."""
     return used_at is not None and now - used_at > REUSE_GRACE
-
-
-def iso(moment: datetime | None) -> str | None:
-    """Return a time as answers carry it: RFC 3339 in UTC."""
-    return None if moment is None else moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

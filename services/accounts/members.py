@@ -7,9 +7,10 @@ from typing import Any
 from sqlalchemy import Connection
 
 from services.accounts.api import SCOPE_ACCOUNT, Actor
-from services.accounts.domain import FORMER_USER, iso
+from services.accounts.domain import FORMER_USER
 from services.accounts.queries import present_company
 from services.accounts.store import invitations, people
+from services.accounts.times import iso
 from services.chassis.context import Call
 from services.chassis.db import Database
 from services.chassis.errors import not_found

@@ -7,8 +7,9 @@ from typing import Any
 from sqlalchemy import Connection
 
 from services.accounts.api import MERGING_ROOMS, SCOPE_ACCOUNT, Actor
-from services.accounts.domain import EMAIL_CHANGE, FORMER_USER, REVOCATION_WINDOW, Membership, iso
+from services.accounts.domain import EMAIL_CHANGE, FORMER_USER, REVOCATION_WINDOW, Membership
 from services.accounts.store import companies, imports, mails, notices, people, sessions
+from services.accounts.times import iso
 from services.chassis.context import Call
 from services.chassis.db import Database
 from services.chassis.errors import forbidden, not_found

@@ -12,6 +12,8 @@ from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, missing
 MAX_QUANTITY = 1_000_000
 # Control characters, surrogates and the like have no place in names and comments.
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
+# RFC 3339; what Python reads besides (week dates, no seconds, any separator) is another standard's.
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 
 
@@ -22,6 +24,15 @@ def read_moment(text: str) -> datetime:
         ValueError: no time, none with a zone, or outside of what UTC can say.
     """
     return _in_utc(datetime.fromisoformat(text))
+
+
+def write_moment(moment: datetime) -> str:
+    """Return a time in the one form of all answers and events, `2026-11-24T08:45:34.790Z` (api.md, "Conventions").
+
+    Raises:
+        ValueError: the time has no zone; nobody guesses one.
+    """
+    return _in_utc(moment).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def read_text(value: Any) -> str:
@@ -132,11 +143,12 @@ class Moment(fields.AwareDateTime):
     """A time with a zone, as it is in UTC; the first and the last hours of the calendar may not be there."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> datetime:
-        moment = super()._deserialize(value, attr, data, **kwargs)
         try:
-            return _in_utc(moment)
+            if not isinstance(value, str) or not _MOMENT.fullmatch(value):
+                raise ValueError("not RFC 3339")
+            return read_moment(value.upper())
         except ValueError:
-            raise self.make_error("invalid", input=value, obj_type=self.OBJ_TYPE) from None
+            raise ValidationError("Not a valid time; write it as 2026-11-24T08:45:34Z or with an offset.") from None
 
 
 class Quantity(fields.Integer):

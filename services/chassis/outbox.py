@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 
 from services.chassis import epochs
 from services.chassis.errors import ERRORS, invalid
+from services.chassis.fields import write_moment
 from services.chassis.ids import new_id
 from services.chassis.tables import outbox
 
@@ -83,7 +84,7 @@ def event_row(
         "id": event_id,
         "source": source,
         "type": type,
-        "time": now.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        "time": write_moment(now),
         "dataschema": f"/schemas/events/{source}/{type}/1",
         "datacontenttype": "application/json",
         **{name: value for name, value in attributes.items() if value is not None},

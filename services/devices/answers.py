@@ -6,6 +6,7 @@ from collections.abc import Collection
 from datetime import date
 from typing import Any
 
+from services.chassis.fields import write_moment
 from services.devices.api import CLAIMED, MEANINGS, PROVEN
 from services.devices.domain.actions import ACTIONS, refusal_of
 from services.devices.domain.warranty import warranty_on
@@ -29,7 +30,7 @@ def device(row: AnyRow, *, foreign: bool, today: date) -> dict[str, Any]:
         "rma": row.rma,
         "warranty": _warranty(row, today),
         "ssa_ends_on": _day(row.ssa_ends_on),
-        "added_at": row.added_at.isoformat().replace("+00:00", "Z"),
+        "added_at": write_moment(row.added_at),
         "version": row.version,
     }
 

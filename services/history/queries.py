@@ -19,12 +19,12 @@ from services.chassis import aliases
 from services.chassis.context import Call
 from services.chassis.db import Database
 from services.chassis.errors import forbidden, invalid, not_found
-from services.chassis.fields import read_moment
+from services.chassis.fields import read_moment, write_moment
 from services.chassis.paging import Listing
 from services.devices.api import MalformedIdError, canonical_hardware_id
 from services.history import store
 from services.history.api import ERRORS
-from services.history.domain import canonical_time, period_start, within_project
+from services.history.domain import period_start, within_project
 from services.history.store import Place, PlacedLine
 
 
@@ -163,7 +163,7 @@ def _item(actor: Actor, entry: PlacedLine) -> dict[str, Any]:
         data = within_project(data, line.project_id)
     return {
         "id": line.event_id,
-        "at": canonical_time(line.at),
+        "at": write_moment(line.at),
         "action": line.action,
         "actor": {"id": line.actor_id, "name": None} if line.actor_id else None,
         "company_id": line.company_id,

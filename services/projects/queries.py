@@ -1,7 +1,6 @@
 """The reads of projects: one function per read."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row
@@ -10,7 +9,7 @@ from services.accounts.api import AccountsClient, Actor
 from services.chassis.context import Call
 from services.chassis.db import Database
 from services.chassis.errors import ServiceError, conflict, forbidden, not_found
-from services.chassis.fields import read_text
+from services.chassis.fields import read_text, write_moment
 from services.chassis.paging import Listing
 from services.projects import store
 from services.projects.domain import CLOSED, GUEST, MANAGE, OPEN, OWN, powers_of, roles_of
@@ -154,7 +153,7 @@ def project_answer(actor: Actor, row: Any, relation: str, names: Mapping[str, st
         "state": row.state,
         "powers": list(powers(actor, row, relation)),
         "company": {"id": row.company_id, "name": names[row.company_id]} if row.company_id in names else None,
-        "created_at": iso(row.created_at),
+        "created_at": write_moment(row.created_at),
         "version": row.version,
     }
 
@@ -164,10 +163,5 @@ def right_answer(row: Any, names: Mapping[str, str]) -> dict[str, Any]:
     return {
         "company_id": row.company_id,
         "company_name": names.get(row.company_id),
-        "created_at": iso(row.created_at),
+        "created_at": write_moment(row.created_at),
     }
-
-
-def iso(moment: datetime) -> str:
-    """Return a time as answers carry it: RFC 3339 in UTC."""
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

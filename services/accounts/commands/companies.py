@@ -6,8 +6,9 @@ from typing import Any
 from services.accounts.api import ADMIN, SCOPE_ACCOUNT, SCOPE_WRITE, Actor
 from services.accounts.commands.common import administrated
 from services.accounts.commands.invitations import staff_in_company
-from services.accounts.domain import COMPANIES_AT_MOST, iso
+from services.accounts.domain import COMPANIES_AT_MOST
 from services.accounts.store import companies, notices, people, sessions
+from services.accounts.times import iso
 from services.chassis.context import Call
 from services.chassis.db import Database, Unit
 from services.chassis.errors import conflict, not_found, stale

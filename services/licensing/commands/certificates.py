@@ -19,6 +19,7 @@ from services.chassis.context import Call
 from services.chassis.db import Database, Unit
 from services.chassis.errors import ServiceError, conflict, invalid, not_found
 from services.chassis.faults import fail_point
+from services.chassis.fields import write_moment
 from services.chassis.keystore import KeyStore
 from services.chassis.paging import Listing
 from services.devices.api import CLAIMED, PROVEN, DevicesClient
@@ -38,7 +39,6 @@ from services.licensing.commands.possession import (
 )
 from services.licensing.commands.telling import CERTIFIED, REVOKED, tell_payers, tell_payers_of
 from services.licensing.files.errors import FormatError
-from services.licensing.files.payload import write_time
 from services.licensing.files.returns import read_proof, split_proof
 from services.licensing.files.signing import verify
 from services.licensing.store import certificates as store
@@ -203,7 +203,7 @@ class _Request:
         }
         store.insert(connection, values)
         self._emit(
-            unit, "certificate_issued", serial=serial, expires_at=write_time(not_after), renewal=current is not None
+            unit, "certificate_issued", serial=serial, expires_at=write_moment(not_after), renewal=current is not None
         )
         tell_payers_of(unit, Actor.of(self.call), self.device, CERTIFIED)
         return serial
@@ -359,9 +359,9 @@ def describe(row: Row[Any]) -> dict[str, Any]:
         "hardware_id": row.hardware_id,
         "state": row.state,
         "fingerprint": row.key_digest,
-        "issued_at": write_time(row.recorded_at),
-        "expires_at": write_time(row.not_after),
-        "revoked_at": write_time(row.revoked_at) if row.revoked_at else None,
+        "issued_at": write_moment(row.recorded_at),
+        "expires_at": write_moment(row.not_after),
+        "revoked_at": write_moment(row.revoked_at) if row.revoked_at else None,
     }
 
 

@@ -17,6 +17,7 @@ from services.chassis.context import Call
 from services.chassis.db import Database, Unit
 from services.chassis.errors import ServiceError, conflict, not_found, unavailable
 from services.chassis.faults import fail_point
+from services.chassis.fields import write_moment
 from services.chassis.keystore import Key, KeyStore, KeyStoreError
 from services.devices.api import DevicesClient
 from services.licensing import access
@@ -178,7 +179,7 @@ def describe(row: Row[Any]) -> dict[str, Any]:
         "hardware_id": row.hardware_id,
         "form": row.form,
         "counter": row.counter,
-        "issued_at": payload.write_time(row.recorded_at),
+        "issued_at": write_moment(row.recorded_at),
         "filename": f"licenses-{row.hardware_id.replace('*', 'x')}-{row.counter}.{suffix}",
         "content_type": _CONTENT_TYPES[row.form],
         "content": row.content,

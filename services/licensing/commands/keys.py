@@ -12,6 +12,7 @@ from services.chassis import aliases
 from services.chassis.context import Call
 from services.chassis.db import Database, Unit
 from services.chassis.errors import ServiceError, conflict, invalid, not_found
+from services.chassis.fields import write_moment
 from services.chassis.ids import new_id
 from services.licensing import access
 from services.licensing.commands.guesses import count_guess
@@ -178,7 +179,7 @@ class _Redemption:
             keys.USED,
             f" It was added to the project {project.name} on {when:%Y-%m-%d}." if project is not None else "",
             project_id=key.used_project_id,
-            used_at=when.isoformat(),
+            used_at=write_moment(when),
         )
 
     def _tell(self, unit: Unit, key: Row, contents: list[dict[str, Any]]) -> None:

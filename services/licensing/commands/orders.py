@@ -17,6 +17,7 @@ from services.chassis.context import Call
 from services.chassis.db import Database, Unit
 from services.chassis.errors import ServiceError, conflict, invalid
 from services.chassis.faults import fail_point
+from services.chassis.fields import write_moment
 from services.chassis.idempotency import canonical
 from services.devices.api import (
     DevicesClient,
@@ -75,7 +76,7 @@ def order_answer(catalogue: Catalogue, row: Row, *, key: str | None, key_state: 
         "state": row.state,
         "activation_key": key,
         "activation_key_state": key_state,
-        "created_at": row.created_at.isoformat(),
+        "created_at": write_moment(row.created_at),
     }
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
+from services.chassis.fields import write_moment
 from services.licensing.access import Device
 from services.licensing.api.files import FIRST_SIGNED_VERSION
 from services.licensing.commands.issuing import is_overtaken
@@ -53,7 +54,7 @@ def file_state(
     return {
         "state": "current" if current else "outdated",
         "serial": latest.serial if latest.device_id == device.device_id else None,
-        "fetched_at": latest.fetched_at.isoformat() if latest.fetched_at is not None else None,
+        "fetched_at": write_moment(latest.fetched_at) if latest.fetched_at is not None else None,
     }
 
 

@@ -10,7 +10,7 @@ from services.accounts.api import SCOPE_READ, AccountsClient, Actor
 from services.chassis.context import Call
 from services.chassis.db import Database
 from services.chassis.errors import ServiceError, not_found
-from services.chassis.fields import read_moment, read_text
+from services.chassis.fields import read_moment, read_text, write_moment
 from services.chassis.paging import Listing
 from services.devices.api import MalformedOrderNumberError, canonical_order_number
 from services.licensing import access
@@ -101,7 +101,7 @@ def _added_key(catalogue: Catalogue, row: Row, names: Mapping[str, str]) -> dict
         "comment": row.comment,
         "licenses": named(catalogue, ((str(t), int(n)) for t, n in row.licenses)),
         "added_by": {"id": row.used_by, "name": names.get(row.used_by)},
-        "added_at": row.used_at.isoformat(),
+        "added_at": write_moment(row.used_at),
     }
 
 

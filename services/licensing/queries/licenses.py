@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from services.accounts.api import SCOPE_READ, Actor
 from services.chassis.context import Call
 from services.chassis.db import Database
+from services.chassis.fields import write_moment
 from services.chassis.paging import Listing
 from services.devices.api import DevicesClient
 from services.licensing import access
@@ -160,7 +161,7 @@ def _line(catalogue: Catalogue, actor: Actor, device: Device, line: InstalledLin
         "quantity": line.quantity,
         "version": license_type.version,
         "kind": license_type.kind,
-        "assigned_at": line.assigned_at.isoformat(),
+        "assigned_at": write_moment(line.assigned_at),
         "file_issued": line.file_issued,
         "returnable": obstacle is None,
         "reason": obstacle,
