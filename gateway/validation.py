@@ -35,6 +35,7 @@ _CODES: Final = (
     ("Invalid type", "field.type"),
     ("Must be one of", "field.choice"),
     ("Must not be empty", "field.empty"),
+    ("Must not contain", "field.characters"),
     ("Must have at least", "field.length"),
     ("Must have at most", "field.length"),
     ("Longer than", "field.length"),

@@ -12,6 +12,8 @@ from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, missing
 MAX_QUANTITY = 1_000_000
 # Control characters, surrogates and the like have no place in names and comments.
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
+# NUL and half surrogate pairs, which no database stores.
+_UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
 # RFC 3339; what Python reads besides (week dates, no seconds, any separator) is another standard's.
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
@@ -101,33 +103,14 @@ class AnswerSchema(Schema):
         ordered = True
 
 
-class Text(fields.String):
-    """Text without control characters, stripped of outer blanks, of bounded length in characters."""
-
-    def __init__(self, minimum: int = 0, maximum: int = 500, **kwargs: Any) -> None:
-        metadata = {"minLength": minimum, "maxLength": maximum, **kwargs.pop("metadata", {})}
-        super().__init__(metadata=metadata, **kwargs)
-        self._minimum, self._maximum = minimum, maximum
+class Opaque(fields.String):
+    """What is compared or parsed and never shown as it came: secrets, codes, signed documents, pasted lists."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
-        text = str(super()._deserialize(value, attr, data, **kwargs)).strip()
-        if len(text) < self._minimum:
-            raise self.make_error_text("empty" if not text else "short")
-        if len(text) > self._maximum:
-            raise self.make_error_text("long")
-        if _UNPRINTABLE.search(text):
-            raise self.make_error_text("unprintable")
+        text = str(super()._deserialize(value, attr, data, **kwargs))
+        if _UNSTORABLE.search(text):
+            raise ValidationError("Must not contain NUL or half surrogate pairs.")
         return text
-
-    def make_error_text(self, reason: str) -> ValidationError:
-        """Return the validation error for one reason, with the bounds in its text."""
-        texts = {
-            "empty": "Must not be empty.",
-            "short": f"Must have at least {self._minimum} characters.",
-            "long": f"Must have at most {self._maximum} characters.",
-            "unprintable": "Must not contain control characters.",
-        }
-        return ValidationError(texts[reason])
 
 
 class Id(fields.String):

@@ -67,9 +67,7 @@ def read_mail_server(uri: str) -> MailServer:
     if not parts.hostname or port == 0:
         raise _wrong(uri, "there is no host, or its port is 0")
     if parts.path not in {"", "/"} or parts.fragment or "#" in uri:
-        raise _wrong(
-            uri, "something follows the port that is no option; in a password # / ? @ are %23 %2F %3F %40"
-        )
+        raise _wrong(uri, "something follows the port that is no option; in a password # / ? @ are %23 %2F %3F %40")
     if (parts.username is None) != (parts.password is None) or parts.username == "":
         raise _wrong(uri, "user and password come together, as user:password@")
     ca, tls = _options(uri, parts, options)

@@ -11,7 +11,8 @@ from typing import Any, Protocol
 from marshmallow import Schema, fields, validate
 
 from services.chassis.context import Call
-from services.chassis.fields import AnswerSchema, Cursor, Id, Limit, Moment, RequestSchema, Text
+from services.chassis.fields import AnswerSchema, Cursor, Id, Limit, Moment, RequestSchema
+from services.chassis.texts import Text
 
 CONTEXTS = ("company", "user", "device")
 PERIODS = ("day", "week", "month", "year", "all")

@@ -5,7 +5,8 @@ from typing import Any, Final, Protocol
 from marshmallow import Schema, fields
 
 from services.chassis.context import Call
-from services.chassis.fields import AnswerSchema, Flag, Id, ListRequest, RequestSchema, Text
+from services.chassis.fields import AnswerSchema, Flag, Id, ListRequest, RequestSchema
+from services.chassis.texts import Text
 from services.projects.domain import (
     ADD,
     ARCHIVED,
@@ -95,7 +96,7 @@ class CreateProjectRequest(RequestSchema):
     """A new project (PRJ-1)."""
 
     name = Text(1, NAME_MAXIMUM, required=True)
-    description = Text(0, 2000, load_default="")
+    description = Text(0, 2000, lines=True, load_default="")
 
 
 class ProjectRequest(RequestSchema):
@@ -114,7 +115,7 @@ class UpdateProjectRequest(ProjectRequest):
     """New data of a project; what is absent stays. `if_version` refuses a change of what was not read (412)."""
 
     name = Text(1, NAME_MAXIMUM)
-    description = Text(0, 2000)
+    description = Text(0, 2000, lines=True)
     archived = Flag()
     if_version = fields.Integer(load_default=None, allow_none=True, strict=True)
 

@@ -8,7 +8,8 @@ from typing import Any, Final
 from marshmallow import fields, validate
 
 from services.accounts.api.actor import ACCOUNT_RIGHTS, ROLES, TOKEN_SCOPES
-from services.chassis.fields import Flag, Id, ListRequest, Moment, RequestSchema, Text
+from services.chassis.fields import Flag, Id, ListRequest, Moment, Opaque, RequestSchema
+from services.chassis.texts import Text
 
 LANGUAGES: Final = ("en", "de")
 GATEWAY_FIELDS: Final = ("client_address", "user_agent")
@@ -36,21 +37,21 @@ class Password(fields.String):
         super().__init__(validate=validate.Length(*PASSWORD_LENGTHS), **kwargs)
 
 
-def _secret() -> fields.String:
+def _secret() -> Opaque:
     """Return a field for a secret that is compared, never stored: a password to log in, a link or a refresh token."""
-    return fields.String(required=True, validate=validate.Length(1, 512))
+    return Opaque(required=True, validate=validate.Length(1, 512))
 
 
-def _otp() -> fields.String:
+def _otp() -> Opaque:
     """Return a field for a six-digit code or a recovery code."""
-    return fields.String(load_default=None, allow_none=True, validate=validate.Length(6, 32))
+    return Opaque(load_default=None, allow_none=True, validate=validate.Length(6, 32))
 
 
 class PublicRequest(RequestSchema):
     """A request without a login; the gateway tells where it came from for the throttles (S3)."""
 
-    client_address = fields.String(load_default=None, allow_none=True, validate=validate.Length(max=64))
-    user_agent = fields.String(load_default=None, allow_none=True, validate=validate.Length(max=300))
+    client_address = Opaque(load_default=None, allow_none=True, validate=validate.Length(max=64))
+    user_agent = Opaque(load_default=None, allow_none=True, validate=validate.Length(max=300))
 
 
 class RegisterRequest(PublicRequest):
@@ -121,7 +122,7 @@ class RenewTokenRequest(RequestSchema):
 class CreateDeviceSessionRequest(PublicRequest):
     """HTTP Basic of the device door: account and password, or an API token of scope `device` as password (LIC-7)."""
 
-    login = fields.String(required=True, validate=validate.Length(1, 254))
+    login = Opaque(required=True, validate=validate.Length(1, 254))
     password = _secret()
 
 
@@ -140,7 +141,7 @@ class ListRevocationsRequest(RequestSchema):
 class SessionRequest(RequestSchema):
     """One of the caller's sessions, `current` being the one in use."""
 
-    session_id = fields.String(required=True, validate=validate.Length(1, 64))
+    session_id = Opaque(required=True, validate=validate.Length(1, 64))
 
 
 class UpdateMeRequest(RequestSchema):
@@ -194,7 +195,7 @@ class TokenIdRequest(RequestSchema):
 class OtpRequest(RequestSchema):
     """A code of the authenticator app."""
 
-    otp = fields.String(required=True, validate=validate.Length(6, 32))
+    otp = Opaque(required=True, validate=validate.Length(6, 32))
 
 
 class PasswordRequest(RequestSchema):
@@ -225,7 +226,7 @@ class UpdateCompanyRequest(RequestSchema):
 class SearchRequest(ListRequest):
     """A page of a list that holds a text."""
 
-    q = fields.String(load_default=None, allow_none=True, validate=validate.Length(max=254))
+    q = Text(0, 254, load_default=None, allow_none=True)
 
 
 class AddCompanyUserRequest(RequestSchema):

@@ -16,12 +16,13 @@ from services.chassis import errors, fields
 from services.chassis.errors import ServiceError
 from services.chassis.ids import new_id
 from services.chassis.settings import Settings, SettingsError
+from services.chassis.texts import Text
 
 
 class Sample(fields.RequestSchema):
     """All field types at once."""
 
-    name = fields.Text(1, 10)
+    name = Text(1, 10)
     id = fields.Id()
     quantity = fields.Quantity()
     flag = fields.Flag()

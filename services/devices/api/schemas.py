@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from marshmallow import ValidationError, fields, validate, validates_schema
 
-from services.chassis.fields import AnswerSchema, EmptyAnswer, Flag, Id, ListRequest, RequestSchema, Text
+from services.chassis.fields import AnswerSchema, EmptyAnswer, Flag, Id, ListRequest, Opaque, RequestSchema
+from services.chassis.texts import Text
 from services.devices.domain.hardware_ids import MAXIMUM_AT_ONCE
 
 WARNINGS: Final = ("devices.in_other_company", "devices.several_users")
@@ -103,14 +104,14 @@ class DeviceFacts(AnswerSchema):
 class HardwareRange(RequestSchema):
     """A range of MAC addresses, both ends included."""
 
-    first = fields.String(required=True)
-    last = fields.String(required=True)
+    first = Opaque(required=True)
+    last = Opaque(required=True)
 
 
 class AcceptedWarning(RequestSchema):
     """The explicit yes to one warning about one device."""
 
-    hardware_id = fields.String(required=True)
+    hardware_id = Opaque(required=True)
     code = fields.String(required=True, validate=validate.OneOf(WARNINGS))
 
 
@@ -118,10 +119,10 @@ class AddDevicesRequest(RequestSchema):
     """Devices to add, given in exactly one of four ways."""
 
     project_id = Id(required=True)
-    hardware_ids = fields.List(fields.String())
+    hardware_ids = fields.List(Opaque())
     range = fields.Nested(HardwareRange)
-    text = fields.String()
-    order_number = fields.String()
+    text = Opaque()
+    order_number = Opaque()
     accept_warnings = fields.List(
         fields.Nested(AcceptedWarning),
         load_default=list,
@@ -181,7 +182,7 @@ class DeleteDeviceRequest(DeviceRequest):
 class ProvePossessionRequest(DeviceRequest):
     """A record and the number of the order with which the device came."""
 
-    order_number = fields.String(required=True)
+    order_number = Opaque(required=True)
 
 
 class PossessionAnswer(AnswerSchema):
@@ -214,8 +215,8 @@ class ClosedProject(AnswerSchema):
 class UpdateDeviceRequest(DeviceRequest):
     """New comments; what is absent stays. `if_version` refuses a change of what was not read (412)."""
 
-    comment = Text(0, 500)
-    license_comment = Text(0, 500)
+    comment = Text(0, 500, lines=True)
+    license_comment = Text(0, 500, lines=True)
     if_version = fields.Integer(strict=True, load_default=None, allow_none=True)
 
 
@@ -247,7 +248,7 @@ class MoveDevicesAnswer(AnswerSchema):
 class HardwareRequest(RequestSchema):
     """One device by its hardware id, in any spelling."""
 
-    hardware_id = fields.String(required=True)
+    hardware_id = Opaque(required=True)
 
 
 class WarrantyAnswer(AnswerSchema):
@@ -263,7 +264,7 @@ class WarrantyAnswer(AnswerSchema):
 class ListOrderDevicesRequest(ListRequest):
     """An order number; to know it is to be allowed to see its devices."""
 
-    number = fields.String(required=True)
+    number = Opaque(required=True)
 
 
 class OrderDevice(AnswerSchema):
@@ -285,7 +286,7 @@ class OrderDevices(AnswerSchema):
 class ProducedDevice(RequestSchema):
     """A built device as the vendor's order names it."""
 
-    hardware_id = fields.String(required=True)
+    hardware_id = Opaque(required=True)
     type = Text(1, 40, required=True)
     shipped_on = fields.Date(required=True, allow_none=True)
     warranty_months = fields.Integer(strict=True, validate=validate.Range(0, 120))
@@ -294,7 +295,7 @@ class ProducedDevice(RequestSchema):
 class RegisterProductionRequest(RequestSchema):
     """The devices of one order, entered by staff through licensing."""
 
-    order_number = fields.String(required=True)
+    order_number = Opaque(required=True)
     devices = fields.List(
         fields.Nested(ProducedDevice), required=True, validate=validate.Length(max=MAXIMUM_ORDER_DEVICES)
     )

@@ -6,7 +6,8 @@ from typing import Any, Final
 
 from marshmallow import fields, validate
 
-from services.chassis.fields import AnswerSchema, ListRequest, Text
+from services.chassis.fields import AnswerSchema, ListRequest
+from services.chassis.texts import Text
 
 ERRORS: Final[dict[str, str]] = {
     "licensing.license_type_unknown": "The catalogue has no such license type; list `/catalogue/license-types`.",

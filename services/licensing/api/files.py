@@ -13,7 +13,8 @@ from typing import Any, ClassVar, Protocol
 from marshmallow import Schema, ValidationError, fields, validate
 
 from services.chassis.context import Call
-from services.chassis.fields import AnswerSchema, EmptyRequest, Flag, Id, ListRequest, RequestSchema, Text
+from services.chassis.fields import AnswerSchema, EmptyRequest, Flag, Id, ListRequest, Opaque, RequestSchema
+from services.chassis.texts import Text
 
 # Largest uploads in characters: a return names one file and carries one certificate, a request carries one key.
 MAX_RETURN = 65_536
@@ -122,7 +123,7 @@ class FetchDeviceFileRequest(RequestSchema):
     """A device asks for its file; `etag` is what it has (the value of If-None-Match)."""
 
     hardware_id = Text(1, 32, required=True)
-    etag = fields.String(load_default=None, allow_none=True, validate=validate.Length(max=200))
+    etag = Opaque(load_default=None, allow_none=True, validate=validate.Length(max=200))
 
 
 class DeviceFile(AnswerSchema):
@@ -138,7 +139,7 @@ class DeviceFile(AnswerSchema):
 class ReturnLicensesRequest(RequestSchema):
     """A return as the device made it, uploaded by hand, or only looked at with `dry_run`."""
 
-    xml = fields.String(required=True, validate=validate.Length(1, MAX_RETURN))
+    xml = Opaque(required=True, validate=validate.Length(1, MAX_RETURN))
     dry_run = Flag(load_default=False)
 
 
@@ -146,7 +147,7 @@ class ReturnDeviceLicensesRequest(RequestSchema):
     """A return that the device itself delivers."""
 
     hardware_id = Text(1, 32, required=True)
-    xml = fields.String(required=True, validate=validate.Length(1, MAX_RETURN))
+    xml = Opaque(required=True, validate=validate.Length(1, MAX_RETURN))
 
 
 class ReturnedLine(AnswerSchema):
@@ -181,15 +182,15 @@ class RequestCertificateRequest(RequestSchema):
     """A certificate request in PEM; a renewal adds the proof, here or as a second PEM block behind the request."""
 
     device_id = Id(required=True)
-    pem = fields.String(required=True, validate=validate.Length(1, MAX_REQUEST))
-    proof = fields.String(load_default=None, allow_none=True, validate=validate.Length(1, MAX_REQUEST))
+    pem = Opaque(required=True, validate=validate.Length(1, MAX_REQUEST))
+    proof = Opaque(load_default=None, allow_none=True, validate=validate.Length(1, MAX_REQUEST))
 
 
 class RequestDeviceCertificateRequest(RequestSchema):
     """A certificate request that the device itself delivers."""
 
     hardware_id = Text(1, 32, required=True)
-    pem = fields.String(required=True, validate=validate.Length(1, MAX_REQUEST))
+    pem = Opaque(required=True, validate=validate.Length(1, MAX_REQUEST))
 
 
 class Certificate(AnswerSchema):

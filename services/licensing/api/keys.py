@@ -14,8 +14,8 @@ from services.chassis.fields import (
     ListRequest,
     Quantity,
     RequestSchema,
-    Text,
 )
+from services.chassis.texts import Text
 from services.licensing.api.catalogue import LicenseTypeId
 
 MAX_LINES: Final = 50
@@ -142,7 +142,7 @@ class ActivateKeyRequest(RequestSchema):
 
     project_id = Id(required=True)
     key = Text(1, 100, required=True)
-    comment = Text(0, 500, load_default="")
+    comment = Text(0, 500, lines=True, load_default="")
     dry_run = Flag(load_default=False)
 
 

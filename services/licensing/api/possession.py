@@ -7,7 +7,8 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validate, validates_schema
 
-from services.chassis.fields import AnswerSchema, RequestSchema, Text
+from services.chassis.fields import AnswerSchema, Opaque, RequestSchema
+from services.chassis.texts import Text
 
 ERRORS: dict[str, str] = {
     "licensing.possession_proof_invalid": "The proof is not signed by the device's present key for this record of"
@@ -23,8 +24,8 @@ class ProvePossessionRequest(RequestSchema):
     """Prove possession of a device: by its order's number, or by what its certified key signed."""
 
     device_id = Text(1, 64, required=True)
-    order_number = fields.String(load_default=None, allow_none=True)
-    proof = fields.String(load_default=None, allow_none=True, validate=validate.Length(1, 5000))
+    order_number = Opaque(load_default=None, allow_none=True)
+    proof = Opaque(load_default=None, allow_none=True, validate=validate.Length(1, 5000))
 
     @validates_schema
     def _one_proof(self, data: Mapping[str, Any], **_: Any) -> None:
