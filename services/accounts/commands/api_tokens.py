@@ -13,7 +13,7 @@ from services.accounts.domain import (
     new_secret,
 )
 from services.accounts.kit import Kit
-from services.accounts.store import mails, people, sessions
+from services.accounts.store import companies, mails, people, sessions
 from services.chassis.context import Call
 from services.chassis.db import Database, Unit
 from services.chassis.errors import conflict, forbidden, invalid, not_found
@@ -47,6 +47,8 @@ def create_api_token(database: Database, call: Call, request: Mapping[str, Any],
                 "accounts.expiry_too_late",
                 f"expires_at is more than a year away: give a time up to {latest.date().isoformat()}.",
             )
+        # The company before the person, in the order of an import.
+        company_id = companies.share(unit, actor.company_id)
         # Held, so that two requests at once do not both make the fiftieth.
         user = people.locked_by_id(unit, actor.user_id)
         if user is None:
@@ -63,7 +65,7 @@ def create_api_token(database: Database, call: Call, request: Mapping[str, Any],
             {
                 "id": token_id,
                 "user_id": actor.user_id,
-                "company_id": actor.company_id,
+                "company_id": company_id,
                 "name": request["name"],
                 "token_hash": digest(secret),
                 "scopes": scopes,
@@ -71,7 +73,7 @@ def create_api_token(database: Database, call: Call, request: Mapping[str, Any],
                 "expires_at": request["expires_at"] or unit.now + API_TOKEN_DEFAULT_LIFE,
             },
         )
-        _tell(unit, "api_token_created", actor, token_id, request["name"], scopes)
+        _tell(unit, "api_token_created", actor, company_id, token_id, request["name"], scopes)
         mails.queue(unit, kit.keys, "api_token_created", user.language, user.email, {})
         return {"id": token_id, "token": secret}
 
@@ -89,11 +91,12 @@ def delete_api_token(database: Database, call: Call, request: Mapping[str, Any])
     actor.require_scope(SCOPE_ACCOUNT)
 
     def work(unit: Unit) -> None:
+        company_id = companies.share(unit, actor.company_id)
         token = sessions.api_token_by_id(unit.connection, request["token_id"])
         if token is None or not sessions.revoke_api_token(unit, actor.user_id, token.id):
             raise not_found("accounts.token_not_found", "There is no such API token of yours.")
         sessions.revoke(unit, "session", token.id)
-        _tell(unit, "api_token_revoked", actor, token.id, token.name, token.scopes)
+        _tell(unit, "api_token_revoked", actor, company_id, token.id, token.name, token.scopes)
 
     database.command(call, "delete_api_token", request, work, scope=actor.user_id)
 
@@ -108,9 +111,12 @@ def end_api_tokens(unit: Unit, user_id: str) -> None:
             sessions.revoke_api_token(unit, user_id, token.id)
             sessions.revoke(unit, "session", token.id)
             data = {"user_id": user_id, "token_id": token.id, "name": token.name, "scopes": list(token.scopes)}
-            unit.emit("api_token_revoked", subject=user_id, company_id=token.company_id, actor_id=user_id, data=data)
+            company_id = companies.share(unit, token.company_id)
+            unit.emit("api_token_revoked", subject=user_id, company_id=company_id, actor_id=user_id, data=data)
 
 
-def _tell(unit: Unit, type: str, actor: Actor, token_id: str, name: str, scopes: list[str]) -> None:
+def _tell(
+    unit: Unit, type: str, actor: Actor, company_id: str | None, token_id: str, name: str, scopes: list[str]
+) -> None:
     data = {"user_id": actor.user_id, "token_id": token_id, "name": name, "scopes": list(scopes)}
-    unit.emit(type, subject=actor.user_id, company_id=actor.company_id, data=data)
+    unit.emit(type, subject=actor.user_id, company_id=company_id, data=data)

@@ -104,7 +104,7 @@ def end_other_sessions(unit: Unit, user_id: str, reason: str, *, but: str | None
         unit.emit(
             "session_revoked",
             subject=user_id,
-            company_id=session.company_id,
+            company_id=companies.share(unit, session.company_id),
             actor_id=user_id,
             data={"user_id": user_id, "session_id": session.id, "reason": reason},
         )
@@ -163,5 +163,6 @@ def emit_for_user(unit: Unit, type: str, user_id: str, data: dict[str, Any], *, 
         actor_id: who did it, when it is not the caller.
     """
     company_ids: list[str | None] = [member.company_id for member in companies.memberships(unit.connection, user_id)]
-    for company_id in company_ids or [None]:
+    # An import that was waited for has moved the membership, perhaps to where another one is.
+    for company_id in dict.fromkeys(companies.share(unit, one) for one in company_ids or [None]):
         unit.emit(type, subject=user_id, company_id=company_id, actor_id=actor_id, data={"user_id": user_id, **data})

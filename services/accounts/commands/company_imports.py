@@ -182,7 +182,7 @@ class _Import:
         unit.emit(
             "login_failed",
             subject=user.id if user else "unknown",
-            company_id=user.last_company_id if user else None,
+            company_id=companies.share(unit, user.last_company_id) if user else None,
             data={"user_id": user.id if user else None, "reason": "import"},
             # The other company must not learn from it who its neighbors are (S9).
             anonymous=True,

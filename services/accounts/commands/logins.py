@@ -9,7 +9,7 @@ from typing import Any
 from services.accounts.commands.common import address_key, count_attempt, fits_otp, place_of, too_many
 from services.accounts.domain import ACCOUNT_LIMIT, ACTIVATION_LIFE, CODE_LIMIT, normalized_email
 from services.accounts.kit import Kit
-from services.accounts.store import people, throttles
+from services.accounts.store import companies, people, throttles
 from services.chassis.context import Call
 from services.chassis.db import Database, Unit
 from services.chassis.errors import ServiceError, unauthenticated
@@ -72,7 +72,7 @@ def refuse(unit: Unit, login: Login, reason: str) -> ServiceError:
     unit.emit(
         "login_failed",
         subject=user.id if user else "unknown",
-        company_id=user.last_company_id if user else None,
+        company_id=companies.share(unit, user.last_company_id) if user else None,
         data={"user_id": user.id if user else None, "reason": reason},
     )
     return login_failed()

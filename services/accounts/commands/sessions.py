@@ -319,7 +319,7 @@ def _end(unit: Unit, session: Any, reason: str) -> None:
         unit.emit(
             "session_revoked",
             subject=session.user_id,
-            company_id=session.company_id,
+            company_id=companies.share(unit, session.company_id),
             actor_id=session.user_id,
             data={"user_id": session.user_id, "session_id": session.id, "reason": reason},
         )

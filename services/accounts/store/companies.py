@@ -38,6 +38,18 @@ def current_id(connection: Connection, company_id: str) -> str:
     return found or company_id
 
 
+def share(unit: Unit, company_id: str | None) -> str | None:
+    """Return the company that an id stands for until the transaction ends; an import of it waits for that.
+
+    A token in hand names the company for as long as it lives, also when that was absorbed since (ACC-6).
+    """
+    if company_id is None:
+        return None
+    statement = sa.select(Company.absorbed_into).where(Company.id == company_id).with_for_update(read=True)
+    absorbed_into: str | None = unit.execute(statement).scalar_one_or_none()
+    return absorbed_into or company_id
+
+
 def hold(unit: Unit, company_id: str) -> bool:
     """Hold the company's row until the transaction ends, so that changes of its people come one after the other.
 
