@@ -25,9 +25,9 @@ from services.chassis.tables import outbox, outbox_head, positions, retry_events
 from services.chassis.testing import flaws_of, forge, make_database, unguarded
 from services.devices import audit as devices
 from services.devices import models as things
-from services.history.audit import _chains
+from services.history.audit import _chains, _doubled
 from services.history.heads import Signed
-from services.history.models import Chain
+from services.history.models import Chain, Line
 from services.projects import audit as projects
 from services.projects import models as sites
 
@@ -44,11 +44,19 @@ def _rows(*rows: tuple[Any, dict[str, Any]]) -> Forgery:
     return work
 
 
-def _event(type: str, subject: str, **data: Any) -> tuple[Any, dict[str, Any]]:
-    document = {"id": f"e-{type}-{subject}", "source": "x", "type": type, "time": NOW.isoformat(), "subject": subject}
+def _event(kind: str, subject: str, /, **data: Any) -> tuple[Any, dict[str, Any]]:
+    """Return the row of an event; what begins with an underscore is an attribute of it, the rest is its data."""
+    document = {
+        "id": f"e-{kind}-{subject}"[:36],
+        "source": "x",
+        "type": kind,
+        "time": NOW.isoformat(),
+        "subject": subject,
+    }
+    document |= {name[1:]: data.pop(name) for name in list(data) if name.startswith("_")}
     return outbox, {
         "id": document["id"],
-        "type": type,
+        "type": kind,
         "event": json.dumps({**document, "data": data}),
         "emission": 1,
         "sequence": 1,
@@ -58,6 +66,7 @@ def _event(type: str, subject: str, **data: Any) -> tuple[Any, dict[str, Any]]:
 
 
 _BUILT = (things.Production, {"hardware_id": MAC, "kind": "mac", "order_number": "4711"})
+_MADE = {"type": "IP6000", "shipped_on": None}
 _SITE = (things.Project, {"id": "p", "company_id": "a", "state": "open"})
 _BOX = {"id": "d", "company_id": "a", "project_id": "p", "hardware_id": MAC}
 _HOME = {"id": "p", "company_id": "a", "name": "Home", "name_normalized": "home", "state": "open"}
@@ -70,6 +79,16 @@ _SESSION = {"id": "s", "user_id": "u", "company_id": "new", "ended_at": None}
 _ALIAS = (aliases, {"old_id": "old", "new_id": "new"})
 
 
+def _twice(connection: sa.Connection) -> None:
+    """Give an event two lines, in a table without the key that forbids it."""
+    columns = [sa.Column(column.name, column.type, nullable=True) for column in Line.__table__.columns]
+    connection.exec_driver_sql("DROP TABLE lines")
+    table = sa.Table("lines", sa.MetaData(), *columns)
+    table.create(connection)
+    for number in (1, 2):
+        forge(connection, Line, event_id="e", chain="c", number=number)
+
+
 def _gap(connection: sa.Connection) -> None:
     for subject, sequence in (("p", 1), ("q", 3)):
         table, values = _event("project_created", subject, version=1)
@@ -77,6 +96,139 @@ def _gap(connection: sa.Connection) -> None:
     connection.execute(sa.update(outbox_head).values(last_sequence=3))
 
 
+_BROKEN = {**_event("project_created", "p", version=1)[1], "event": "{"}
+_LIES = {**_event("project_created", "p", version=1)[1], "type": "project_changed"}
+GARBAGE: list[tuple[str, str, Forgery, str]] = [
+    ("projects", "every event can be read", _rows((outbox, _BROKEN)), "event e-project_created-p of the outbox cannot"),
+    ("projects", "every event can be read", _rows((outbox, _LIES)), "e-project_created-p of the outbox says something"),
+]
+TOLD: list[tuple[str, str, Forgery, str]] = [
+    (
+        "projects",
+        "rights are as they were told",
+        _rows((sites.Project, _HOME), (sites.ProjectRight, {"project_id": "p", "company_id": "b"})),
+        "company b has a right in project p, which was not told as granted",
+    ),
+    (
+        "projects",
+        "rights are as they were told",
+        _rows((sites.Project, _HOME), _event("project_right_granted", "p", guest_company_id="b")),
+        "company b has no right in project p, which was told as granted",
+    ),
+    (
+        "projects",
+        "rights are as they were told",
+        _rows(_event("project_right_granted", "p")),
+        "about a right cannot be read (KeyError)",
+    ),
+    (
+        "projects",
+        "projects are as they were told",
+        _rows(
+            (sites.Project, {**_HOME, "version": 1}),
+            _event("project_created", "p", name="Home", state="open", version=1, _companyid="b"),
+        ),
+        "belongs to company a, and was told as one of b",
+    ),
+    (
+        "projects",
+        "projects are as they were told",
+        _rows(
+            (sites.Project, {**_HOME, "version": 1, "created_by": "u"}),
+            _event("project_created", "p", name="Home", state="open", version=1, _actorid="v"),
+        ),
+        "was made by u, and was told as made by v",
+    ),
+    (
+        "devices",
+        "every record told once",
+        _rows((things.Device, _BOX), _event("device_added", "d", _hardwareid="00-90-33-00-00-02")),
+        f"is {MAC}, and was told as 00-90-33-00-00-02",
+    ),
+    (
+        "devices",
+        "every record told once",
+        _rows((things.Device, _BOX), _event("device_added", "d", _projectid="q")),
+        "is in project p, and was told to be in q",
+    ),
+    ("devices", "production ids canonical", _rows(_BUILT), "for the order 4711, which is not there"),
+    ("devices", "what was built is as it was told", _rows(_BUILT), "was told as registered 0 times"),
+    (
+        "devices",
+        "what was built is as it was told",
+        _rows(_event("production_registered", MAC, _hardwareid=MAC)),
+        "was told and is not there",
+    ),
+    (
+        "devices",
+        "what was built is as it was told",
+        _rows(_BUILT, _event("production_registered", MAC, _hardwareid=MAC, **_MADE, order_number="4712")),
+        "for the order 4711, and was told as",
+    ),
+    (
+        "devices",
+        "what was built is as it was told",
+        _rows(
+            (things.Production, {**_BUILT[1], "type": "IP6000", "rma": True}),
+            _event("production_registered", MAC, _hardwareid=MAC, **_MADE, order_number="4711"),
+        ),
+        "is marked for repair, and was told otherwise",
+    ),
+    (
+        "accounts",
+        "absorbed companies stand for one",
+        _rows((people.CompanyImport, {"id": "i", "gone_id": "old"})),
+        "company old was imported and is still there",
+    ),
+    (
+        "accounts",
+        "absorbed companies are empty",
+        _rows(_GONE, _NEW, (people.User, {**_ADA, "last_company_id": "old"})),
+        "has 1 users who come back to it",
+    ),
+    (
+        "accounts",
+        "absorbed companies are empty",
+        _rows(_GONE, _NEW, (people.DeviceNotice, {"company_id": "old", "held": True})),
+        "has 1 held mails about devices",
+    ),
+    (
+        "accounts",
+        "memberships are as they were told",
+        _rows((people.Membership, _ROLE)),
+        'user u is ["admin", false] in company new, and was told as null',
+    ),
+    (
+        "accounts",
+        "memberships are as they were told",
+        _rows(_NEW, _event("company_created", "new", _companyid="new", _actorid="u")),
+        "user u is not in company new, and was told as",
+    ),
+    (
+        "accounts",
+        "memberships are as they were told",
+        _rows(_event("company_user_added", "u", _companyid="new")),
+        "about a membership cannot be read (KeyError)",
+    ),
+    (
+        "accounts",
+        "people have the powers that were told",
+        _rows((people.User, {**_ADA, "staff": True})),
+        "has staff = True, and was told with False",
+    ),
+    (
+        "accounts",
+        "people have the powers that were told",
+        _rows((people.User, _ADA), _event("user_locked", "u")),
+        "has locked = False, and was told with True",
+    ),
+    (
+        "accounts",
+        "people have the powers that were told",
+        _rows(_event("user_locked", "u")),
+        "was told of and is not there",
+    ),
+]
 TAMPERED: list[tuple[str, str, Forgery, str]] = [
     ("accounts", "absorbed companies stand for one", _rows(_GONE, _NEW), "gone without an import"),
     (
@@ -305,7 +457,7 @@ TAMPERED: list[tuple[str, str, Forgery, str]] = [
             _rows(_event("project_created", "p", version=1))(connection),
             connection.execute(sa.update(outbox).values(sent_at=None)),
         ),
-        "1 events wait to be published",
+        "waits to be published",
     ),
     (
         "projects",
@@ -319,6 +471,9 @@ TAMPERED: list[tuple[str, str, Forgery, str]] = [
         _rows((positions, {"source": "accounts", "stopped_at": NOW, "stopped_because": "it was restored"})),
         "are not applied since",
     ),
+    *GARBAGE,
+    *TOLD,
+    ("history", "events have one line", _twice, "event e has 2 lines"),
     ("history", "hash chains", _rows((Chain, {"chain": "c", "count": 1, "hash": "f" * 64})), "c"),
 ]
 
@@ -328,7 +483,7 @@ def audited(room: str, database: Database) -> list[Check]:
 
     def work(connection: sa.Connection) -> list[Check]:
         if room == "history":
-            return [_chains(connection, Signed())]
+            return [_chains(connection, Signed()), _doubled(connection)]
         if room == "accounts":
             assert database.keystore is not None
             return list(accounts.report(connection, database.keystore).checks)
@@ -365,3 +520,37 @@ def test_a_place_in_a_log_that_does_not_have_it_is_told() -> None:
     (flaw,) = check_places("history", {"devices": place}, {"devices": lambda _: "other"}).flaws
     assert check_places("history", {}, {}).name == "applied events are in their sources"
     assert "reconcile-events devices" in flaw
+
+
+# Only SQLite takes whatever it is given; PostgreSQL refuses such rows by the types of its columns.
+UNTYPED = [
+    ("devices", "UPDATE production SET shipped_on = 'soon'", "production 00-90-33-00-00-01: shipped_on cannot be read"),
+    ("devices", "UPDATE production SET rma = 7", "production 00-90-33-00-00-01: rma cannot be read"),
+    ("devices", "UPDATE production SET warranty_months = 'many'", "00-01: warranty_months cannot be read"),
+    ("devices", "UPDATE production SET registered_at = 'x'", "00-01: registered_at cannot be read"),
+    ("devices", "UPDATE production SET type = x'00ff'", "00-01: type cannot be read"),
+    ("accounts", "UPDATE users SET account_rights = '['", "users u: account_rights cannot be read"),
+    ("accounts", "UPDATE users SET otp_secret = 'text'", "users u: otp_secret cannot be read"),
+    ("projects", "UPDATE outbox SET created_at = 'x'", "outbox e-project_created-p: created_at cannot be read"),
+]
+
+
+@pytest.mark.parametrize("number", range(len(UNTYPED)))
+def test_garbage_is_a_finding_with_its_row_and_no_traceback(tmp_path: Path, number: int) -> None:
+    room, statement, text = UNTYPED[number]
+    database = make_database(room, f"sqlite:///{tmp_path}/untyped.sqlite", tmp_path)
+    rows = {
+        "accounts": _rows((people.User, _ADA)),
+        "devices": _rows(_BUILT),
+        "projects": _rows(_event("project_created", "p", version=1)),
+    }
+    with unguarded(database) as connection:
+        rows[room](connection)
+        assert flaws_of(audited(room, database), "every row can be read") == ""
+        assert connection.exec_driver_sql(statement).rowcount == 1
+    checks = audited(room, database)
+    assert text in flaws_of(checks, "every row can be read")
+    stopped = flaws_of(checks, "every check could be made")
+    # What the database cannot even hand out stops a check; that is told too, and the other checks are made.
+    assert ("a row cannot be read" in stopped) == (statement.endswith(("'soon'", "'x'", "'['", "'text'")))
+    database.close()

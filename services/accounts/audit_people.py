@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 import sqlalchemy as sa
@@ -12,7 +11,7 @@ from cryptography.exceptions import InvalidTag
 from sqlalchemy import Connection, Table
 
 from services.accounts.models import Base, Company, Mail, Membership, RefreshToken, Session, User
-from services.chassis.audit import Check, Flaws
+from services.chassis.audit import Check, Flaws, stream
 from services.chassis.keystore import KeyStore
 
 _PASSWORD = re.compile(r"\$argon2id\$v=19\$m=\d+,t=\d+,p=\d+\$[\w+/]+\$[\w+/]+")
@@ -40,83 +39,84 @@ def check_people(connection: Connection, keys: KeyStore) -> list[Check]:
 
 def _memberships(connection: Connection) -> Check:
     """Every membership is of a living account, not of staff, in a company that is there, once, with a known role."""
-    flaws = Flaws()
-    erased = {row.id: row.erased_at for row in connection.execute(sa.select(User.id, User.erased_at))}
-    staff = set(connection.scalars(sa.select(User.id).where(User.staff)))
-    companies = set(connection.scalars(sa.select(Company.id).where(Company.absorbed_into.is_(None))))
-    rows = connection.execute(sa.select(Membership.__table__)).all()
-    for row in rows:
-        if row.user_id not in erased or erased[row.user_id] is not None:
+    flaws, checked = Flaws(), 0
+    alive = sa.and_(Company.id == Membership.company_id, Company.absorbed_into.is_(None))
+    statement = (
+        sa.select(Membership.user_id, Membership.company_id, Membership.role, Company.id.label("there"))
+        .add_columns(User.id.label("person"), User.erased_at, User.staff)
+        .outerjoin(User, User.id == Membership.user_id)
+        .outerjoin(Company, alive)
+    )
+    for row in stream(connection, statement):
+        checked += 1
+        if row.person is None or row.erased_at is not None:
             flaws.add(f"company {row.company_id} has the user {row.user_id}, who has no account")
-        if row.user_id in staff:
+        if row.staff:
             flaws.add(f"company {row.company_id} has the user {row.user_id}, who is staff of the vendor")
-        if row.company_id not in companies:
+        if row.there is None:
             flaws.add(f"user {row.user_id} belongs to the company {row.company_id}, which is not there")
         if row.role not in _ROLES:
             flaws.add(f"user {row.user_id} has the role {row.role!r} in company {row.company_id}")
-    for (company_id, user_id), count in Counter((row.company_id, row.user_id) for row in rows).items():
-        if count > 1:
-            flaws.add(f"user {user_id} belongs to company {company_id} {count} times")
-    return Check("memberships are of people in companies", len(rows), flaws.told())
+    counted = sa.select(Membership.company_id, Membership.user_id, sa.func.count().label("times"))
+    counted = counted.group_by(Membership.company_id, Membership.user_id).having(sa.func.count() > 1)
+    for row in stream(connection, counted):
+        flaws.add(f"user {row.user_id} belongs to company {row.company_id} {row.times} times")
+    return Check("memberships are of people in companies", checked, flaws.told())
 
 
 def _administrators(connection: Connection) -> Check:
     """Every company that has users has an administrator who is not locked in it (ACC-4)."""
-    flaws = Flaws()
-    users: dict[str, list[bool]] = defaultdict(list)
-    for row in connection.execute(sa.select(Membership.company_id, Membership.role, Membership.locked)):
-        users[row.company_id].append(row.role == "admin" and not row.locked)
-    for company_id, is_admin in users.items():
-        if not any(is_admin):
-            flaws.add(f"company {company_id} has {len(is_admin)} users and no unlocked administrator")
-    return Check("companies have an administrator", len(users), flaws.told())
+    flaws, checked = Flaws(), 0
+    works = sa.case((sa.and_(Membership.role == "admin", ~Membership.locked), 1), else_=0)
+    counted = sa.select(Membership.company_id, sa.func.count().label("users"), sa.func.sum(works).label("admins"))
+    for row in stream(connection, counted.group_by(Membership.company_id)):
+        checked += 1
+        if not row.admins:
+            flaws.add(f"company {row.company_id} has {row.users} users and no unlocked administrator")
+    return Check("companies have an administrator", checked, flaws.told())
 
 
 def _logins(connection: Connection) -> Check:
     """Every session that lives is of an unlocked account, in no company or in one where the user is not locked."""
-    flaws = Flaws()
-    people = {row.id: row for row in connection.execute(sa.select(User.id, User.locked, User.erased_at))}
-    unlocked = {
-        (row.company_id, row.user_id)
-        for row in connection.execute(sa.select(Membership.company_id, Membership.user_id, Membership.locked))
-        if not row.locked
-    }
-    rows = connection.execute(
-        sa.select(Session.id, Session.user_id, Session.company_id).where(Session.ended_at.is_(None))
-    ).all()
-    for row in rows:
-        user = people.get(row.user_id)
-        if user is None or user.locked or user.erased_at is not None:
+    flaws, checked = Flaws(), 0
+    may = sa.exists().where(
+        Membership.company_id == Session.company_id, Membership.user_id == Session.user_id, ~Membership.locked
+    )
+    statement = (
+        sa.select(Session.id, Session.user_id, Session.company_id, may.label("may"))
+        .add_columns(User.id.label("person"), User.locked, User.erased_at)
+        .outerjoin(User, User.id == Session.user_id)
+        .where(Session.ended_at.is_(None))
+    )
+    for row in stream(connection, statement):
+        checked += 1
+        if row.person is None or row.locked or row.erased_at is not None:
             flaws.add(f"session {row.id} lives, but its user {row.user_id} is locked or gone")
-        elif row.company_id is not None and (row.company_id, row.user_id) not in unlocked:
+        elif row.company_id is not None and not row.may:
             flaws.add(f"session {row.id} lives in company {row.company_id}, where user {row.user_id} may not work")
-    return Check("living sessions are of people who may", len(rows), flaws.told())
+    return Check("living sessions are of people who may", checked, flaws.told())
 
 
 def _chains(connection: Connection) -> Check:
     """Every session has at most one refresh token that was not used: a thief and the owner cannot both go on."""
     flaws = Flaws()
-    statement = (
-        sa.select(RefreshToken.session_id, sa.func.count().label("number"))
-        .where(RefreshToken.used_at.is_(None))
-        .group_by(RefreshToken.session_id)
-    )
-    rows = connection.execute(statement).all()
-    for row in rows:
-        if row.number > 1:
-            flaws.add(f"session {row.session_id} has {row.number} chains of refresh tokens")
-    return Check("sessions have one chain", len(rows), flaws.told())
+    unused = RefreshToken.used_at.is_(None)
+    counted = sa.select(RefreshToken.session_id, sa.func.count().label("number")).where(unused)
+    for row in stream(connection, counted.group_by(RefreshToken.session_id).having(sa.func.count() > 1)):
+        flaws.add(f"session {row.session_id} has {row.number} chains of refresh tokens")
+    number = connection.scalar(sa.select(sa.func.count(sa.distinct(RefreshToken.session_id))).where(unused)) or 0
+    return Check("sessions have one chain", number, flaws.told())
 
 
 def _erased(connection: Connection) -> Check:
     """Of an erased account only the id is left (ACC-12)."""
-    flaws = Flaws()
-    rows = connection.execute(sa.select(User.__table__).where(User.erased_at.is_not(None))).all()
-    for row in rows:
+    flaws, checked = Flaws(), 0
+    for row in stream(connection, sa.select(User.__table__).where(User.erased_at.is_not(None))):
+        checked += 1
         left = (row.password_hash, row.forename, row.surname, row.vendor_customer_number, row.otp_secret)
         if any(left) or row.email != f"erased-{row.id}@erased.invalid" or row.staff or row.account_rights:
             flaws.add(f"user {row.id} was erased and something is left")
-    return Check("erased accounts are empty", len(rows), flaws.told())
+    return Check("erased accounts are empty", checked, flaws.told())
 
 
 def _secrets(connection: Connection) -> Check:
@@ -136,14 +136,14 @@ def _hashes(connection: Connection) -> Iterator[tuple[str, str, str]]:
         assert isinstance(table, Table)
         for column in table.columns:
             if column.name.endswith("_hash"):
-                for value in connection.scalars(sa.select(column)):
+                for (value,) in stream(connection, sa.select(column)):
                     yield table.name, column.name, str(value)
 
 
 def _sealed(connection: Connection, keys: KeyStore) -> Check:
     """Mails that wait and second factors can be opened with accounts' keys, and mails that went out are emptied."""
     flaws, checked = Flaws(), 0
-    for row in connection.execute(sa.select(Mail.id, Mail.sealed, Mail.next_at, Mail.parked_at, Mail.error)):
+    for row in stream(connection, sa.select(Mail.id, Mail.sealed, Mail.next_at, Mail.parked_at, Mail.error)):
         checked += 1
         if row.parked_at is not None:
             flaws.add(
@@ -154,10 +154,10 @@ def _sealed(connection: Connection, keys: KeyStore) -> Check:
         if row.next_at is not None and not _opens(keys, row.sealed, f"mails:{row.id}", is_json=True):
             flaws.add(f"mail {row.id} waits and cannot be opened")
     factors = sa.select(User.id, User.otp_secret).where(User.otp_secret.is_not(None))
-    for user_id, secret in connection.execute(factors):
+    for row in stream(connection, factors):
         checked += 1
-        if not _opens(keys, secret, f"users:{user_id}:otp"):
-            flaws.add(f"the second factor of user {user_id} cannot be opened")
+        if not _opens(keys, row.otp_secret, f"users:{row.id}:otp"):
+            flaws.add(f"the second factor of user {row.id} cannot be opened")
     return Check("what is sealed can be opened", checked, flaws.told())
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from services.chassis.audit import Check, Flaws
+from services.chassis.audit import Check, Flaws, stream
 from services.chassis.tables import UtcDateTime, service_metadata
 from services.chassis.unit import Unit
 
@@ -98,11 +98,13 @@ def check_unused(connection: Connection, columns: Iterable[Any]) -> Check:
     flaws = Flaws()
     old = sa.select(aliases.c.old_id)
     for column in columns:
-        for row in connection.execute(sa.select(column, sa.func.count()).where(column.in_(old)).group_by(column)):
-            flaws.add(f"{row[1]} rows of {column.table.name} are stored under {row[0]}, which became another id")
-    for row in connection.execute(sa.select(aliases).where(aliases.c.new_id.in_(old))):
+        counted = sa.select(column, sa.func.count().label("number")).where(column.in_(old)).group_by(column)
+        for row in stream(connection, counted):
+            flaws.add(f"{row.number} rows of {column.table.name} are stored under {row[0]}, which became another id")
+    for row in stream(connection, sa.select(aliases).where(aliases.c.new_id.in_(old))):
         flaws.add(f"{row.old_id} became {row.new_id}, which became another id itself")
-    return Check("old ids hold no rows", len(connection.execute(old).all()), flaws.told())
+    number = connection.scalar(sa.select(sa.func.count()).select_from(aliases)) or 0
+    return Check("old ids hold no rows", number, flaws.told())
 
 
 def _lock(connection: Connection, function: str, identifiers: Iterable[str]) -> None:

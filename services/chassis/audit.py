@@ -8,21 +8,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, Row
 
 from services.chassis import epochs
 from services.chassis.db import Database
-from services.chassis.outbox import MAX_PAGE, Event, read_events
+from services.chassis.outbox import Event
 from services.chassis.place import Place, read_places, read_stopped
 from services.chassis.tables import outbox, outbox_head, retry_events
 
 MAX_FLAWS = 20
+UNREADABLE: Final = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
+"""What reading a row raises in which somebody has put garbage; it is a finding and never the end of an audit."""
 _STREAMED_AT_ONCE = 1000
+_IN_ORDER = sa.select(outbox).order_by(outbox.c.sequence.is_(None), outbox.c.sequence, outbox.c.emission)
 _LONGEST_STATEMENT = "SET LOCAL statement_timeout = '1h'"
 # Between two pages of a stream the session waits for this process, which may be busy verifying signatures.
 _LONGEST_PAUSE = "SET LOCAL idle_in_transaction_session_timeout = '10min'"
@@ -87,6 +92,14 @@ class Flaws:
         else:
             self.more += 1
 
+    @contextmanager
+    def reading(self, what: str) -> Iterator[None]:
+        """Note as a flaw that something cannot be read, and go on with the next; its content is not told."""
+        try:
+            yield
+        except UNREADABLE as error:
+            self.add(f"{what} cannot be read ({type(error).__name__}); bring it back from a backup")
+
     def told(self) -> tuple[str, ...]:
         """Return the flaws as a check tells them."""
         return (*self.texts, f"and {self.more} more") if self.more else tuple(self.texts)
@@ -128,33 +141,60 @@ def log_of(source: str, first: int, last: int, events: Iterable[Event]) -> Log:
     return Log(source, first, last, count, digest.hexdigest())
 
 
-def outbox_log(connection: Connection, source: str) -> Log:
-    """Digest a service's own outbox: every sequence it still holds."""
-    first, last = connection.execute(sa.select(sa.func.min(outbox.c.sequence), sa.func.max(outbox.c.sequence))).one()
-    if first is None:
-        return Log(source, 1, 0, 0, hashlib.sha256().hexdigest())
-    return log_of(source, first, last, _events(connection, first - 1))
+def events(connection: Connection, types: Iterable[str] = ()) -> Iterator[tuple[Row[Any], Event]]:
+    """Yield the rows of the outbox in the order of their sequence, with their events; what cannot be read is left out.
+
+    Also those without a sequence yet: an event counts from its transaction on, published or not.
+
+    Args:
+        connection: of a snapshot.
+        types: only these; all when absent.
+    """
+    wanted = tuple(types)
+    for row in stream(connection, _IN_ORDER.where(outbox.c.type.in_(wanted)) if wanted else _IN_ORDER):
+        event = event_of(row)
+        if event is not None:
+            yield row, event
 
 
-def check_outbox(connection: Connection, log: Log) -> Check:
-    """Check that the sequence has no gap and ends where its head says."""
-    flaws = Flaws()
-    missing = epochs.missing_before(connection, log.first, log.last)
+def check_outbox(connection: Connection, source: str) -> tuple[Log, Check, Check]:
+    """Digest a service's own outbox, check that it has no gap and ends where its head says, and read every event."""
+    flaws, unreadable = Flaws(), Flaws()
+    digest, count, checked, first, last = hashlib.sha256(), 0, 0, 1, 0
+    for row in stream(connection, _IN_ORDER):
+        checked += 1
+        event = event_of(row)
+        if event is None:
+            unreadable.add(f"event {row.id} of the outbox cannot be read; bring the row back from a backup or history")
+        elif not _is_of(row, event, source):
+            unreadable.add(f"event {row.id} of the outbox says something else than its row about id, type or time")
+        if row.sequence is None:
+            continue
+        first, last, count = (row.sequence if not count else first), row.sequence, count + 1
+        digest.update(str(row.event).encode() if event is None else _canonical(event))
+    log = Log(source, first, last, count, digest.hexdigest())
+    missing = epochs.missing_before(connection, log.first, log.last) if count else 0
     if log.count + missing != log.last - log.first + 1:
         flaws.add(f"the outbox holds {log.count} events between sequence {log.first} and {log.last}")
     head = connection.scalar(sa.select(outbox_head.c.last_sequence)) or 0
     # A new epoch that has no event yet has moved the head alone.
     if log.count and head != log.last and epochs.missing_before(connection, log.last + 1, head) != head - log.last:
         flaws.add(f"the outbox ends at sequence {log.last}, its head says {head}")
-    return Check("outbox without gaps", log.count, flaws.told(), log.digest)
+    return (
+        log,
+        Check("outbox without gaps", log.count, flaws.told(), log.digest),
+        Check("every event can be read", checked, unreadable.told()),
+    )
 
 
 def check_sent(connection: Connection) -> Check:
-    """Check that the relay has published every event."""
-    unsent = sa.select(sa.func.count()).select_from(outbox).where(outbox.c.sent_at.is_(None))
-    waiting = connection.scalar(unsent) or 0
-    flaws = (f"{waiting} events wait to be published; start the services and audit again",) if waiting else ()
-    return Check("every event published", waiting, flaws, passing=True)
+    """Check that the relay has published every event; those of a moment ago are on their way."""
+    unsent = sa.select(outbox.c.id, outbox.c.created_at).where(outbox.c.sent_at.is_(None)).order_by(outbox.c.emission)
+    flaws, waiting = Flaws(), 0
+    for row in stream(connection, unsent):
+        waiting += 1
+        flaws.add(f"event {row.id} of {row.created_at:%Y-%m-%d %H:%M:%S} waits to be published; start the services")
+    return Check("every event published", waiting, flaws.told(), passing=True)
 
 
 def check_parked(connection: Connection) -> Check:
@@ -195,24 +235,50 @@ def check_places(room: str, places: Mapping[str, Place], sources: Mapping[str, C
     return Check("applied events are in their sources", len(places), flaws.told())
 
 
-def outbox_report(connection: Connection, room: str, checks: Iterable[Check] = ()) -> Report:
-    """Report a room's checks together with those that are the same for every room."""
-    log = outbox_log(connection, room)
-    common = (
-        check_outbox(connection, log),
-        check_sent(connection),
-        check_parked(connection),
-        check_followed(connection),
-    )
-    return Report(room, (*checks, *common), log, read_places(connection))
+def outbox_report(connection: Connection, room: str, *makers: Callable[[], Check | list[Check]]) -> Report:
+    """Report a room's checks together with those that are the same for every room.
+
+    Args:
+        connection: of a snapshot.
+        room: whose tables are read.
+        makers: make its checks; one that garbage stops is a finding, and the others are made all the same.
+    """
+    checks: list[Check] = []
+    logs: list[Log] = []
+
+    def of_log() -> list[Check]:
+        log, gaps, unreadable = check_outbox(connection, room)
+        logs.append(log)
+        return [gaps, unreadable]
+
+    flaws = Flaws()
+    common = [partial(check, connection) for check in (check_sent, check_parked, check_followed)]
+    all_makers: list[Callable[[], Check | list[Check]]] = [*makers, of_log, *common]
+    for maker in all_makers:
+        name = str(getattr(maker, "func", maker).__name__).strip("_").replace("_", " ")
+        try:
+            made = maker()
+        except (*UNREADABLE, sa.exc.OperationalError) as error:
+            flaws.add(f"{name}: a row cannot be read ({type(error).__name__}); see the check 'every row can be read'")
+            continue
+        checks += [made] if isinstance(made, Check) else made
+    made_all = Check("every check could be made", len(checks), flaws.told())
+    return Report(room, (*checks, made_all), logs[0] if logs else None, read_places(connection))
 
 
-def _events(connection: Connection, after: int) -> Iterable[Event]:
-    while documents := read_events(connection, after, MAX_PAGE):
-        for document in documents:
-            event = Event.from_document(document)
-            yield event
-        after = event.sequence
+def event_of(row: Row[Any]) -> Event | None:
+    """Return the event of a row of the outbox, None when it cannot be read, which the check of the outbox tells."""
+    try:
+        event = Event.from_document({**json.loads(row.event), "sequence": row.sequence or 0})
+        _canonical(event)  # Lone surrogates are text to Python and to nobody else.
+    except UNREADABLE:
+        return None
+    return event
+
+
+def _is_of(row: Row[Any], event: Event, source: str) -> bool:
+    same = (event.id, event.type, event.source) == (row.id, row.type, source)
+    return same and abs((event.time - row.created_at).total_seconds()) < 0.001
 
 
 def _canonical(event: Event) -> bytes:

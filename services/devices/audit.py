@@ -1,28 +1,33 @@
 """Devices' own audit: re-reads every row and checks what the rules promise, without trusting the constraints.
 
-Run by `deploy.audit`, which compares the digests of logs; nobody else reads these tables (rule L14).
+Run by `deploy.audit`, which compares the digests of logs; nobody else reads these tables (rule L14). Everything is
+streamed: memory stays the same however many devices there are.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row
 
-from services.chassis.aliases import check_unused
-from services.chassis.audit import Check, Flaws, Report, outbox_report, read_all
+from services.chassis import aliases
+from services.chassis.audit import Check, Flaws, Report, events, outbox_report, read_all, stream
+from services.chassis.audit_rows import check_rows
+from services.chassis.audit_sorted import Scratch, in_order, merged
 from services.chassis.db import Database
-from services.chassis.outbox import MAX_PAGE, Event, read_events
 from services.chassis.settings import Settings
+from services.chassis.tables import metadata
 from services.devices.api import PROOFS, PROVEN
 from services.devices.domain.hardware_ids import MalformedIdError, parse_hardware_id
-from services.devices.models import Device, Production, Project
-from services.devices.store import AnyRow
+from services.devices.models import Base, Device, Production, ProductionOrder, Project
+
+_TOLD = ("device_added", "device_deleted", "device_merged", "device_moved", "device_possession_proven")
+_BUILT = ("production_registered", "device_marked_rma", "device_unmarked_rma")
 
 
 def audit(settings: Settings) -> Report:
@@ -36,23 +41,32 @@ def audit(settings: Settings) -> Report:
 
 def report(connection: Connection) -> Report:
     """Report all checks over one snapshot."""
-    devices = connection.execute(sa.select(Device.__table__).order_by(Device.id)).all()
-    production = connection.execute(sa.select(Production.__table__).order_by(Production.hardware_id)).all()
-    projects = connection.execute(sa.select(Project.__table__).order_by(Project.id)).all()
-    checks = [
-        _production(production),
-        _records(devices, projects, production),
-        _once_per_company(devices),
-        _told(connection, devices),
-        check_unused(connection, (Project.company_id, Device.company_id)),
-    ]
-    return outbox_report(connection, "devices", checks)
+    return outbox_report(
+        connection,
+        "devices",
+        partial(check_rows, connection, Base.metadata, aliases.metadata, metadata),
+        partial(_production, connection),
+        partial(_records, connection),
+        partial(_once_per_company, connection),
+        partial(_told, connection),
+        partial(_built_as_told, connection),
+        partial(aliases.check_unused, connection, (Project.company_id, Device.company_id)),
+    )
 
 
-def _production(rows: Sequence[AnyRow]) -> Check:
-    """Every id is canonical and of the kind stored beside it."""
-    flaws = Flaws()
-    for row in rows:
+def _production(connection: Connection) -> Check:
+    """Every id is canonical and of the kind stored beside it, and every device was built for an order."""
+    flaws, digest, checked = Flaws(), hashlib.sha256(), 0
+    columns = ("hardware_id", "type", "order_number", "shipped_on", "warranty_months", "rma")
+    built = Production
+    statement = sa.select(built.__table__, ProductionOrder.number.label("order")).outerjoin(
+        ProductionOrder, ProductionOrder.number == built.order_number
+    )
+    for row in stream(connection, statement.order_by(in_order(connection, built.hardware_id))):
+        checked += 1
+        _digest(digest, row, columns)
+        if row.order is None:
+            flaws.add(f"production {row.hardware_id!r} was built for the order {row.order_number}, which is not there")
         try:
             parsed = parse_hardware_id(row.hardware_id)
         except MalformedIdError as error:
@@ -60,81 +74,127 @@ def _production(rows: Sequence[AnyRow]) -> Check:
             continue
         if (parsed.text, parsed.kind) != (row.hardware_id, row.kind):
             flaws.add(f"production {row.hardware_id!r} ({row.kind}) should be {parsed.text} ({parsed.kind})")
-    columns = ("hardware_id", "type", "order_number", "shipped_on", "warranty_months", "rma")
-    return Check("production ids canonical", len(rows), flaws.told(), _digest(rows, columns))
+    return Check("production ids canonical", checked, flaws.told(), digest.hexdigest())
 
 
-def _records(devices: Sequence[AnyRow], projects: Sequence[AnyRow], production: Sequence[AnyRow]) -> Check:
+def _records(connection: Connection) -> Check:
     """Every record's company is its project's, its device was built, and no living one is in a closed project."""
-    flaws = Flaws()
-    known = {row.id: row for row in projects}
-    built = {row.hardware_id: row.order_number for row in production}
-    for row in devices:
-        project = known.get(row.project_id)
-        if project is None or project.company_id != row.company_id:
+    flaws, digest, checked = Flaws(), hashlib.sha256(), 0
+    columns = ("id", "company_id", "project_id", "hardware_id", "proven_by", "version")
+    statement = (
+        sa.select(Device.__table__, Project.company_id.label("owner_id"), Project.state)
+        .add_columns(Production.hardware_id.label("built"), Production.order_number.label("built_for"))
+        .outerjoin(Project, Project.id == Device.project_id)
+        .outerjoin(Production, Production.hardware_id == Device.hardware_id)
+    )
+    for row in stream(connection, statement.order_by(in_order(connection, Device.id))):
+        checked += 1
+        _digest(digest, row, columns)
+        if row.owner_id != row.company_id:
             flaws.add(f"device {row.id}: company {row.company_id} is not that of project {row.project_id}")
-        elif project.state == "closed" and row.deleted_at is None:
+        elif row.state == "closed" and row.deleted_at is None:
             flaws.add(f"device {row.id} is in the closed project {row.project_id}")
-        if row.hardware_id not in built:
+        if row.built is None:
             flaws.add(f"device {row.id}: {row.hardware_id} is not in the production data")
-        elif row.order_number not in (None, built[row.hardware_id]):
+        elif row.order_number not in (None, row.built_for):
             flaws.add(f"device {row.id} has the number of another order than {row.hardware_id}")
         if row.proven_by not in (None, *PROOFS):
             flaws.add(f"device {row.id} was proven by {row.proven_by!r}")
-    columns = ("id", "company_id", "project_id", "hardware_id", "proven_by", "version")
-    return Check("records belong to their projects", len(devices), flaws.told(), _digest(devices, columns))
+    return Check("records belong to their projects", checked, flaws.told(), digest.hexdigest())
 
 
-def _once_per_company(devices: Sequence[AnyRow]) -> Check:
+def _once_per_company(connection: Connection) -> Check:
     """No company has two living records of one device (DEV-5)."""
     flaws = Flaws()
-    living = Counter((row.company_id, row.hardware_id) for row in devices if row.deleted_at is None)
-    for (company_id, hardware_id), count in living.items():
-        if count > 1:
-            flaws.add(f"company {company_id} has {hardware_id} {count} times")
-    return Check("one record per company and device", len(living), flaws.told())
+    living = sa.select(Device.company_id, Device.hardware_id, sa.func.count().label("number"))
+    grouped = living.where(Device.deleted_at.is_(None)).group_by(Device.company_id, Device.hardware_id)
+    for row in stream(connection, grouped.having(sa.func.count() > 1)):
+        flaws.add(f"company {row.company_id} has {row.hardware_id} {row.number} times")
+    alive = sa.select(sa.func.count()).select_from(Device).where(Device.deleted_at.is_(None))
+    return Check("one record per company and device", connection.scalar(alive) or 0, flaws.told())
 
 
-def _told(connection: Connection, devices: Sequence[AnyRow]) -> Check:
-    """Every record was told to its company exactly once when added, and once when deleted; so was its proof."""
-    flaws = Flaws()
-    proven: dict[str, bool | None] = {}
-    added: Counter[str] = Counter()
-    deleted: Counter[str] = Counter()
-    for event in _events(connection):
-        # A record that an import joined with another one is gone like a deleted one.
-        counter = {"device_added": added, "device_deleted": deleted, "device_merged": deleted}.get(event.type)
-        if counter is not None:
-            counter[event.subject] += 1
-        if event.type == "device_added":
-            # Events of old do not say it; those records were proven by the number that they have.
-            said = event.data.get("possession")
-            proven[event.subject] = None if said is None else said == PROVEN
-        elif event.type == "device_possession_proven":
-            proven[event.subject] = True
-    for row in devices:
-        expected = (1, 0 if row.deleted_at is None else 1)
-        told = (added.pop(row.id, 0), deleted.pop(row.id, 0))
-        if told != expected:
-            flaws.add(f"device {row.id} was told added and deleted {told} times, expected {expected}")
-        said = proven.get(row.id)
-        if (row.proven_by is not None) != (row.order_number is not None if said is None else said):
-            flaws.add(f"device {row.id} is {'proven' if row.proven_by else 'claimed'}, and was told otherwise")
-    for device_id in (*added, *deleted):
-        flaws.add(f"device {device_id} was told but has no record")
-    return Check("every record told once", len(devices), flaws.told())
+def _told(connection: Connection) -> Check:
+    """Every record was told once when added and once when deleted, and is as its events say: thing, place, proof."""
+    flaws, checked = Flaws(), 0
+    columns = (Device.id, Device.hardware_id, Device.project_id, Device.order_number, Device.proven_by)
+    statement = sa.select(*columns, Device.deleted_at)
+    with Scratch() as told:
+        for row, event in events(connection, _TOLD):
+            told.add(event.subject, row.event, rank=row.emission)
+        rows = stream(connection, statement.order_by(in_order(connection, Device.id)))
+        for device_id, found, documents in merged(((row.id, row) for row in rows), told.items()):
+            checked += len(found)
+            with flaws.reading(f"what was told of device {device_id}"):
+                for flaw in _record_flaws(found, [json.loads(document) for document in documents]):
+                    flaws.add(f"device {device_id} {flaw}")
+    return Check("every record told once", checked, flaws.told())
 
 
-def _events(connection: Connection) -> Iterable[Event]:
-    after = 0
-    while documents := read_events(connection, after, MAX_PAGE):
-        yield from (Event.from_document(document) for document in documents)
-        after = int(documents[-1]["sequence"])
+def _record_flaws(found: list[Row[Any]], told: list[Mapping[str, Any]]) -> Iterator[str]:
+    added = [event for event in told if event["type"] == "device_added"]
+    # A record that an import joined with another one is gone like a deleted one.
+    deleted = [event for event in told if event["type"] in ("device_deleted", "device_merged")]
+    if not found:
+        if added or deleted:
+            yield "was told but has no record"
+        return
+    (row,) = found
+    expected = (1, 0 if row.deleted_at is None else 1)
+    if (len(added), len(deleted)) != expected:
+        yield f"was told added and deleted {(len(added), len(deleted))} times, expected {expected}"
+    # Events of old do not say it; those records were proven by the number that they have.
+    said = added[-1]["data"].get("possession") if added else None
+    proven = any(event["type"] == "device_possession_proven" for event in told)
+    if (row.proven_by is not None) != (proven or (row.order_number is not None if said is None else said == PROVEN)):
+        yield f"is {'proven' if row.proven_by else 'claimed'}, and was told otherwise"
+    for event in told:
+        if event.get("hardwareid", row.hardware_id) != row.hardware_id and event["type"] != "device_merged":
+            yield f"is {row.hardware_id}, and was told as {event['hardwareid']}"
+    moves = [event for event in told if event["type"] in ("device_added", "device_moved")]
+    places = [event["projectid"] for event in moves if "projectid" in event]
+    if places and places[-1] != row.project_id and row.deleted_at is None:
+        yield f"is in project {row.project_id}, and was told to be in {places[-1]}"
 
 
-def _digest(rows: Sequence[AnyRow], columns: Sequence[str]) -> str:
-    digest = hashlib.sha256()
-    for row in rows:
-        values: list[Any] = [getattr(row, column) for column in columns]
-        digest.update(json.dumps(values, default=str, separators=(",", ":")).encode())
-    return digest.hexdigest()
+def _built_as_told(connection: Connection) -> Check:
+    """What was built is as it was registered: type, order, day; and marked for repair as it was told last (DEV-8)."""
+    flaws, checked = Flaws(), 0
+    built = Production
+    statement = sa.select(built.hardware_id, built.type, built.order_number, built.shipped_on, built.rma)
+    with Scratch() as told:
+        for row, event in events(connection, _BUILT):
+            # Companies are told of marks too, by their records; the one about the thing itself counts.
+            if event.subject == event.hardwareid:
+                told.add(event.subject, row.event, rank=row.emission)
+        rows = stream(connection, statement.order_by(in_order(connection, built.hardware_id)))
+        for hardware_id, found, documents in merged(((row.hardware_id, row) for row in rows), told.items()):
+            checked += len(found)
+            with flaws.reading(f"what was told of {hardware_id}"):
+                for flaw in _built_flaws(found, [json.loads(document) for document in documents]):
+                    flaws.add(f"production {hardware_id} {flaw}")
+    return Check("what was built is as it was told", checked, flaws.told())
+
+
+def _built_flaws(found: list[Row[Any]], told: list[Mapping[str, Any]]) -> Iterator[str]:
+    registered = [event["data"] for event in told if event["type"] == "production_registered"]
+    if not found:
+        yield "was told and is not there"
+        return
+    (row,) = found
+    if len(registered) != 1:
+        yield f"was told as registered {len(registered)} times"
+        return
+    data = registered[0]
+    said = (data["type"], data["order_number"], data["shipped_on"])
+    day = row.shipped_on.isoformat() if row.shipped_on is not None else None
+    if said != (row.type, row.order_number, day):
+        yield f"is {row.type} of {day} for the order {row.order_number}, and was told as {said}"
+    marks = [event["type"] == "device_marked_rma" for event in told if event["type"] != "production_registered"]
+    if row.rma != (bool(marks) and marks[-1]):
+        yield f"is {'' if row.rma else 'not '}marked for repair, and was told otherwise"
+
+
+def _digest(digest: Any, row: Row[Any], columns: tuple[str, ...]) -> None:
+    values: list[Any] = [getattr(row, column) for column in columns]
+    digest.update(json.dumps(values, default=str, separators=(",", ":")).encode())

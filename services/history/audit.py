@@ -10,15 +10,22 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
+import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from services.chassis.audit import Check, Flaws, Log, Report, log_of, outbox_report, read_all
+from services.chassis import aliases
+from services.chassis.audit import UNREADABLE, Check, Flaws, Log, Report, log_of, outbox_report, read_all, stream
+from services.chassis.audit_rows import check_rows
+from services.chassis.audit_sorted import merged
 from services.chassis.db import Database
 from services.chassis.outbox import Event
 from services.chassis.settings import Settings
+from services.chassis.tables import metadata
 from services.history import store
 from services.history.domain import Flaw, Head, Line, verify
 from services.history.heads import HeadsError, Signed, SignedHeads
+from services.history.models import Base
+from services.history.models import Line as LineRow
 
 
 def audit(settings: Settings) -> Report:
@@ -79,10 +86,31 @@ def _report(connection: Connection, signed_heads: SignedHeads) -> Report:
     except HeadsError as error:
         flaws.add(str(error))
         signed = Signed()
-    checks = [Check("signed heads", signed.documents, flaws.told(), signed.digest), _chains(connection, signed)]
-    if signed.set_aside:
-        checks.append(Check("signed heads that a restore set aside", signed.set_aside))
-    return outbox_report(connection, "history", checks)
+
+    def heads() -> list[Check]:
+        checks = [Check("signed heads", signed.documents, flaws.told(), signed.digest), _chains(connection, signed)]
+        if signed.set_aside:
+            checks.append(Check("signed heads that a restore set aside", signed.set_aside))
+        return checks
+
+    return outbox_report(
+        connection,
+        "history",
+        partial(check_rows, connection, Base.metadata, aliases.metadata, metadata),
+        heads,
+        partial(_doubled, connection),
+    )
+
+
+def _doubled(connection: Connection) -> Check:
+    """No event has two lines (L15)."""
+    flaws = Flaws()
+    counted = sa.select(LineRow.event_id, sa.func.count().label("number")).group_by(LineRow.event_id)
+    for row in stream(connection, counted.having(sa.func.count() > 1)):
+        flaws.add(f"event {row.event_id} has {row.number} lines")
+    return Check(
+        "events have one line", connection.scalar(sa.select(sa.func.count()).select_from(LineRow)) or 0, flaws.told()
+    )
 
 
 def accept_restore(settings: Settings, now: datetime) -> bool:
@@ -108,21 +136,28 @@ def accept_restore(settings: Settings, now: datetime) -> bool:
 
 
 def _chains(connection: Connection, signed: Signed) -> Check:
-    heads = {head.chain: head for head in store.heads(connection)}
     # A chain whose head or lines were taken away altogether is still named by the other, or by a signed head.
-    names = {*heads, *store.chain_names(connection), *signed.chains}
-    flaws = Flaws()
-    for name in sorted(names):
-        flaw = verify_chain(connection, heads.get(name, Head(name)), signed.chains)
-        if flaw is not None:
-            flaws.add(str(flaw))
-    return Check("hash chains", sum(head.count for head in heads.values()), flaws.told())
+    flaws, checked = Flaws(), 0
+    heads = ((head.chain, head) for head in store.heads_streamed(connection))
+    names = ((name, None) for name in store.chain_names_streamed(connection))
+    stored = ((name, found) for name, found, _ in merged(heads, names))
+    for name, found, _ in merged(stored, ((name, name) for name in sorted(signed.chains))):
+        head = next((head for heads_found in found for head in heads_found), Head(name))
+        checked += head.count
+        with flaws.reading(f"chain {name}"):
+            flaw = verify_chain(connection, head, signed.chains)
+            if flaw is not None:
+                flaws.add(str(flaw))
+    return Check("hash chains", checked, flaws.told())
 
 
 def _compared(log: Log, connection: Connection) -> list[Check]:
-    own = log_of(
-        log.source, log.first, log.last, _events(store.source_lines(connection, log.source, log.first, log.last))
-    )
+    lines = store.source_lines(connection, log.source, log.first, log.last)
+    try:
+        own = log_of(log.source, log.first, log.last, _events(lines))
+    except UNREADABLE as error:
+        text = f"a line of {log.source} cannot be read ({type(error).__name__}); see 'every row can be read'"
+        return [Check(f"one line per event of {log.source}", log.count, (text,))]
     flaws = Flaws()
     if own.count < log.count:
         flaws.add(

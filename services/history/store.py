@@ -8,6 +8,8 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, false, func, insert, or_, select, true, update
 
+from services.chassis.audit import stream
+from services.chassis.audit_sorted import in_order
 from services.chassis.db import insert_or_ignore
 from services.chassis.tables import applied_events
 from services.history.domain import START, ChainedLine, Head, Line
@@ -104,9 +106,16 @@ def chain_lines(connection: Connection, chain: str) -> Iterator[ChainedLine]:
         after = rows[-1].number
 
 
-def chain_names(connection: Connection) -> list[str]:
-    """Name every chain that a line claims to be in, whether a head is stored for it or not."""
-    return list(connection.scalars(select(LineRow.chain).distinct().order_by(LineRow.chain)))
+def heads_streamed(connection: Connection) -> Iterator[Head]:
+    """Tell where every chain stands, in the order in which Python compares names, a bounded piece at a time."""
+    statement = select(ChainRow.chain, ChainRow.count, ChainRow.hash).order_by(in_order(connection, ChainRow.chain))
+    return (Head(*row) for row in stream(connection, statement))
+
+
+def chain_names_streamed(connection: Connection) -> Iterator[str]:
+    """Name every chain that a line claims to be in, in the order in which Python compares names."""
+    names = select(LineRow.chain).distinct().subquery()
+    return (row.chain for row in stream(connection, select(names).order_by(in_order(connection, names.c.chain))))
 
 
 def source_lines(connection: Connection, source: str, first: int, last: int) -> Iterator[Line]:

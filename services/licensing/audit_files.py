@@ -10,20 +10,17 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import sqlalchemy as sa
-from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import Connection, Row
 
-from services.chassis.audit import Check, Flaws
+from services.chassis.audit import UNREADABLE, Check, Flaws, stream
 from services.chassis.keystore import KeyStore, KeyStoreError
-from services.licensing.certificates import profile
 from services.licensing.certificates.requests import load_key
 from services.licensing.commands.authority import FILE_KEY, TEXT_KEY
-from services.licensing.commands.certificates import subject_of
 from services.licensing.commands.files import text_lines, vendor_secret
 from services.licensing.files import envelope, payload, signing, text
 from services.licensing.files.returns import RETURN_PURPOSE
-from services.licensing.models import FileCounter, LicenseFileRow, Transfer
+from services.licensing.models import FileCounter, LicenseFileRow, LicenseReturn, Transfer
 from services.licensing.store import certificates as certificate_store
 from services.licensing.store import files as store
 
@@ -31,7 +28,7 @@ _PAGE = 500
 
 
 def check_files(connection: Connection, keystore: KeyStore) -> list[Check]:
-    """Return all checks of files, returns and certificates.
+    """Return all checks of files and returns.
 
     Args:
         connection: of one snapshot.
@@ -41,7 +38,6 @@ def check_files(connection: Connection, keystore: KeyStore) -> list[Check]:
         _check_files(connection, keystore),
         _check_counters(connection),
         _check_returns(connection),
-        _check_certificates(connection),
     ]
 
 
@@ -63,7 +59,7 @@ def _check_files(connection: Connection, keystore: KeyStore) -> Check:
         try:
             for flaw in _file_flaws(connection, keystore, row):
                 flaws.add(f"file {row.serial} of {row.hardware_id}: {flaw}")
-        except (ValueError, TypeError, LookupError, KeyStoreError) as error:
+        except (*UNREADABLE, KeyStoreError) as error:
             flaws.add(f"file {row.serial} of {row.hardware_id}: {error}")
     return Check("stored license files verify", checked, flaws.told())
 
@@ -119,46 +115,59 @@ def _envelope_flaws(
 
 def _check_counters(connection: Connection) -> Check:
     """No file of a device has a higher counter than the device's own, and the newest one has exactly that."""
-    flaws = Flaws()
-    highest = dict(
-        connection.execute(
-            sa.select(LicenseFileRow.hardware_id, sa.func.max(LicenseFileRow.counter)).group_by(
-                LicenseFileRow.hardware_id
-            )
-        ).all()
+    flaws, checked, file = Flaws(), 0, LicenseFileRow
+    newest = (
+        sa.select(file.hardware_id, sa.func.max(file.counter).label("counter")).group_by(file.hardware_id).subquery()
     )
-    rows = connection.execute(sa.select(FileCounter.hardware_id, FileCounter.counter)).all()
-    for row in rows:
-        if highest.pop(row.hardware_id, 0) != row.counter:
+    same = newest.c.hardware_id == FileCounter.hardware_id
+    counters = sa.select(FileCounter.hardware_id, FileCounter.counter, newest.c.counter.label("highest"))
+    for row in stream(connection, counters.outerjoin(newest, same)):
+        checked += 1
+        if (row.highest or 0) != row.counter:
             flaws.add(f"the counter of {row.hardware_id} is {row.counter}, its newest file has another")
-    for hardware_id in highest:
+    without = sa.select(newest.c.hardware_id).outerjoin(FileCounter, same).where(FileCounter.hardware_id.is_(None))
+    for (hardware_id,) in stream(connection, without):
         flaws.add(f"{hardware_id} has files and no counter")
-    return Check("counters match the newest files", len(rows), flaws.told())
+    return Check("counters match the newest files", checked, flaws.told())
 
 
 def _check_returns(connection: Connection) -> Check:
     """I6: every return has its returned file, its booking and the device's signature, and the other way."""
-    flaws, checked = Flaws(), 0
-    returned = set(connection.scalars(sa.select(LicenseFileRow.serial).where(LicenseFileRow.state == store.RETURNED)))
-    booked = set(connection.scalars(sa.select(Transfer.id).where(Transfer.kind == "return")))
-    for row in _pages(lambda after, limit: store.returns_after(connection, after, limit), "id"):
+    flaws, checked, file, given = Flaws(), 0, LicenseFileRow, LicenseReturn
+    transfer_id = sa.literal("return:") + given.serial
+    columns = sa.select(given.__table__, file.state.label("state"), Transfer.kind.label("kind"))
+    columns = columns.add_columns(file.hardware_id.label("device"), file.counter, FileCounter.floor)
+    statement = (
+        columns.outerjoin(file, file.serial == given.serial)
+        .outerjoin(Transfer, Transfer.id == transfer_id)
+        .outerjoin(FileCounter, FileCounter.hardware_id == given.hardware_id)
+    )
+    for row in stream(connection, statement):
         checked += 1
-        signed = bytes.fromhex(row.document)[signing.SIGNATURE_BYTES :]
-        if hashlib.sha256(signed).hexdigest() != row.signed_digest or not signed.startswith(RETURN_PURPOSE.encode()):
-            flaws.add(f"return {row.id}: its document is not what was accepted")
-        elif not _signed_by_device(connection, row):
-            flaws.add(f"return {row.id}: no certificate of {row.hardware_id} signed it")
-        if row.serial not in returned:
+        with flaws.reading(f"return {row.id}"):
+            for flaw in _return_flaws(connection, row):
+                flaws.add(f"return {row.id}: {flaw}")
+        if row.state != store.RETURNED:
             flaws.add(f"return {row.id}: its file {row.serial} is not returned")
-        returned.discard(row.serial)
-        if f"return:{row.serial}" not in booked:
+        if row.kind != "return":
             flaws.add(f"return {row.id}: nothing was booked")
-        booked.discard(f"return:{row.serial}")
-    for serial in returned:
+    returned = sa.select(file.serial).where(
+        file.state == store.RETURNED, ~sa.exists().where(given.serial == file.serial)
+    )
+    for (serial,) in stream(connection, returned):
         flaws.add(f"file {serial} is returned and has no return")
-    for transfer_id in booked:
-        flaws.add(f"transfer {transfer_id} has no return")
+    booked = sa.select(Transfer.id).where(Transfer.kind == "return", ~sa.exists().where(transfer_id == Transfer.id))
+    for (identifier,) in stream(connection, booked):
+        flaws.add(f"transfer {identifier} has no return")
     return Check("files are returned at most once", checked, flaws.told())
+
+
+def _return_flaws(connection: Connection, row: Row[Any]) -> Iterator[str]:
+    signed = bytes.fromhex(row.document)[signing.SIGNATURE_BYTES :]
+    if hashlib.sha256(signed).hexdigest() != row.signed_digest or not signed.startswith(RETURN_PURPOSE.encode()):
+        yield "its document is not what was accepted"
+    elif not _signed_by_device(connection, row):
+        yield f"no certificate of {row.hardware_id} signed it"
 
 
 def _signed_by_device(connection: Connection, row: Row[Any]) -> bool:
@@ -168,21 +177,3 @@ def _signed_by_device(connection: Connection, row: Row[Any]) -> bool:
         signing.verify(load_key(bytes(certificate.public_key)), signature, signed, one_form=False)
         for certificate in certificate_store.of_device(connection, row.hardware_id)
     )
-
-
-def _check_certificates(connection: Connection) -> Check:
-    """Every signed certificate is, field by field, what the profile makes of its row (S16)."""
-    flaws, checked = Flaws(), 0
-    for row in _pages(lambda after, limit: certificate_store.all_certificates(connection, after, limit), "serial"):
-        checked += 1
-        if row.signed_at is None:
-            continue
-        issuer = certificate_store.authority(connection, row.authority)
-        if issuer is None:
-            flaws.add(f"certificate {row.serial}: its authority {row.authority} is not stored")
-            continue
-        certificate = x509.load_pem_x509_certificate(row.certificate.encode())
-        authority = x509.load_pem_x509_certificate(issuer.certificate.encode())
-        for flaw in profile.check_device(certificate, subject_of(row), authority):
-            flaws.add(f"certificate {row.serial} of {row.hardware_id}: {flaw}")
-    return Check("device certificates match their records", checked, flaws.told())

@@ -6,7 +6,6 @@ has the same time is compared. Nothing is kept in memory but one moment and a pa
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from services.chassis.aliases import aliases
-from services.chassis.audit import Check, Flaws, stream
+from services.chassis.audit import Check, Flaws, event_of, stream
 from services.chassis.tables import outbox
 from services.licensing.models import DeviceLine, Transfer, TransferEntry
 from services.licensing.store import ledger
@@ -112,8 +111,9 @@ def check_told(connection: Connection) -> list[Check]:
             transfers, events = transfers + len(booked), events + len(told)
             by_id = {transfer.id: transfer for transfer in booked}
             for event in told:
-                for flaw in _event_flaws(event, by_id, lines, names):
-                    unbooked.add(f"{event.type} of {event.subject}: {flaw}")
+                with unbooked.reading(f"{event.type} of {event.subject}"):
+                    for flaw in _event_flaws(event, by_id, lines, names):
+                        unbooked.add(f"{event.type} of {event.subject}: {flaw}")
             for transfer in booked:
                 if transfer.told != 1:
                     untold.add(f"{transfer.kind} {transfer.id} was told {transfer.told} times to {transfer.company_id}")
@@ -209,24 +209,27 @@ def _transfers(connection: Connection) -> Iterator[tuple[datetime, _Booked]]:
 
 def _events(connection: Connection) -> Iterator[tuple[datetime, _Told]]:
     # All rows, also those without a sequence yet: an event counts from its transaction on, published or not.
-    statement = sa.select(outbox.c.created_at, outbox.c.event).where(outbox.c.type.in_(_TOLD_BY.values()))
+    statement = sa.select(outbox.c.created_at, outbox.c.sequence, outbox.c.event).where(
+        outbox.c.type.in_(_TOLD_BY.values())
+    )
     for row in stream(connection, statement.order_by(outbox.c.created_at, outbox.c.id)):
-        document = json.loads(row.event)
-        told = _Told(
-            document["type"],
-            document.get("subject", ""),
-            document.get("companyid"),
-            document.get("actorid"),
-            document["data"],
-        )
+        event = event_of(row)
+        if event is None:
+            # The check of the outbox tells of it.
+            continue
+        told = _Told(event.type, event.subject, event.companyid, event.actorid, event.data)
         # An order of devices alone books nothing.
-        if told.type != "order_entered" or told.data["activation_key_id"] is not None:
+        if told.type != "order_entered" or told.data.get("activation_key_id", "") is not None:
             yield row.created_at, told
 
 
 def _lines_named(connection: Connection, events: Iterable[_Told]) -> dict[str, tuple[str, str | None]]:
     """Return by which transfers the lines that events name began and ended."""
-    wanted = {line["id"] for event in events if event.type in _BEGINS + _ENDS for line in event.licenses}
+    wanted: set[str] = set()
+    for event in events:
+        # One that does not name its lines is told of when it is compared.
+        with Flaws().reading(event.subject):
+            wanted |= {line["id"] for line in event.licenses if event.type in _BEGINS + _ENDS}
     rows = connection.execute(
         sa.select(DeviceLine.id, DeviceLine.transfer_id, DeviceLine.ended_by).where(DeviceLine.id.in_(wanted))
     )

@@ -22,6 +22,10 @@ TESTS = {
     "services/licensing/audit_lines.py": "services/licensing/tests/test_tampering.py",
     "services/licensing/audit_told.py": "services/licensing/tests/test_tampering.py",
     "services/licensing/audit_files.py": "services/licensing/tests/files/test_audit.py",
+    "services/licensing/audit_certificates.py": "services/licensing/tests/files/test_audit.py",
+    "services/licensing/audit_keys.py": "services/licensing/tests",
+    "services/accounts/audit_told.py": "deploy/tests/test_tampering.py",
+    "services/chassis/audit_rows.py": "deploy/tests/test_tampering.py",
     "services/accounts/audit.py": "deploy/tests/test_tampering.py",
     "services/accounts/audit_people.py": "deploy/tests/test_tampering.py",
     "services/devices/audit.py": "deploy/tests/test_tampering.py",
@@ -31,6 +35,7 @@ TESTS = {
     "services/chassis/aliases.py": "deploy/tests/test_tampering.py",
 }
 # A key of the table keeps this from ever being stored; who drops the key has other ways.
+_NOTED = ("flaws", "untold", "unbooked", "unreadable")
 UNREACHABLE = ("belongs to company {company_id} {count} times",)
 
 
@@ -54,7 +59,7 @@ def _notes(value: ast.expr) -> bool:
             getattr(value.value, "value", ""), int
         )
     called = getattr(value, "func", None)
-    return isinstance(called, ast.Attribute) and called.attr == "add" and getattr(called.value, "id", "") == "flaws"
+    return isinstance(called, ast.Attribute) and called.attr == "add" and getattr(called.value, "id", "") in _NOTED
 
 
 def blinded(source: str, first: int, last: int) -> str:

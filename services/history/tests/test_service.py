@@ -15,7 +15,7 @@ from kombu import Connection as Broker
 from nameko.runners import ServiceRunner
 
 from services.chassis import embedded, identity, wire
-from services.chassis.audit import outbox_log
+from services.chassis.audit import check_outbox
 from services.chassis.db import Database, Unit
 from services.chassis.ids import new_id
 from services.chassis.migrations import upgrade
@@ -107,7 +107,7 @@ class Bench:
     def flaws(self) -> list[str]:
         """Audit history against itself and against all sources."""
         logs = [
-            database.read(partial(outbox_log, source=name))
+            database.read(partial(check_outbox, source=name))[0]
             for name, database in self.databases.items()
             if name != "history"
         ]

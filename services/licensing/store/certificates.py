@@ -207,12 +207,3 @@ def newest_list(connection: Connection) -> Row[Any] | None:
 def insert_list(connection: Connection, number: int, now: datetime, content: bytes) -> bool:
     """Store a revocation list; False when another process took the number."""
     return insert_or_ignore(connection, RevocationList, {"number": number, "issued_at": now, "content": content})
-
-
-def all_certificates(connection: Connection, after: str, limit: int) -> list[Row[Any]]:
-    """Return certificates in the order of serial numbers, for the auditor."""
-    return list(
-        connection.execute(
-            sa.select(_TABLE).where(DeviceCertificate.serial > after).order_by(DeviceCertificate.serial).limit(limit)
-        )
-    )

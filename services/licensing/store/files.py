@@ -144,12 +144,3 @@ def unsigned(connection: Connection, before: datetime, limit: int) -> list[str]:
             .limit(limit)
         )
     )
-
-
-def returns_after(connection: Connection, after: str, limit: int) -> list[Row[Any]]:
-    """Return accepted returns in the order of their ids, for the auditor."""
-    return list(
-        connection.execute(
-            sa.select(LicenseReturn.__table__).where(LicenseReturn.id > after).order_by(LicenseReturn.id).limit(limit)
-        )
-    )

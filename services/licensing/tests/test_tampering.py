@@ -10,6 +10,7 @@ import pytest
 from services.chassis.audit import Check
 from services.chassis.testing import flaws_of, unguarded
 from services.licensing.audit import check_ledger
+from services.licensing.audit_keys import check_sealed_keys
 from services.licensing.tests.things import Thing
 from services.licensing.tests.world import World
 
@@ -26,6 +27,7 @@ _OF_TWO = (
     "(SELECT transfer_id FROM device_lines GROUP BY transfer_id HAVING count(*) > 1))"
 )
 _DELETED = "(SELECT min(project_id) FROM project_deletions)"
+_OTHER_ORDER = "UPDATE orders SET number = 'x' WHERE number = (SELECT min(number) FROM orders WHERE key_id IS NOT NULL)"
 _EDIT = "UPDATE outbox SET event = replace(event, {}) WHERE id = " + _TOLD
 
 TAMPERED: list[tuple[str, str, str]] = [
@@ -141,6 +143,36 @@ TAMPERED: list[tuple[str, str, str]] = [
     ("deleted projects are empty", "UPDATE project_deletions SET state = 'abandoned'", "which is no deletion any more"),
     ("orders are finished", "UPDATE orders SET state = 'entered'", "was not finished"),
     ("orders are finished", "UPDATE orders SET key_id = NULL", "has the key None"),
+    ("orders are finished", _OTHER_ORDER, "is of another order"),
+    ("orders are finished", _OTHER_ORDER, "which does not have it"),
+    (
+        "pools belong to projects",
+        "UPDATE projects SET pool_id = 'issued' WHERE id = (SELECT min(id) FROM projects)",
+        "another one's",
+    ),
+    ("pools belong to projects", "UPDATE pools SET kind = 'void' WHERE kind = 'project'", "is known as void"),
+    ("keys were used as booked", f"UPDATE activation_keys SET used_by = 'x' WHERE id = {_USED}", "was used by x"),
+    ("keys were used as booked", f"UPDATE activation_keys SET used_by = 'x' WHERE id = {_OPEN}", "says who used it"),
+    (
+        "keys were used as booked",
+        f"UPDATE activation_keys SET used_company_id = 'x' WHERE id = {_USED}",
+        "was used by company x in a project of",
+    ),
+    (
+        "keys are redeemed at most once",
+        f"UPDATE activation_keys SET licenses = '{{}}' WHERE id = {_OPEN}",
+        "should hold {}",
+    ),
+    (
+        "keys are redeemed at most once",
+        f"UPDATE activation_keys SET licenses = '[7]' WHERE id = {_OPEN}",
+        "cannot be read (TypeError)",
+    ),
+    (
+        "every event was booked as told",
+        "UPDATE outbox SET event = replace(event, '\"licenses\":', '\"licences\":') WHERE id = " + _TOLD,
+        "cannot be read (KeyError)",
+    ),
     ("every transfer was told once", f"DELETE FROM outbox WHERE id = {_TOLD}", "was told 0 times"),
     (
         "every transfer was told once",
@@ -217,3 +249,27 @@ def test_what_was_tampered_with_is_told_by_the_check_for_it(lived: World, number
         changed = connection.exec_driver_sql(plain.replace("{false}", false))
         assert changed.rowcount > 0
     assert text in flaws_of(audited(lived), name)
+
+
+@pytest.mark.parametrize(
+    ("column", "text"),
+    [
+        ("digest = 'x'", "is found by another text"),
+        ("last_group = 'x'", "is found by another text"),
+        ("sealed = digest", "cannot be opened"),
+    ],
+)
+def test_a_key_that_is_found_by_another_text_or_not_opened_is_told(lived: World, column: str, text: str) -> None:
+    if lived.database.dialect == "postgresql":
+        column = column.replace("= digest", "= convert_to(digest, 'UTF8')")
+
+    def audit_keys() -> str:
+        keystore = lived.database.keystore
+        assert keystore is not None
+        checks = [lived.database.read(lambda connection: check_sealed_keys(connection, keystore), snapshot=True)]
+        return flaws_of(checks, "sealed keys can be opened")
+
+    assert audit_keys() == ""
+    with unguarded(lived.database) as connection:
+        connection.exec_driver_sql(f"UPDATE activation_keys SET {column} WHERE id = {_USED}")
+    assert text in audit_keys()

@@ -5,14 +5,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from clients.device import Device
-from services.chassis.testing import flaws_of, unguarded
+from services.chassis.audit import Check
+from services.chassis.tables import outbox
+from services.chassis.testing import flaws_of, make_call, unguarded
+from services.licensing.audit_certificates import check_certificates
 from services.licensing.audit_files import check_files
+from services.licensing.audit_keys import check_sealed_keys
 from services.licensing.commands.authority import FILE_KEY, private
 from services.licensing.files import envelope, payload, signing
 from services.licensing.models import (
@@ -22,20 +28,31 @@ from services.licensing.models import (
     LicenseFileLine,
     LicenseFileRow,
     LicenseReturn,
+    RevocationList,
     Transfer,
 )
 from services.licensing.tests.files.conftest import IP800, IP6000, Company, Door, Room
 
 
+def audited(room: Room) -> list[Check]:
+    """Return all checks of files and certificates."""
+
+    def work(connection: sa.Connection) -> list[Check]:
+        checks = [*check_files(connection, room.keystore), *check_certificates(connection)]
+        return [*checks, check_sealed_keys(connection, room.keystore)]
+
+    return room.database.read(work, snapshot=True)
+
+
 def flaws(room: Room) -> list[str]:
     """Return everything that the audit finds wrong."""
-    checks = room.database.read(lambda connection: check_files(connection, room.keystore))
+    checks = audited(room)
     return [f"{check.name}: {flaw}" for check in checks for flaw in check.flaws]
 
 
 @pytest.fixture
-def lived(room: Room, company: Company, certified: Device, door: Door) -> Room:
-    """Give a room with a file of each form and a return."""
+def lived(room: Room, company: Company, certified: Device, door: Door, tmp_path: Path) -> Room:
+    """Give a room with a file of each form, a return, a certificate that was revoked and one that was not."""
     record = room.hold(IP6000, company, "IP6000")
     room.put(IP6000, company, "pbx7-100", 1)
     room.put(IP6000, company, "port8", 3)
@@ -44,12 +61,25 @@ def lived(room: Room, company: Company, certified: Device, door: Door) -> Room:
     room.put(IP800, company, "port8", 20)
     certified.fetch(door)
     certified.deliver_return(door)
+    other = Device(tmp_path / "ip6000")
+    other.keygen(IP6000)
+    other.request_certificate(door)
+    certificate = certified.state.certificate()
+    assert certificate is not None
+    stolen = f"{certificate.serial_number:x}"
+    room.ask("revoke_certificate", make_call(staff=True), serial=stolen, reason="stolen")
+    room.ask("device_crl", company.call())
     assert flaws(room) == []
     return room
 
 
 def _set(table: Any, **values: Any) -> Callable[[Any], Any]:
     return lambda _: sa.update(table).values(**values)
+
+
+def _edited(type: str, old: str, new: str) -> Callable[[Any], Any]:
+    edited = sa.func.replace(outbox.c.event, old, new)
+    return lambda _: sa.update(outbox).where(outbox.c.type == type).values(event=edited)
 
 
 def _flip(row: Any) -> Any:
@@ -112,6 +142,40 @@ TAMPERED: list[tuple[str, Callable[[Any], Any], str]] = [
     ("files are returned at most once", lambda _: sa.delete(LicenseReturn), "transfer return:"),
     ("device certificates match their records", _set(DeviceCertificate, hardware_id="00-90-33-00-00-01"), "subject is"),
     ("device certificates match their records", lambda _: sa.delete(Authority), "is not stored"),
+    ("device certificates match their records", _set(DeviceCertificate, key_digest="x"), "has another digest"),
+    (
+        "device certificates match their records",
+        _set(DeviceCertificate, public_key=b"x", certificate="x"),
+        "has another",
+    ),
+    (
+        "device certificates match their records",
+        _set(DeviceCertificate, certificate="x"),
+        "cannot be read (ValueError)",
+    ),
+    ("certificates are as they were told", _set(DeviceCertificate, state="revoked"), "was told not as revoked"),
+    ("certificates are as they were told", _set(DeviceCertificate, hardware_id="00-90-33-00-00-01"), "told as of"),
+    ("certificates are as they were told", lambda _: sa.delete(DeviceCertificate), "was told of and is not there"),
+    ("certificates are as they were told", lambda _: sa.delete(outbox), "was never told as issued"),
+    (
+        "certificates are as they were told",
+        _edited("certificate_issued", '"serial"', '"number"'),
+        "about a certificate",
+    ),
+    ("the revocation list is complete", _set(RevocationList, content=b"x"), "cannot be read"),
+    ("the revocation list is complete", _set(RevocationList, number=9), "revocation list 9 is number 1"),
+    ("the revocation list is complete", lambda _: sa.delete(Authority), "by no authority of ours"),
+    ("the revocation list is complete", _set(DeviceCertificate, state="current"), "is in list 1 and is not revoked"),
+    (
+        "the revocation list is complete",
+        lambda _: (
+            sa.update(DeviceCertificate)
+            .where(DeviceCertificate.state != "revoked")
+            .values(state="revoked", revoked_at=datetime(2020, 1, 1, tzinfo=UTC))
+        ),
+        "and not in list 1",
+    ),
+    ("files are returned at most once", _set(LicenseReturn, document="zz"), "cannot be read (ValueError)"),
 ]
 
 
@@ -123,8 +187,7 @@ def test_tampering_is_found(lived: Room, number: int) -> None:
     )
     with unguarded(lived.database) as connection:
         connection.execute(change(row))
-    checks = lived.database.read(lambda connection: check_files(connection, lived.keystore))
-    assert word in flaws_of(checks, name)
+    assert word in flaws_of(audited(lived), name)
 
 
 @pytest.mark.parametrize("number", range(len(FORGED)))
@@ -133,5 +196,4 @@ def test_what_is_forged_with_its_digests_is_found(lived: Room, number: int) -> N
     statement = change(lived)
     with unguarded(lived.database) as connection:
         connection.execute(statement)
-    checks = lived.database.read(lambda connection: check_files(connection, lived.keystore))
-    assert word in flaws_of(checks, name)
+    assert word in flaws_of(audited(lived), name)
