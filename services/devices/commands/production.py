@@ -10,6 +10,7 @@ from services.accounts.api import Actor
 from services.chassis.context import Call
 from services.chassis.db import Database, Unit
 from services.chassis.errors import ServiceError, conflict, not_found
+from services.chassis.faults import fail_point
 from services.chassis.outbox import Event
 from services.devices import answers, store
 from services.devices.api import ERRORS, MalformedOrderNumberError, RegisterProductionRequest
@@ -37,6 +38,7 @@ def register_production(database: Database, call: Call, request: dict[str, Any])
 
     def work(unit: Unit) -> dict[str, Any]:
         _take(unit, number, built, rehearse=request["dry_run"])
+        fail_point("devices.order.in_registering")
         return {"number": number, "items": [_order_device(built[hardware_id]) for hardware_id in sorted(built)]}
 
     if request["dry_run"]:
@@ -74,6 +76,7 @@ def apply_order_events(unit: Unit, events: Sequence[Event]) -> None:
             data={"number": event.subject, "fingerprint": event.data["fingerprint"], "refusal": refusal},
             actor_id=event.actorid,
         )
+        fail_point("devices.order.in_settling")
 
 
 def update_production_staff(database: Database, call: Call, request: dict[str, Any]) -> dict[str, Any]:

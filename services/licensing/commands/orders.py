@@ -62,6 +62,7 @@ def enter_order(
         lambda unit: order.finish(unit, database, catalogue, actor.user_id),
         sealed=True,
     )
+    fail_point("licensing.order.after_done")
     return answer or {}
 
 
@@ -156,6 +157,7 @@ class VendorOrder:
         if self.licenses:
             key_id, text = self._make_key(unit, database, user_id)
         keys.finish_order(unit.connection, self.number, key_id)
+        fail_point("licensing.order.in_done")
         unit.emit(
             "order_entered",
             subject=self.number,

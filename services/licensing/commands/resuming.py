@@ -13,6 +13,7 @@ from typing import Final
 import structlog
 
 from services.chassis.db import Database, Unit
+from services.chassis.faults import fail_point
 from services.chassis.outbox import Event
 from services.licensing.commands.orders import VendorOrder
 from services.licensing.domain.catalogue import Catalogue
@@ -73,4 +74,5 @@ def _resume_all(unit: Unit, database: Database, catalogue: Catalogue) -> int:
             data={"number": row.number, "fingerprint": order.fingerprint, "devices": order.for_devices()},
             actor_id=row.created_by,
         )
+        fail_point("licensing.order.resuming")
     return len(rows)
