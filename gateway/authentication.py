@@ -230,9 +230,18 @@ def authorize(row: Row, identity: Identity | None) -> None:
     if identity is None:
         return
     actor = Actor.from_claims(identity.claims)
+    if actor.serves(row.served):
+        return
     if row.recent:
         actor.require_login()
     if row.needed_scope is not None:
+        # The scopes of a service account are those of `served` rows; `events` is a scope of persons too.
+        if actor.service:
+            raise forbidden(
+                "accounts.scope_needed",
+                "A service account reaches the routes of its scopes only.",
+                scope=row.needed_scope,
+            )
         actor.require_scope(row.needed_scope)
     if row.right is Right.STAFF:
         actor.require_staff()

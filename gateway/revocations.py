@@ -66,7 +66,7 @@ class Revocations:
         match event.type:
             case "session_revoked":
                 self._later(self._sessions, str(data.get("session_id")), at)
-            case "api_token_revoked":
+            case "api_token_revoked" | "service_token_revoked":
                 self._later(self._sessions, str(data.get("token_id")), at)
             case "password_changed" | "otp_enabled" | "otp_disabled":
                 # Sessions end by events of their own; a remembered login of the device door must be tried again.

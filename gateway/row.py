@@ -76,6 +76,7 @@ class Row:
         recent: changes who is who, so it needs a login or confirmation of the last ten minutes and is closed to API
             tokens (the mark ⚿ of the published contract); the room asks for it as well.
         scope: the token's scope; `read` for GET and `write` otherwise when it is not given.
+        served: the scope with which a service account reaches the route; nothing else lets one in (ACC-11).
         power: what the caller must be able to do in the project concerned, of the table of powers; the room decides,
             and the door refuses who can have it in no project at all.
         dry_run: the route can be rehearsed (the mark ◊ of the published contract).
@@ -100,6 +101,7 @@ class Row:
     status: int = 200
     recent: bool = False
     scope: str | None = None
+    served: str | None = None
     power: str | None = None
     dry_run: bool = False
     keyed: bool | None = None

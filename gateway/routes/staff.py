@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gateway.row import Right, Row
 from services.accounts import api as accounts
+from services.chassis.fields import ListRequest
 from services.devices import api as devices
 from services.licensing import api as licensing
 from services.projects.api import CORRECT
@@ -12,18 +13,19 @@ ROWS = (
     Row(
         "POST", "/v1/staff/orders", "licensing", "enter_order", Right.STAFF,
         "Enter an order: devices for the production data, licenses for a new activation key.",
-        request=licensing.EnterOrderRequest, answer=licensing.Order, status=201,
+        served=accounts.SCOPE_ORDERS, request=licensing.EnterOrderRequest, answer=licensing.Order, status=201,
         location="/v1/staff/orders/{number}", errors=("licensing.order_exists", "licensing.order_empty"),
     ),
     Row(
         "GET", "/v1/staff/orders", "licensing", "list_orders", Right.STAFF,
         "List the orders, newest first.",
-        request=licensing.ListOrdersRequest, answer=licensing.OrderList,
+        served=accounts.SCOPE_ORDERS, request=licensing.ListOrdersRequest, answer=licensing.OrderList,
     ),
     Row(
         "GET", "/v1/staff/orders/{number}", "licensing", "get_order", Right.STAFF,
         "Show an order.",
-        request=licensing.OrderRequest, answer=licensing.Order, errors=("licensing.order_not_found",),
+        served=accounts.SCOPE_ORDERS, request=licensing.OrderRequest, answer=licensing.Order,
+        errors=("licensing.order_not_found",),
     ),
     Row(
         "GET", "/v1/staff/companies", "accounts", "list_companies_staff", Right.STAFF,
@@ -71,6 +73,46 @@ ROWS = (
         "Lock or unlock an account, give or take account rights and the staff mark.",
         recent=True, request=accounts.UpdateUserStaffRequest, answer=accounts.StaffUser, revokes=True,
         errors=("accounts.user_not_found", "accounts.staff_self", "accounts.user_in_company"),
+    ),
+    Row(
+        "GET", "/v1/staff/service-accounts", "accounts", "list_service_accounts", Right.STAFF,
+        "List the service accounts: programs of the vendor, with tokens and no login.",
+        recent=True, request=ListRequest, answer=accounts.ServiceAccountList, scope=accounts.SCOPE_ACCOUNT,
+    ),
+    Row(
+        "POST", "/v1/staff/service-accounts", "accounts", "create_service_account", Right.STAFF,
+        "Make a service account; it outlives whoever makes it.",
+        recent=True, request=accounts.CreateServiceAccountRequest, answer=accounts.ServiceAccountItem, status=201,
+        scope=accounts.SCOPE_ACCOUNT,
+    ),
+    Row(
+        "DELETE", "/v1/staff/service-accounts/{account_id}", "accounts", "delete_service_account", Right.STAFF,
+        "End a service account; all its tokens are dead within a second.",
+        recent=True, request=accounts.ServiceAccountRequest, status=204, scope=accounts.SCOPE_ACCOUNT, revokes=True,
+        errors=("accounts.service_account_not_found",),
+    ),
+    Row(
+        "GET", "/v1/staff/service-accounts/{account_id}/tokens", "accounts", "list_service_tokens", Right.STAFF,
+        "List the tokens of a service account, without their secrets.",
+        recent=True, request=accounts.ListServiceTokensRequest, answer=accounts.ServiceTokenList,
+        scope=accounts.SCOPE_ACCOUNT, errors=("accounts.service_account_not_found",),
+    ),
+    Row(
+        "POST", "/v1/staff/service-accounts/{account_id}/tokens", "accounts", "create_service_token", Right.STAFF,
+        "Make a token of a service account; its secret is shown this once.",
+        recent=True, request=accounts.CreateServiceTokenRequest, answer=accounts.NewServiceToken, status=201,
+        scope=accounts.SCOPE_ACCOUNT,
+        errors=(
+            "accounts.service_account_not_found", "accounts.expiry_past", "accounts.expiry_too_late",
+            "accounts.too_many_service_tokens",
+        ),
+    ),
+    Row(
+        "DELETE", "/v1/staff/service-accounts/{account_id}/tokens/{token_id}", "accounts", "delete_service_token",
+        Right.STAFF,
+        "Withdraw a token of a service account; it is dead within a second.",
+        recent=True, request=accounts.ServiceTokenRequest, status=204, scope=accounts.SCOPE_ACCOUNT, revokes=True,
+        errors=("accounts.service_account_not_found", "accounts.token_not_found"),
     ),
     Row(
         "PATCH", "/v1/staff/devices/{hardware_id}", "devices", "update_production_staff", Right.STAFF,

@@ -38,6 +38,8 @@ COMPANIES_AT_MOST: Final = 20
 
 API_TOKEN_PREFIX: Final = "tsk_"  # noqa: S105 - how every token begins, no secret
 
+SERVICE_TOKEN_PREFIX: Final = "tss_"  # noqa: S105 - how every token of a service account begins, no secret
+
 FORMER_USER: Final = {"en": "former user", "de": "früherer Benutzer"}
 """What stands in place of the name of a person whose account was erased (ACC-12)."""
 

@@ -149,6 +149,42 @@ class Kit:
         }
         return self._signed(claims), max(1, int((expires - now).total_seconds()))
 
+    def service_access_token(
+        self, account_id: str, *, token_id: str, scopes: Sequence[str], now: datetime, not_after: datetime
+    ) -> tuple[str, int]:
+        """Sign an access token of a service account: it is no staff, and its scopes open single routes alone.
+
+        Args:
+            account_id: of the service account.
+            token_id: of the token that it stands for; a revocation of it ends this one.
+            scopes: of the account.
+            now: database time.
+            not_after: it expires then at the latest.
+
+        Returns:
+            The token and its life in seconds.
+        """
+        expires = min(now + timedelta(seconds=domain.ACCESS_SECONDS), not_after)
+        claims = {
+            "iss": ISSUER,
+            "aud": AUDIENCE,
+            "sub": account_id,
+            "sid": token_id,
+            "jti": new_id(),
+            "iat": round(now.timestamp(), 3),
+            "exp": int(expires.timestamp()),
+            "company": None,
+            "companies": [],
+            "role": None,
+            "rights": [],
+            "staff": False,
+            "service": True,
+            "scopes": list(scopes),
+            "project": None,
+            "lang": "en",
+        }
+        return self._signed(claims), max(1, int((expires - now).total_seconds()))
+
     def rehearsal_token(
         self, claims: Mapping[str, Any], company_ids: Sequence[str], absorbing: Mapping[str, Any], now: datetime
     ) -> str:

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from services.accounts.api import MERGING_ROOMS, SCOPE_ACCOUNT, Actor
 from services.accounts.domain import EMAIL_CHANGE, FORMER_USER, REVOCATION_WINDOW, Membership
-from services.accounts.store import companies, imports, mails, notices, people, sessions
+from services.accounts.store import companies, imports, mails, notices, people, service_accounts, sessions
 from services.accounts.times import iso
 from services.chassis.context import Call
 from services.chassis.db import Database
@@ -198,7 +198,9 @@ def get_names(database: Database, call: Call, request: Mapping[str, Any]) -> dic
     former = FORMER_USER.get(call.language, FORMER_USER["en"])
 
     def work(connection: Connection) -> dict[str, Any]:
+        # A service account stands where a person would: it enters orders.
         names = people.names(connection, request["user_ids"])
+        names |= service_accounts.names(connection, request["user_ids"])
         return {
             "users": {user_id: name or former for user_id, name in names.items()},
             "companies": companies.names(connection, request["company_ids"]),

@@ -17,6 +17,11 @@ caller may do. Anything on a project of a stranger is answered like an unknown i
 | power | what | own admin | own member | guest | staff | while archived |
 |---|---|---|---|---|---|---|
 """
+_FOOT: Final = """
+A service account (a program of the vendor, [how-to](../how-to/connect-the-erp.md)) has no power in any project: its
+scope `orders` opens the routes of orders under `/v1/staff/orders` and nothing else; nothing is open to `events` and
+`search` yet.
+"""
 
 
 def render() -> str:
@@ -27,7 +32,7 @@ def render() -> str:
         + f" | {'yes' if power.archived else 'no'} |"
         for power in POWERS
     ]
-    return _HEAD + "\n".join(rows) + "\n"
+    return _HEAD + "\n".join(rows) + "\n" + _FOOT
 
 
 if __name__ == "__main__":

@@ -28,11 +28,13 @@ class Installation:
         kind: `embedded` (one process, SQLite) or `fleet` (RabbitMQ, PostgreSQL, a process per service).
         folder: its data folder.
         environment: further settings.
+        root: where the code is that runs.
     """
 
     kind: str
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
+    root: Path = ROOT
     base: str = ""
     portal: str = ""
     process: subprocess.Popen[bytes] | None = None
@@ -56,7 +58,7 @@ class Installation:
         with (self.folder.parent / f"{self.kind}.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", module],
-                cwd=ROOT,
+                cwd=self.root,
                 env=environment,
                 stdout=log,
                 stderr=log,

@@ -22,6 +22,10 @@ SCOPE_DEVICE: Final = "device"
 SCOPE_EVENTS: Final = "events"
 TOKEN_SCOPES: Final = (SCOPE_READ, SCOPE_WRITE, SCOPE_DEVICE, SCOPE_EVENTS)
 """The scopes that an API token can be given."""
+SCOPE_ORDERS: Final = "orders"
+SCOPE_SEARCH: Final = "search"
+SERVICE_SCOPES: Final = (SCOPE_ORDERS, SCOPE_EVENTS, SCOPE_SEARCH)
+"""The scopes that a service account can be given; a person's token never has `orders` or `search`."""
 SCOPE_ACCOUNT: Final = "account"
 """The scope of an interactive login alone: password, second factor, tokens and sessions are not for API tokens."""
 
@@ -46,6 +50,7 @@ class Actor:
     language: str
     staff_waits: bool = False
     authenticated_at: float | None = None
+    service: bool = False
 
     @classmethod
     def of(cls, call: Call) -> Self:
@@ -73,6 +78,7 @@ class Actor:
             language=str(claims.get("lang") or "en"),
             staff_waits=bool(claims.get("staff_waits")),
             authenticated_at=claims.get("auth_time"),
+            service=claims.get("service") is True,
         )
 
     @property
@@ -129,6 +135,23 @@ class Actor:
         if not self.staff:
             raise forbidden("accounts.staff_needed", "Only staff of the vendor may do this.")
         self.require_unbound()
+
+    def serves(self, scope: str | None) -> bool:
+        """Return whether the actor is a service account that was given the scope; it is no person and no staff."""
+        return self.service and scope in SERVICE_SCOPES and scope in self.scopes
+
+    def require_staff_or_service(self, scope: str, served: str) -> None:
+        """Refuse who is neither staff with a scope nor a service account with its own (ACC-10, ACC-11).
+
+        Args:
+            scope: what a token of staff needs.
+            served: what a service account needs.
+
+        Raises: accounts.staff_needed, accounts.staff_otp_needed, accounts.token_bound, accounts.scope_needed.
+        """
+        if not self.serves(served):
+            self.require_staff()
+            self.require_scope(scope)
 
     def require_login(self) -> None:
         """Refuse what is no login of a person: API tokens, and the device door's logins (ACC-13).

@@ -44,6 +44,9 @@ ERRORS: Final[dict[str, str]] = {
     "accounts.expiry_past": "The expiry time lies in the past; give a later one.",
     "accounts.expiry_too_late": "An API token lives for a year at most; give an earlier expiry time.",
     "accounts.too_many_tokens": "A person has at most 50 API tokens; delete one that is not needed any more.",
+    "accounts.too_many_service_tokens": "A service account has at most 50 tokens; delete one that is not needed any "
+    "more.",
+    "accounts.service_account_not_found": "There is no such service account; list them to see their ids.",
     "accounts.too_many_companies": "A person in 20 companies founds no further one; leave one, or ask the vendor.",
     "accounts.otp_enabled": "The second factor is on already; switch it off before a new start.",
     "accounts.otp_not_started": "No second factor was started; ask for a secret first.",

@@ -106,6 +106,20 @@ class ApiTokenData(UserData):
     scopes = fields.List(fields.String())
 
 
+class ServiceAccountData(_Data):
+    """A service account; subject is its id."""
+
+    account_id = fields.String(required=True)
+    name = fields.String(required=True)
+    scopes = fields.List(fields.String(), required=True)
+
+
+class ServiceTokenData(ServiceAccountData):
+    """A token of a service account; subject is the account's id."""
+
+    token_id = fields.String(required=True)
+
+
 EVENTS: Final[dict[str, type[Schema]]] = {
     "user_registered": UserData,
     "registration_repeated": UserData,
@@ -126,6 +140,10 @@ EVENTS: Final[dict[str, type[Schema]]] = {
     "login_failed": LoginFailed,
     "api_token_created": ApiTokenData,
     "api_token_revoked": ApiTokenData,
+    "service_account_created": ServiceAccountData,
+    "service_account_ended": ServiceAccountData,
+    "service_token_created": ServiceTokenData,
+    "service_token_revoked": ServiceTokenData,
     "company_created": CompanyData,
     "company_changed": CompanyChanged,
     "company_user_added": MembershipData,

@@ -20,6 +20,7 @@ from services.accounts.api import (
 )
 from services.accounts.commands import logins
 from services.accounts.commands.common import answer_or_raise
+from services.accounts.commands.service_accounts import exchange_service_token, renewed_service_access
 from services.accounts.domain import Membership
 from services.accounts.kit import Kit
 from services.accounts.queries import place
@@ -155,6 +156,8 @@ def exchange_token(database: Database, call: Call, request: Mapping[str, Any], k
     """
 
     def work(unit: Unit) -> dict[str, Any] | None:
+        if request["token"].startswith(domain.SERVICE_TOKEN_PREFIX):
+            return exchange_service_token(unit, kit, request["token"])
         return _exchange(unit, kit, request["token"], None)
 
     answer = database.write(work, call=call)
@@ -341,7 +344,10 @@ def fresh_access(connection: Connection, actor: Actor, asked: str | None, kit: K
             raise _refusal_of_company(False, asked)
         return _access(connection, now, kit, user, session.id, member, _scopes(kit, user), session.authenticated_at)
     token = sessions.api_token_by_id(connection, actor.session_id)
-    answer = _access_of_api_token(connection, now, kit, token) if token is not None else None
+    if token is not None:
+        answer = _access_of_api_token(connection, now, kit, token)
+    else:
+        answer = renewed_service_access(connection, kit, actor.session_id, now)
     if answer is None:
         raise unauthenticated("accounts.session_ended", "The session of this token was ended: log in again.")
     return answer

@@ -92,6 +92,25 @@ TEXTS: Final[dict[str, dict[str, Text]]] = {
             "Zur Anmeldeseite",
         ),
     },
+    "service_account_changed": {
+        "en": Text(
+            "A service account was changed",
+            "from your account a service account or one of its tokens was made or ended. With such a token a program "
+            "acts for the vendor.",
+            "If it was not you, set a new password at once and ask a colleague to look at the service accounts.",
+            "/login",
+            "To the login page",
+        ),
+        "de": Text(
+            "Ein Dienstkonto wurde geändert",
+            "von Ihrem Konto aus wurde ein Dienstkonto oder eines seiner Tokens angelegt oder beendet. Mit einem "
+            "solchen Token handelt ein Programm für den Hersteller.",
+            "Waren Sie es nicht? Dann setzen Sie sofort ein neues Passwort und bitten Sie eine Kollegin oder einen "
+            "Kollegen, die Dienstkonten anzusehen.",
+            "/login",
+            "Zur Anmeldeseite",
+        ),
+    },
     "api_token_created": {
         "en": Text(
             "A new API token was made",

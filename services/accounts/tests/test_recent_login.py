@@ -29,6 +29,7 @@ VALUES: dict[str, Any] = {
     "user_id": new_id(), "company_id": new_id(), "role": "admin", "dry_run": False, "account_id": new_id(),
     "token_id": new_id(),
 }  # fmt: skip
+VALUES_OF: dict[str, dict[str, Any]] = {"create_service_account": {"scopes": ["orders"]}}
 RECENT = sorted(
     name
     for name, method in inspect.getmembers(AccountsService, inspect.isfunction)
@@ -50,7 +51,8 @@ def ask(world: World, name: str, call: Call) -> Any:
     for attribute, value in (("database", world.database), ("kit", world.kit)):
         setattr(service, attribute, value)
     schema = entrypoint.schema()
-    values = {field: VALUES[field] for field in schema.fields if field in VALUES}
+    known = VALUES | VALUES_OF.get(name, {})
+    values = {field: known[field] for field in schema.fields if field in known}
     return method(service, replace(call, command_id=new_id()), load_request(schema, values))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
-from services.accounts.api import Actor
+from services.accounts.api import SCOPE_ORDERS, Actor
 from services.chassis.context import Call
 from services.chassis.db import Database, Unit
 from services.chassis.errors import ServiceError, conflict, not_found
@@ -27,9 +27,8 @@ def register_production(database: Database, call: Call, request: dict[str, Any])
         devices.order_changed, devices.in_other_order.
     Emits: production_registered per device, to no company.
     """
-    actor = Actor.of(call)
-    actor.require_staff()
-    actor.require_scope("write")
+    # A service account's token goes on from licensing, like that of staff.
+    Actor.of(call).require_staff_or_service("write", SCOPE_ORDERS)
     try:
         number = canonical_order_number(request["order_number"])
     except MalformedOrderNumberError as error:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from services.accounts.api import SCOPE_WRITE, Actor
+from services.accounts.api import SCOPE_ORDERS, SCOPE_WRITE, Actor
 from services.chassis.context import Call
 from services.chassis.db import Database, Unit
 from services.chassis.errors import ServiceError, conflict, invalid
@@ -46,8 +46,7 @@ def enter_order(
     Emits: order_entered.
     """
     actor = Actor.of(call)
-    actor.require_staff()
-    actor.require_scope(SCOPE_WRITE)
+    actor.require_staff_or_service(SCOPE_WRITE, SCOPE_ORDERS)
     catalogue = get_catalogue(database)
     order = VendorOrder.of(catalogue, request)
     # Each step has a command id of its own (rule R2), so that a reused one is told before anything happens.

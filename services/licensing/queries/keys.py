@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from services.accounts.api import SCOPE_READ, AccountsClient, Actor
+from services.accounts.api import SCOPE_ORDERS, SCOPE_READ, AccountsClient, Actor
 from services.chassis.context import Call
 from services.chassis.db import Database
 from services.chassis.errors import ServiceError, not_found
@@ -80,9 +80,7 @@ def get_order(database: Database, call: Call, request: Mapping[str, Any]) -> dic
 
 
 def _require_reading_staff(call: Call) -> None:
-    actor = Actor.of(call)
-    actor.require_staff()
-    actor.require_scope(SCOPE_READ)
+    Actor.of(call).require_staff_or_service(SCOPE_READ, SCOPE_ORDERS)
 
 
 def _orders(database: Database, rows: Sequence[Row]) -> list[dict[str, Any]]:

@@ -35,6 +35,7 @@ class Role:
         relations: project of the world -> column of the table of powers; staff see every project.
         bound: the one project of the token.
         login: `recent`, `old`, or `none` for an API token (ACC-13).
+        service: a program of the vendor, which reaches the routes of its scopes and nothing else (ACC-11).
     """
 
     name: str
@@ -48,12 +49,17 @@ class Role:
     relations: Mapping[str, str] | None = None
     bound: str | None = None
     login: str = "recent"
+    service: bool = False
 
     def relation(self, project: str) -> str | None:
         """Return the column of the table of powers that the caller stands in for a project, None for a stranger."""
         if self.bound not in (None, project):
             return None
         return (self.relations or {}).get(project) or ("staff" if self.staff else None)
+
+
+def _service(scope: str) -> Role:
+    return Role(f"service {scope}", f"service {scope}", scopes=frozenset({scope}), login="none", service=True)
 
 
 def _of_owner(name: str, scopes: frozenset[str] = INTERACTIVE, bound: str | None = None) -> Role:
@@ -78,6 +84,9 @@ ROLES: Final[tuple[Role, ...]] = (
     _of_owner("token write", frozenset({"write"})),
     _of_owner("token device", frozenset({"device"})),
     Role("token events", "staff", staff=True, scopes=frozenset({"events"}), login="none"),
+    _service("orders"),
+    _service("events"),
+    _service("search"),
     _of_owner("token of the project", BOUND, "project"),
     _of_owner("token of another project", BOUND, "project2"),
 )
@@ -156,6 +165,7 @@ def make_callers(world: World, watch: Watch) -> dict[str, Caller]:
         "token write": world.tokens["write"],
         "token device": world.tokens["device"],
         "token events": world.tokens["events"],
+        **{f"service {scope}": world.tokens[f"service {scope}"] for scope in ("orders", "events", "search")},
         "token of the project": world.tokens["project"],
         "token of another project": world.tokens["project2"],
     }

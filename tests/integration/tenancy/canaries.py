@@ -32,6 +32,10 @@ UNSEEN: Final[dict[str, tuple[str, ...]]] = {
     "nobody": (*_OWNER, *_GUEST, *_STRANGER, *_OTHERS),
     "locked": (*_OWNER, *_GUEST, *_STRANGER, *_OTHERS),
     "staff": (),
+    # Orders name devices and amounts of every company, and no person of any.
+    "service orders": ("owner's names", "guest's names", "stranger's names", "neighbor's names"),
+    "service events": (*_OWNER, *_GUEST, *_STRANGER, *_OTHERS),
+    "service search": (*_OWNER, *_GUEST, *_STRANGER, *_OTHERS),
 }
 
 

@@ -314,6 +314,15 @@ CASES: Final[tuple[Case, ...]] = (
         fresh="invitation",
     ),
     Case("GET /v1/staff/users", Of.STAFF),
+    Case("GET /v1/staff/service-accounts", Of.STAFF),
+    Case("POST /v1/staff/service-accounts", Of.STAFF, body={"name": "t", "scopes": ["orders"]}),
+    Case("DELETE /v1/staff/service-accounts/{account_id}", Of.STAFF, thing="service", fresh="service"),
+    Case("GET /v1/staff/service-accounts/{account_id}/tokens", Of.STAFF, thing="service"),
+    Case("POST /v1/staff/service-accounts/{account_id}/tokens", Of.STAFF, thing="service", fresh="service", body={}),
+    Case(
+        "DELETE /v1/staff/service-accounts/{account_id}/tokens/{token_id}", Of.STAFF, thing="service", fresh="service",
+        path={"token_id": "$service token"},
+    ),
     Case("PATCH /v1/staff/users/{user_id}", Of.STAFF, thing="user", body={"account_rights": []}),
     Case("PATCH /v1/staff/devices/{hardware_id}", Of.STAFF, thing="device hardware", body={"rma": False}),
     Case(

@@ -66,9 +66,11 @@ def _at_the_gateway(case: Case, role: Role) -> Expected | None:
         return None
     if role.refused is not None:
         return Expected(401, role.refused)
+    if role.service and row.served in role.scopes:
+        return None
     if row.recent and role.login == "none":
         return Expected(403, "accounts.login_needed")
-    if row.needed_scope not in role.scopes:
+    if role.service or row.needed_scope not in role.scopes:
         return Expected(403, "accounts.scope_needed")
     refusal = _by_right(row, role)
     if refusal is None and row.recent and role.login == "old":

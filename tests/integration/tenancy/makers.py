@@ -27,6 +27,13 @@ def _token(world: World) -> dict[str, str]:
     return {"token": world.owner.post("/v1/me/tokens", body).expect(201)["id"]}
 
 
+def _service(world: World) -> dict[str, str]:
+    body = {"name": "throw-away", "scopes": ["orders"]}
+    account = world.staff.post("/v1/staff/service-accounts", body).expect(201)["id"]
+    token = world.staff.post(f"/v1/staff/service-accounts/{account}/tokens", {}).expect(201)["id"]
+    return {"service": account, "service token": token}
+
+
 def _invitation(world: World) -> dict[str, str]:
     body = {"email": f"{uuid.uuid4()}@tenants.example"}
     return {"user": world.owner.post("/v1/company/users", body).expect(201)["id"]}
@@ -59,6 +66,7 @@ def _certificate(world: World) -> dict[str, str]:
 FRESH: Final[dict[str, Callable[[World], dict[str, str]]]] = {
     "session": _session,
     "token": _token,
+    "service": _service,
     "invitation": _invitation,
     "right": _right,
     "key": lambda world: {"open_key": world.fresh_key()},

@@ -240,6 +240,11 @@ class World:
         self.tokens["events"], _ = make(self.staff, ["events"])
         self.tokens["project"], _ = make(self.owner, bound, self.things["project"])
         self.tokens["project2"], self.things["token2"] = make(self.owner, bound, self.things["project2"])
+        for scope in ("orders", "events", "search"):
+            body = {"name": f"program for {scope}", "scopes": [scope]}
+            self.things["service"] = self.staff.post("/v1/staff/service-accounts", body).expect(201)["id"]
+            made = self.staff.post(f"/v1/staff/service-accounts/{self.things['service']}/tokens", {}).expect(201)
+            self.tokens[f"service {scope}"], self.things["service token"] = made["token"], made["id"]
         (session,) = (s for s in self.owner.get("/v1/sessions").expect(200)["items"] if s["current"])
         self.things["session"] = session["id"]
         body = {"email": "invited-by-owner@tenants.example"}
