@@ -27,4 +27,4 @@ hypothesis.settings.load_profile("house")
 # pytest's tmp_path goes where the servers' folders go.
 os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(scratch()))
 
-pytest_plugins = ["tests.rig.fixtures"]
+pytest_plugins = ["tests.rig.fixtures", "tests.openapi.watch"]

@@ -24,6 +24,7 @@ from services.chassis.errors import STATUS_BY_CODE, STATUS_BY_KIND
 ROOT: Final = Path(__file__).parents[1]
 TARGET: Final = ROOT / "gateway" / "procedures.json"
 _CODE: Final = re.compile(r"[a-z]+\.[a-z_]+")
+_AS: Final = re.compile(r"\bas `(\w+)`")
 _RAISES: Final = re.compile(r"Raises:(.*?)(?:\n\s*\n|\n\s*(?:Emits|Args|Returns):|\Z)", re.DOTALL)
 
 
@@ -38,9 +39,17 @@ def procedures() -> dict[str, list[str]]:
     for room in ROOMS:
         for name, method in inspect.getmembers(service_class(room)):
             if any(isinstance(entry, Rpc) for entry in getattr(method, ENTRYPOINT_EXTENSIONS_ATTR, ())):
-                said = _RAISES.search(method.__doc__ or "")
-                found[f"{room}.{name}"] = sorted(set(_CODE.findall(said[1]))) if said else []
+                found[f"{room}.{name}"] = sorted(_raised(service_class(room), name))
     return found
+
+
+def _raised(service: type, name: str) -> set[str]:
+    """Return the codes in the `Raises:` of a procedure, with those of another that it names by "as `other`"."""
+    said = _RAISES.search(getattr(service, name).__doc__ or "")
+    if said is None:
+        return set()
+    codes = set(_CODE.findall(said[1]))
+    return codes.union(*(_raised(service, other) for other in _AS.findall(said[1])))
 
 
 def statuses() -> dict[str, list[int]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from functools import cache
 from typing import Any, Final
 
@@ -11,7 +10,9 @@ from apispec.ext.marshmallow import MarshmallowPlugin, resolver
 from apispec.ext.marshmallow.openapi import OpenAPIConverter
 from marshmallow import Schema
 
+from gateway.formats import portable, with_formats
 from gateway.messages import JSON
+from gateway.refusals import PROBLEM
 from gateway.responses import HEADERS, codes_of, responses_of
 from gateway.routes import ROWS
 from gateway.row import Right, Row
@@ -35,30 +36,6 @@ _RECENT: Final = (
     "tokens are refused."
 )
 RECENT_CODES: Final = ("accounts.login_needed", "accounts.confirmation_needed")
-_PROBLEM: Final[dict[str, Any]] = {
-    "type": "object",
-    "required": ["type", "title", "status", "detail", "code", "instance"],
-    "properties": {
-        "type": {"type": "string", "description": "address of an explanation"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string", "description": "in the language of Accept-Language"},
-        "code": {"type": "string", "description": "dotted, never changes its meaning"},
-        "instance": {"type": "string", "description": "request id, also in X-Request-Id"},
-        "errors": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "required": ["pointer", "code", "detail"],
-                "properties": {
-                    "pointer": {"type": "string", "description": "JSON pointer, or ?name for a query parameter"},
-                    "code": {"type": "string"},
-                    "detail": {"type": "string"},
-                },
-            },
-        },
-    },
-}
 _HEADERS: Final[dict[str, dict[str, Any]]] = {
     "Idempotency-Key": {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[\\x21-\\x7e]+$"},
     "If-Match": {"type": "string"},
@@ -74,7 +51,7 @@ def document() -> dict[str, Any]:
     spec = APISpec(
         title="Tessera", version=VERSION, openapi_version="3.1.0", plugins=[plugin], info={"description": _DESCRIPTION}
     )
-    spec.components.schema("Problem", _PROBLEM)
+    spec.components.schema("Problem", PROBLEM)
     spec.components.security_scheme("bearer", {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"})
     spec.components.security_scheme("basic", {"type": "http", "scheme": "basic"})
     converter = plugin.converter
@@ -84,30 +61,14 @@ def document() -> dict[str, Any]:
         operations.setdefault(row.path, {})[row.method.lower()] = _operation(row, converter)
     for path, methods in operations.items():
         spec.path(path=path, operations=methods)
-    made: dict[str, Any] = _portable(spec.to_dict())
+    made: dict[str, Any] = portable(spec.to_dict())
+    schemas = made["components"]["schemas"]
+    made["components"]["schemas"] = {name: with_formats(schema) for name, schema in schemas.items()}
     made["components"]["headers"] = HEADERS
     made["servers"] = [{"url": "/", "description": "This installation."}]
     made["tags"] = [{"name": name} for name in sorted({_tag(row) for row in ROWS})]
     made["info"]["license"] = {"name": "Proprietary", "identifier": "LicenseRef-Proprietary"}
     return made
-
-
-def _portable(value: Any) -> Any:
-    r"""Return the document with patterns as ECMA-262 has them: they match anywhere unless both ends are bound.
-
-    Ours match from the beginning, as Python's `match` does, and may end in `\Z`.
-    """
-    if isinstance(value, dict):
-        return {
-            name: _pattern(inner) if name == "pattern" and isinstance(inner, str) else _portable(inner)
-            for name, inner in value.items()
-        }
-    return [_portable(inner) for inner in value] if isinstance(value, list) else value
-
-
-def _pattern(text: str) -> str:
-    text = re.sub(r"\\Z$", "$", text)
-    return text if text.startswith("^") else f"^{text}"
 
 
 def _schema_name(schema: Any) -> str:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from gateway.messages import Request, Response
 from services.chassis.errors import ServiceError
+from services.chassis.ids import new_id
 
 PROBLEM_JSON: Final = "application/problem+json"
 LANGUAGES: Final = ("en", "de")
@@ -144,10 +145,14 @@ def to_response(error: ServiceError, request: Request | None) -> Response:
     """Return the answer for an error, in the form that the asking side can read."""
     headers = request.headers if request is not None else {}
     language = choose_language(headers.get("accept-language", ""))
-    problem = document(error, language, request.id if request else "")
+    # Of a request that cannot be read there is none, and whoever asks for help needs an id all the same.
+    request_id = request.id if request is not None else new_id()
+    problem = document(error, language, request_id)
     own = _headers(error, problem, request, language)
     response = Response.of_json(int(problem["status"]), problem, own, PROBLEM_JSON)
-    if request is not None and request.is_device_door:
+    if request is None:
+        response.headers.append(("X-Request-Id", request_id))
+    elif request.is_device_door:
         # Devices that cannot read JSON get the same in a header and one line of text.
         response.headers.append(("X-Error-Code", error.code))
         if "json" not in headers.get("accept", ""):

@@ -19,17 +19,22 @@ from services.chassis.errors import STATUS_BY_CODE
 
 _STRING: Final = {"type": "string"}
 HEADERS: Final[dict[str, dict[str, Any]]] = {
-    "XRequestId": {"description": "Id of the request, in logs and events too.", "schema": _STRING},
+    "XRequestId": {"required": True, "description": "Id of the request, in logs and events too.", "schema": _STRING},
     "ETag": {"description": "Names the answer, for If-None-Match and If-Match.", "schema": _STRING},
     "Location": {"description": "Address of what was made.", "schema": {**_STRING, "format": "uri-reference"}},
     "IdempotentReplayed": {
         "description": "The answer of an earlier request with the same Idempotency-Key.",
         "schema": {**_STRING, "enum": ["true"]},
     },
-    "RetryAfter": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}},
-    "WWWAuthenticate": {"description": "How to log in.", "schema": _STRING},
-    "Allow": {"description": "The methods of this address.", "schema": _STRING},
-    "ContentLanguage": {"description": "Language of the texts.", "schema": {**_STRING, "enum": ["en", "de"]}},
+    "RetryAfter": {"required": True, "description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}},
+    "WWWAuthenticate": {"required": True, "description": "How to log in.", "schema": _STRING},
+    "Allow": {"required": True, "description": "The methods of this address.", "schema": _STRING},
+    "XErrorCode": {"required": True, "description": "The code, for devices that cannot read JSON.", "schema": _STRING},
+    "ContentLanguage": {
+        "required": True,
+        "description": "Language of the texts.",
+        "schema": {**_STRING, "enum": ["en", "de"]},
+    },
 }
 _NAMES: Final = {
     "XRequestId": "X-Request-Id",
@@ -37,6 +42,7 @@ _NAMES: Final = {
     "RetryAfter": "Retry-After",
     "WWWAuthenticate": "WWW-Authenticate",
     "ContentLanguage": "Content-Language",
+    "XErrorCode": "X-Error-Code",
 }
 _REASONS: Final = {
     304: "What the client has is the newest.", 400: "Malformed.", 401: "No good login.", 403: "Not allowed.",
@@ -62,10 +68,16 @@ _ALWAYS: Final = (
 _BY_RIGHT: Final[dict[Right, tuple[str, ...]]] = {
     Right.NONE: (),
     Right.LOGIN: (),
-    Right.COMPANY: ("accounts.company_needed",),
-    Right.ADMIN: ("accounts.company_needed", "accounts.admin_needed"),
+    Right.COMPANY: ("accounts.company_needed", "token.outdated"),
+    Right.ADMIN: ("accounts.company_needed", "accounts.admin_needed", "token.outdated"),
     Right.STAFF: ("accounts.staff_needed", "accounts.staff_otp_needed"),
-    Right.DEVICE: ("accounts.login_failed", "accounts.locked", "accounts.too_many_attempts", "accounts.company_needed"),
+    Right.DEVICE: (
+        "accounts.login_failed",
+        "accounts.locked",
+        "accounts.too_many_attempts",
+        "accounts.company_needed",
+        "token.outdated",
+    ),
 }
 
 
@@ -124,6 +136,8 @@ def _successes(row: Row) -> dict[str, Any]:
         names.append("Location")
     if row.method == "GET" and row.right is not Right.NONE and (row.gives == (JSON,) or row.right is Right.DEVICE):
         names.append("ETag")
+    if row.is_write and row.answer is not None and {"version", "revision"} & set(row.answer().fields):
+        names.append("ETag")
     success: dict[str, Any] = {"description": row.summary, "headers": _headers(names)}
     if row.status != 204:
         schema: Any = {"type": "string"} if row.answer is None else row.answer
@@ -137,7 +151,7 @@ def _successes(row: Row) -> dict[str, Any]:
         responses["200"] = {**success, "description": "Nothing had changed: the same bytes as before."}
     if row.right is Right.DEVICE and row.method == "GET":
         responses["204"] = {"description": "There is nothing for the device.", "headers": _headers(["XRequestId"])}
-    if "ETag" in names:
+    if "ETag" in names and not row.is_write:
         responses["304"] = {"description": _REASONS[304], "headers": _headers(["XRequestId", "ETag"])}
     return responses
 
@@ -152,6 +166,8 @@ def _refusal(row: Row, status: int, codes: list[str]) -> dict[str, Any]:
         names.append("Allow")
     if row.is_keyed and status in (403, 404, 409, 412, 422):
         names.append("IdempotentReplayed")
+    if row.right is Right.DEVICE:
+        names.append("XErrorCode")
     schema = {
         "allOf": [{"$ref": "#/components/schemas/Problem"}],
         "properties": {"code": {"enum": codes}, "status": {"const": status}},

@@ -126,7 +126,7 @@ def test_the_request_id_is_always_ours_and_the_clients_a_field_of_its_own(gatewa
         (unavailable(), 503, ("retry-after", "1")),
         (limited("licensing.too_many_keys_tried", "Wait.", retry_after=90), 429, ("retry-after", "90")),
         (conflict("licensing.key_used", "Used."), 409, None),
-        (ServiceError("nonsense", "x.y", "Text of a kind that nobody knows."), 500, None),
+        (ServiceError("nonsense", "service.internal", "Text of a kind that nobody knows."), 500, None),
     ],
 )
 def test_errors_of_rooms_become_problems(
@@ -140,11 +140,12 @@ def test_errors_of_rooms_become_problems(
 
 
 def test_extras_stand_in_the_problem_and_never_replace_its_members(gateway: Gateway) -> None:
-    error = conflict("licensing.insufficient_balance", "Too few.", shortages=[{"missing": 1}], status=200, title="x")
+    shortages = [{"license_type": "port8", "name": "PORT8", "needed": 2, "missing": 1, "projects": []}]
+    error = conflict("licensing.insufficient_balance", "Too few.", shortages=shortages, status=200, title="x")
     gateway.rooms.on("licensing", "assign_licenses", error)
     answer = gateway.ask("POST", assign_path(), LICENSES)
     check_problem(answer, 409, "licensing.insufficient_balance")
-    assert answer.body["shortages"] == [{"missing": 1}]
+    assert answer.body["shortages"] == shortages
 
 
 def test_the_language_is_the_clients(gateway: Gateway) -> None:

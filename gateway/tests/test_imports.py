@@ -59,11 +59,12 @@ def test_only_an_administrators_login_imports(gateway: Gateway) -> None:
 
 
 def test_what_the_client_can_answer_reaches_it(gateway: Gateway) -> None:
-    refusal: ServiceError = conflict("accounts.import_ambiguous", "Several.", companies=[{"id": "c", "name": "Other"}])
+    companies = [{"id": new_id(), "name": "Other"}]
+    refusal: ServiceError = conflict("accounts.import_ambiguous", "Several.", companies=companies)
     gateway.rooms.on("accounts", "import_company", refusal)
     answer = gateway.ask("POST", "/v1/company/imports", BODY, token=gateway.tokens.make())
     check_problem(answer, 409, "accounts.import_ambiguous")
-    assert answer.body["companies"] == [{"id": "c", "name": "Other"}]
+    assert answer.body["companies"] == companies
 
 
 def test_our_tokens_are_renewed_and_name_what_was_absorbed(gateway: Gateway) -> None:

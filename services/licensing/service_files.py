@@ -57,8 +57,9 @@ class FileEntrypoints:
     def fetch_device_file(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Give a device its current encrypted file (LIC-7).
 
-        Raises: accounts.scope_needed, devices.device_not_found, access.power_needed, licensing.device_rma,
-            licensing.no_certificate, licensing.certificate_not_accepted, licensing.rule_violated.
+        Raises: accounts.scope_needed, devices.malformed_id, devices.device_not_found, access.power_needed,
+            licensing.device_rma, licensing.no_certificate, licensing.certificate_not_accepted,
+            licensing.rule_violated.
         Emits: license_file_issued, license_file_fetched, paid_device_used_elsewhere.
         """
         return files.fetch_device_file(self.database, self.keystore, call, request, devices=self.devices)
@@ -81,7 +82,7 @@ class FileEntrypoints:
     def return_device_licenses(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Take a return that the device itself delivers (LIC-8).
 
-        Raises: as `return_licenses`, and accounts.scope_needed.
+        Raises: as `return_licenses`, and accounts.scope_needed, devices.malformed_id.
         Emits: licenses_returned, return_refused, paid_device_used_elsewhere.
         """
         return returns.return_device_licenses(self.database, call, request, devices=self.devices)
@@ -110,7 +111,7 @@ class FileEntrypoints:
     def request_device_certificate(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Certify a device's key on its own request (LIC-10).
 
-        Raises: as `request_certificate`, and accounts.scope_needed.
+        Raises: as `request_certificate`, and accounts.scope_needed, devices.malformed_id.
         Emits: certificate_issued, certificate_revoked, paid_device_used_elsewhere.
         """
         return certificates.request_device_certificate(

@@ -6,11 +6,15 @@ import json
 import re
 import socket
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from tests.integration.http_client import Answer
 from tests.integration.tenancy.asking import check_form
+from tests.openapi.watch import look
+
+# Of a request that can be read at all; what cannot be is refused before it is known what was asked for.
+_REQUEST_LINE: Final = re.compile(rb"([A-Z]+) (/\S*) HTTP/1\.1\r\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,10 @@ def send_raw(base: str, data: bytes, seconds: float = 20.0) -> RawAnswer:
     status, *lines = head.decode("latin-1").split("\r\n")
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
     length = headers.get("content-length")
-    return RawAnswer(int(status.split(" ")[1]), headers, body[: int(length)] if length else body)
+    answer = RawAnswer(int(status.split(" ")[1]), headers, body[: int(length)] if length else body)
+    if (asked := _REQUEST_LINE.match(data)) is not None:
+        look(asked[1].decode(), asked[2].decode("latin-1"), answer.status, answer.headers, answer.content)
+    return answer
 
 
 def request(method: str, target: str, *headers: str, host: str = "localhost", body: bytes = b"") -> bytes:
