@@ -14,12 +14,12 @@ from urllib.parse import quote
 
 import structlog
 
-from gateway import compose, versions
+from gateway import compose, versions, wording
 from gateway.admission import Admission
 from gateway.authentication import Authentication, authorize
 from gateway.messages import JSON, Request, Response
 from gateway.metrics import Metrics
-from gateway.problems import choose_language, to_response
+from gateway.problems import choose_language, sentence, to_response
 from gateway.router import Match, Router
 from gateway.row import Answer, Compose, Right, Rooms, Row
 from gateway.validation import arguments_of, command_id_of
@@ -112,6 +112,8 @@ class Handler:
             self._check_version(match, call, arguments, request)
             self._fill_hidden(row, arguments, request)
             answer = (row.compose or _default(row))(row, self._rooms, call, arguments, request)
+            if call.language == "de" and answer.result is not None and answer.content is None:
+                answer.result = wording.in_german(answer.result, sentence)
             if row.revokes:
                 self._authentication.learn_revocations(call)
         return _response_of(row, answer, match, request)

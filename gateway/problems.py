@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import string
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+from gateway import wording
 from gateway.messages import Request, Response
 from services.chassis.errors import ServiceError
 from services.chassis.ids import new_id
@@ -111,7 +113,9 @@ def document(error: ServiceError, language: str, request_id: str) -> dict[str, A
     for name, value in extra.items():
         problem.setdefault(name, value)
     if isinstance(errors := problem.get("errors"), list):
-        problem["errors"] = [_translated(item, language) for item in errors]
+        problem["errors"] = errors = [_translated(item, language) for item in errors]
+    if language == "de" and error.code == "request.invalid":
+        problem["detail"] = wording.of_invalid(error.detail, errors or []) or problem["detail"]
     return problem
 
 
@@ -128,17 +132,23 @@ def _detail(error: ServiceError, entry: dict[str, str], language: str, extra: di
     return error.detail or template or error.code
 
 
+def sentence(code: str, facts: Mapping[str, Any], language: str = "de") -> str | None:
+    """Return the text of a code with facts filled in, None where there is none or a fact is missing."""
+    template = texts(language).get(code, {}).get("detail")
+    if not template:
+        return None
+    try:
+        return _fill.vformat(template, (), facts)
+    except (KeyError, ValueError, IndexError):
+        return None
+
+
 def _translated(item: Any, language: str) -> Any:
-    """Return one entry of `errors` with its text in the client's language, where there is one for its code."""
+    """Return one entry of `errors` with its text in the client's language, where there is one."""
     if language == "en" or not isinstance(item, dict):
         return item
-    template = texts(language).get(str(item.get("code")), {}).get("detail")
-    if not template:
-        return item
-    try:
-        return {**item, "detail": _fill.vformat(template, (), item)}
-    except (KeyError, ValueError, IndexError):
-        return item
+    german = wording.of_field(str(item.get("detail"))) or sentence(str(item.get("code")), item)
+    return {**item, "detail": german} if german else item
 
 
 def to_response(error: ServiceError, request: Request | None) -> Response:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import date
-from typing import Any
+from typing import Any, Final
 
 from services.chassis.fields import write_moment
 from services.devices.api import CLAIMED, MEANINGS, PROVEN
-from services.devices.domain.actions import ACTIONS, refusal_of
+from services.devices.domain.actions import ACTIONS, ADMIN_NEEDED, PROJECT_ARCHIVED, RIGHT_NEEDED, refusal_of
 from services.devices.domain.warranty import warranty_on
 from services.devices.store import AnyRow
+
+_MEANINGS: Final[dict[str, str]] = {
+    **MEANINGS,
+    RIGHT_NEEDED: "Your account needs the right {right}: ask the vendor for it.",
+    ADMIN_NEEDED: "Only an administrator of your company may do this: ask one of them.",
+    PROJECT_ARCHIVED: "The project is archived, so nothing in it can be changed: take it out of the archive first.",
+}
 
 
 def device(row: AnyRow, *, foreign: bool, today: date) -> dict[str, Any]:
@@ -35,13 +42,18 @@ def device(row: AnyRow, *, foreign: bool, today: date) -> dict[str, Any]:
     }
 
 
-def actions(powers: Collection[str], rma: bool) -> list[dict[str, Any]]:
-    """Return what can be done with a device, and why not where it cannot (DEV-6)."""
+def actions(
+    powers: Collection[str], rma: bool, others: Mapping[str, Collection[str]] | None = None
+) -> list[dict[str, Any]]:
+    """Return what can be done with a device, and why not where it cannot (DEV-6); arguments as for `refusal_of`."""
     listed = []
     for name in ACTIONS:
-        code = refusal_of(name, powers, rma)
-        action: dict[str, Any] = {"name": name, "allowed": code is None}
-        listed.append(action if code is None else {**action, "reason": code, "detail": MEANINGS[code]})
+        refusal = refusal_of(name, powers, rma, others)
+        action: dict[str, Any] = {"name": name, "allowed": refusal is None}
+        if refusal is not None:
+            code, told = refusal
+            action |= {"reason": code, "detail": _MEANINGS[code].format_map(told), **told}
+        listed.append(action)
     return listed
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from datetime import UTC, date, datetime
 from typing import Any
 
-from services.accounts.api import Actor
+from services.accounts.api import ACCOUNT_RIGHTS, Actor
 from services.chassis.context import Call
 from services.chassis.db import Database
 from services.chassis.errors import ServiceError
@@ -21,9 +21,10 @@ from services.devices.access import (
     require_reader,
 )
 from services.devices.commands.lookups import read_hardware_id
+from services.devices.domain.actions import ADMIN_NEEDED, PROJECT_ARCHIVED, RIGHT_NEEDED
 from services.devices.domain.hardware_ids import search_key
 from services.devices.store import AnyRow
-from services.projects.api import OWN, SEE, ProjectsClient
+from services.projects.api import ARCHIVED, OPEN, OWN, SEE, ProjectsClient, powers_of, roles_of
 
 # Each other holder costs a question to projects; nobody has rights in so many projects with the same device.
 _MOST_HOLDERS_ASKED = 10
@@ -81,7 +82,18 @@ def get_device(database: Database, call: Call, request: dict[str, Any], *, proje
     actor.require_scope("read")
     row, access = _visible(database, call, actor, request["device_id"], projects)
     shown = answers.device(row, foreign=access.access != OWN, today=_today())
-    return {**shown, "actions": answers.actions(access.powers, row.rma)}
+    return {**shown, "actions": answers.actions(access.powers, row.rma, _powers_if(actor, access))}
+
+
+def _powers_if(actor: Actor, access: ProjectAccess) -> dict[str, Collection[str]]:
+    """Return code of an obstacle -> the powers without it, so that who has to ask is told whom."""
+    roles = roles_of(access.access, admin=actor.admin, staff=actor.staff)
+    as_admin = roles_of(access.access, admin=True, staff=actor.staff)
+    return {
+        PROJECT_ARCHIVED: powers_of(roles, actor.rights, OPEN) if access.state == ARCHIVED else (),
+        RIGHT_NEEDED: powers_of(roles, ACCOUNT_RIGHTS, access.state),
+        ADMIN_NEEDED: powers_of(as_admin, actor.rights, access.state),
+    }
 
 
 def get_device_facts(

@@ -120,8 +120,8 @@ class LicensingService(FileEntrypoints, PossessionEntrypoints):
     def correct_balance(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Correct a project's balance by a posting with a reason, by staff (ACC-10).
 
-        Raises: accounts.staff_needed, projects.not_found, access.power_needed, licensing.license_type_unknown,
-            licensing.insufficient_balance.
+        Raises: accounts.staff_needed, projects.not_found, access.power_needed, projects.archived, projects.closed,
+            licensing.license_type_unknown, licensing.insufficient_balance.
         Emits: balance_corrected.
         """
         return correct_balance(self.database, call, request, projects=self.projects)

@@ -41,13 +41,16 @@ class Warranty(AnswerSchema):
 class DeviceAction(AnswerSchema):
     """One thing the caller could do with a device; where it is not allowed, the code why not and a sentence.
 
-    `ways` stands where possession has to be proven first: by what that can be done.
+    `ways` stands where possession has to be proven first: by what that can be done. `right` is the account right that
+    is missing, which the vendor grants; `power` what the owner of the project did not give the caller's company.
     """
 
-    name = fields.String()
-    allowed = fields.Boolean()
+    name = fields.String(required=True)
+    allowed = fields.Boolean(required=True)
     reason = fields.String()
     detail = fields.String()
+    right = fields.String()
+    power = fields.String()
     ways = fields.List(fields.String(validate=validate.OneOf(PROOFS)))
 
 

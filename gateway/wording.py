@@ -1,0 +1,95 @@
+"""German for what stands inside of answers and refusals: results of single lines, reasons of actions, wrong fields.
+
+A refusal as a whole is worded by `gateway.problems`. Rooms answer in English, also to a repeated request; the language
+is that of this request, so it is the door that puts each sentence into it, with the facts that stand beside it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+Sentence = Callable[[str, Mapping[str, Any]], str | None]
+
+# What marshmallow and our own fields say of a value, and the same in German with its numbers.
+_FIELDS: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
+    (re.compile(pattern), german)
+    for pattern, german in (
+        (r"Must have at least (\d+) characters\.", r"Mindestens \1 Zeichen sind nötig."),
+        (r"Must have at most (\d+) characters\.", r"Höchstens \1 Zeichen gehen."),
+        (r"Must not contain control characters\.", "Steuerzeichen gehen nicht."),
+        (r"Must not be empty\.", "Das Feld darf nicht leer sein."),
+        (r"Must not be empty; leave the parameter out\.", "Der Parameter ist leer; lassen Sie ihn weg."),
+        (r"Must be given once\.", "Der Parameter darf nur einmal dastehen."),
+        (r"Must be printable UTF-8\.", "Das muss druckbares UTF-8 sein."),
+        (r"Shorter than minimum length (\d+)\.", r"Mindestens \1 Stellen sind nötig."),
+        (r"Longer than maximum length (\d+)\.", r"Höchstens \1 Stellen gehen."),
+        (r"Length must be between (\d+) and (\d+)\.", r"Die Länge muss zwischen \1 und \2 liegen."),
+        (r"Length must be (\d+)\.", r"Die Länge muss \1 sein."),
+        (r"Must be greater than or equal to (\S+)\.", r"Der Wert muss mindestens \1 sein."),
+        (r"Must be less than or equal to (\S+)\.", r"Der Wert darf höchstens \1 sein."),
+        (
+            r"Must be greater than or equal to (\S+) and less than or equal to (\S+)\.",
+            r"Der Wert muss zwischen \1 und \2 liegen.",
+        ),
+        (r"Must be one of: (.+)\.", r"Der Wert muss einer von diesen sein: \1."),
+        (
+            r"Must be an id as this interface gives it out\.",
+            "Das muss eine Kennung sein, wie diese Schnittstelle sie gibt.",
+        ),
+        (r"Must hold at least one device\.", "Mindestens ein Gerät ist nötig."),
+        (r"Give exactly one of (.+) and (\w+)\.", r"Geben Sie genau eines an von: \1, \2."),
+        (r"Give (.+) or both\.", r"Geben Sie mindestens eines an von: \1."),
+        (
+            r"Send the SHA-256 fingerprint that the device shows: 64 hexadecimal digits\.",
+            "Senden Sie den SHA-256-Fingerabdruck, den das Gerät zeigt: 64 hexadezimale Ziffern.",
+        ),
+        (r"(GET|DELETE) takes no body here; leave it out\.", r"\1 nimmt hier keinen Inhalt; lassen Sie ihn weg."),
+        (r"The query has more than (\d+) parameters\.", r"Die Anfrage hat mehr als \1 Parameter."),
+        (r"The body is not text in UTF-8\.", "Der Inhalt ist kein Text in UTF-8."),
+        (r"The body must be a JSON object\.", "Der Inhalt muss ein JSON-Objekt sein."),
+    )
+)
+
+
+def of_field(english: str) -> str | None:
+    """Return what is said of a field in German, with its numbers; None where only the code's general text is known."""
+    for pattern, german in _FIELDS:
+        found = pattern.fullmatch(english)
+        if found is not None:
+            return found.expand(german)
+    return None
+
+
+def of_invalid(english: str, errors: list[Any]) -> str | None:
+    """Return the sentence of a refused request in German: its first wrong field, or what is wrong as a whole.
+
+    Args:
+        english: the sentence as the room or the door said it.
+        errors: its entries, in German already.
+    """
+    if not errors:
+        return of_field(english)
+    first = errors[0]
+    return f"{first.get('pointer') or 'Die Anfrage als Ganzes'}: {first.get('detail')}"
+
+
+def in_german(value: Any, sentence: Sentence) -> Any:
+    """Return an answer with the `detail` of each line and action in German.
+
+    Args:
+        value: any part of the answer; it is not changed.
+        sentence: makes the German text of a code with the facts of a line, None where it knows none.
+    """
+    if isinstance(value, list):
+        return [in_german(inner, sentence) for inner in value]
+    if not isinstance(value, dict):
+        return value
+    made = {
+        name: in_german(inner, sentence) if isinstance(inner, list | dict) else inner for name, inner in value.items()
+    }
+    code = value.get("code") or value.get("reason")
+    if isinstance(value.get("detail"), str) and isinstance(code, str) and (text := sentence(code, value)):
+        made["detail"] = text
+    return made
