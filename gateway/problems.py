@@ -112,10 +112,12 @@ def document(error: ServiceError, language: str, request_id: str) -> dict[str, A
     }
     for name, value in extra.items():
         problem.setdefault(name, value)
-    if isinstance(errors := problem.get("errors"), list):
-        problem["errors"] = errors = [_translated(item, language) for item in errors]
+    given = problem.get("errors")
+    errors = [_translated(item, language) for item in given] if isinstance(given, list) else []
+    if errors:
+        problem["errors"] = errors
     if language == "de" and error.code == "request.invalid":
-        problem["detail"] = wording.of_invalid(error.detail, errors or []) or problem["detail"]
+        problem["detail"] = wording.of_invalid(error.detail, errors) or problem["detail"]
     return problem
 
 
