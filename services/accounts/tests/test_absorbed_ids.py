@@ -319,7 +319,7 @@ def _no_fail_points() -> Iterator[None]:
 
 
 def flaws(world: World) -> list[str]:
-    checks = world.database.read(check_imports)
+    checks = world.database.read(check_imports, snapshot=True)
     return [flaw for check in checks for flaw in check.flaws if not check.passing]
 
 

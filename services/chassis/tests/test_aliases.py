@@ -59,9 +59,9 @@ def test_pairs_are_joined_at_once(database: Database) -> None:
 def test_the_check_finds_rows_under_old_ids(database: Database) -> None:
     old, new = new_id(), new_id()
     database.write(lambda unit: unit.execute(sa.insert(_owned).values(id="1", owner_id=old)) and None)
-    assert database.read(lambda c: aliases.check_unused(c, [_owned.c.owner_id])).flaws == ()
+    assert database.read(lambda c: aliases.check_unused(c, [_owned.c.owner_id]), snapshot=True).flaws == ()
     join(database, [old], new)
-    (flaw,) = database.read(lambda c: aliases.check_unused(c, [_owned.c.owner_id])).flaws
+    (flaw,) = database.read(lambda c: aliases.check_unused(c, [_owned.c.owner_id]), snapshot=True).flaws
     assert old in flaw
 
 
@@ -96,4 +96,4 @@ def test_who_inserts_and_who_merges_wait_for_each_other(database: Database) -> N
         database.write(merge)
         assert inserted.wait() == old
     assert database.write(lambda unit: insert(unit, wait=False)) == new
-    assert database.read(lambda c: aliases.check_unused(c, [_owned.c.owner_id])).flaws == ()
+    assert database.read(lambda c: aliases.check_unused(c, [_owned.c.owner_id]), snapshot=True).flaws == ()

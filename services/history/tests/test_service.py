@@ -107,7 +107,7 @@ class Bench:
     def flaws(self) -> list[str]:
         """Audit history against itself and against all sources."""
         logs = [
-            database.read(partial(check_outbox, source=name))[0]
+            database.read(partial(check_outbox, source=name), snapshot=True)[0]
             for name, database in self.databases.items()
             if name != "history"
         ]

@@ -82,7 +82,7 @@ def rows(world: World, table: Any) -> list[Any]:
 
 def flaws(world: World) -> list[str]:
     columns = (Project.company_id, ActivationKey.company_id, ActivationKey.used_company_id)
-    return list(world.database.read(lambda connection: check_unused(connection, columns)).flaws)
+    return list(world.database.read(lambda connection: check_unused(connection, columns), snapshot=True).flaws)
 
 
 def test_balances_and_keys_follow_and_the_ledger_stays(world: World, other: Other) -> None:
@@ -178,4 +178,4 @@ def test_a_key_added_while_the_import_goes_on_is_the_importing_companys(
         patch.setattr(type(world.projects), "get_access", asked_just_before)
         world.ask("activate_key", other.call(), project_id=other.home, key=key)
     columns = (Project.company_id, ActivationKey.company_id, ActivationKey.used_company_id)
-    assert world.database.read(lambda connection: check_unused(connection, columns)).flaws == ()
+    assert world.database.read(lambda connection: check_unused(connection, columns), snapshot=True).flaws == ()
