@@ -22,7 +22,7 @@ ROWS = (
             "licensing.no_certificate", "licensing.certificate_not_accepted", "licensing.confirmation_needed",
             "licensing.version_needed",
             "licensing.never_encrypted", "licensing.nothing_to_issue", "licensing.device_rma",
-            "licensing.rule_violated", "devices.possession_needed",
+            "licensing.rule_violated", "licensing.paid_by_holder", "devices.possession_needed",
         ),
     ),
     Row(

@@ -19,6 +19,7 @@ from services.chassis.errors import ServiceError, conflict, forbidden, not_found
 from services.devices.api import DevicesClient
 from services.licensing.store import guests, holders, ledger
 from services.licensing.store import projects as store
+from services.licensing.store.lines import InstalledLine
 from services.licensing.store.projects import ProjectCopy
 from services.projects.api import ARCHIVED, CLOSED, ERRORS, GUEST, OPEN, ProjectsClient, powers_of, roles_of
 
@@ -142,6 +143,29 @@ def held_by_others(connection: Connection, device: Device) -> bool:
         return True
     group = aliases.group(connection, aliases.current(connection, device.company_id))
     return bool(holders.companies(connection, device.hardware_id) - {*group})
+
+
+def lines_of_present_others(connection: Connection, device: Device, installed: Collection[InstalledLine]) -> set[str]:
+    """Return the ids of those lines that another company put on a device which that company has now too.
+
+    A former owner knows the order's number and may have kept the device's key: nothing that he can prove makes what
+    the owner of today put on the device his (LIC-8, DEV-15).
+
+    Args:
+        connection: of the transaction in which the device is locked.
+        device: the device as the caller holds it.
+        installed: lines on it.
+    """
+    own = set(aliases.group(connection, aliases.current(connection, device.company_id)))
+    theirs = {line.company_id for line in installed} - own
+    if not theirs:
+        return set()
+    present = set(aliases.currents(connection, list(holders.companies(connection, device.hardware_id))).values()) - own
+    # A holder of whom devices has not told yet may be any of them.
+    untold = device.held_by_others and not present
+    today = aliases.currents(connection, list(theirs))
+    held = {company_id for company_id in theirs if untold or today[company_id] in present}
+    return {line.id for line in installed if line.company_id in held}
 
 
 def refuse_ended(unit: Unit, actor: Actor, device: Device) -> None:

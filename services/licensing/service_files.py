@@ -39,7 +39,7 @@ class FileEntrypoints:
         Raises: devices.device_not_found, access.power_needed, licensing.device_rma, licensing.nothing_to_issue,
             licensing.version_needed, licensing.never_encrypted, licensing.no_certificate,
             licensing.certificate_not_accepted, licensing.confirmation_needed, licensing.rule_violated,
-            devices.possession_needed.
+            licensing.paid_by_holder, devices.possession_needed.
         Emits: license_file_issued, certificate_accepted, paid_device_used_elsewhere.
         """
         return files.issue_license_file(self.database, self.keystore, call, request, devices=self.devices)

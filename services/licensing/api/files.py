@@ -160,7 +160,10 @@ class ReturnedLine(AnswerSchema):
 
 
 class KeptLine(AnswerSchema):
-    """What stays on the device, and why (`gateway`, `warranty`, `downloaded_unencrypted`, `not_on_device`)."""
+    """What stays on the device, and why (`gateway`, `warranty`, `downloaded_unencrypted`, `not_on_device`).
+
+    `other_company`: that company has the device too and put it there, so it returns it itself.
+    """
 
     license_type = fields.String()
     name = fields.String()

@@ -17,6 +17,8 @@ ERRORS: dict[str, str] = {
     " device's clock, let it make a new one, and send that at once.",
     "licensing.possession_key_claimed": "The device's present key was certified on a claim, so it proves nothing: prove"
     " possession by the order's number, or ask the vendor.",
+    "licensing.paid_by_holder": "Licenses of another company that has the device too are on it, and an unencrypted file"
+    " would end its right to return them: take an encrypted file, or let that company take the device out of its list.",
 }
 
 

@@ -46,7 +46,8 @@ def issue_license_file(
     """Issue the current license file of a device, or give the same one again when nothing changed.
 
     Raises: access.power_needed, licensing.device_rma, .nothing_to_issue, .version_needed, .never_encrypted,
-        .no_certificate, .certificate_not_accepted, .confirmation_needed, .rule_violated, devices.possession_needed.
+        .no_certificate, .certificate_not_accepted, .confirmation_needed, .rule_violated, .paid_by_holder,
+        devices.possession_needed.
     Emits: license_file_issued, certificate_accepted, paid_device_used_elsewhere.
     """
     Actor.of(call).require_scope(SCOPE_WRITE)

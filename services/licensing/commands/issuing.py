@@ -23,7 +23,7 @@ from services.licensing.commands import telling
 from services.licensing.commands.acceptance import accept, require_accepted
 from services.licensing.commands.authority import FILE_KEY, TEXT_KEY, revoked_kids
 from services.licensing.commands.naming import refuse_inconsistent
-from services.licensing.commands.possession import require_possession
+from services.licensing.commands.possession import refuse_lines_of_others, require_possession
 from services.licensing.domain.catalogue import Catalogue
 from services.licensing.files import payload
 from services.licensing.store import certificates, files, lines
@@ -76,6 +76,8 @@ class Issue:
         chosen, form, certificate = self._choose(unit.connection)
         if form != files.ENCRYPTED:
             require_possession(unit.connection, self.device, self.actor)
+        if form == files.PLAIN:
+            refuse_lines_of_others(unit.connection, self.device, {line.id for line in chosen})
         current = self._current(unit.connection, chosen, form, certificate)
         if current is not None:
             return {"serial": current, "created": False}

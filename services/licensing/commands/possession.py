@@ -6,7 +6,7 @@ while somebody else has a stake in it; whoever proves it ends the certificates t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from sqlalchemy import Connection
@@ -26,6 +26,7 @@ from services.licensing.certificates.requests import load_key
 from services.licensing.files.errors import FormatError
 from services.licensing.files.possession import PossessionProof, flaw, read_possession
 from services.licensing.store import certificates
+from services.licensing.store.lines import PLAIN, installed_lines
 from services.licensing.store.payers import payers
 from services.licensing.store.stakes import ever_paid
 from services.projects.api import ADD
@@ -48,6 +49,27 @@ def require_possession(connection: Connection, device: Device, actor: Actor) -> 
         and _others(connection, device, set(payers(connection, device.hardware_id)))
     ):
         raise possession_needed(connection, device)
+
+
+def refuse_lines_of_others(connection: Connection, device: Device, line_ids: Collection[str]) -> None:
+    """Refuse what ends the right to return licenses of another company that has the device too, proven or not.
+
+    Whoever sold a device knows its order's number for ever. What was downloaded unencrypted before is lost already.
+
+    Args:
+        connection: of the transaction in which the device is locked.
+        device: as devices told it.
+        line_ids: what is in the unencrypted file.
+
+    Raises: licensing.paid_by_holder.
+    """
+    installed = [
+        line
+        for line in installed_lines(connection, device.hardware_id)
+        if line.id in line_ids and line.file_issued != PLAIN
+    ]
+    if access.lines_of_present_others(connection, device, installed):
+        raise conflict("licensing.paid_by_holder", ERRORS["licensing.paid_by_holder"])
 
 
 def require_first_certificate(connection: Connection, device: Device, *, claims_allowed: bool) -> None:

@@ -286,11 +286,14 @@ class _Return:
 
     def _sort(self, connection: Connection, file: Row[Any]) -> tuple[list[InstalledLine], list[dict[str, Any]]]:
         installed = {line.id: line for line in lines.installed_lines(connection, self.device.hardware_id)}
+        others = access.lines_of_present_others(connection, self.device, list(installed.values()))
         going: list[InstalledLine] = []
         kept: list[tuple[InstalledLine | Row[Any], str]] = []
         for part in files.lines_of(connection, file.serial):
             line = installed.get(part.line_id)
             reason = "not_on_device" if line is None else self._why_kept(line)
+            if reason is None and part.line_id in others:
+                reason = "other_company"
             if line is not None and reason is None:
                 going.append(line)
             else:

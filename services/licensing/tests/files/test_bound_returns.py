@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from clients.device import Device, DeviceError
+from services.chassis.ids import new_id
+from services.chassis.outbox import Event
 from services.chassis.testing import make_call
+from services.licensing.commands.events import on_devices_events
 from services.licensing.commands.returns import COUNTER_LEAP
 from services.licensing.models import DeviceCertificate, DeviceLine, FileCounter, LicenseFileLine, LicenseFileRow
 from services.licensing.store import certificates
@@ -27,6 +33,15 @@ def renewed(device: Device, door: Door) -> None:
     """Let a device have a new key, by the word of the old one."""
     device.keygen(IP800, renew=True)
     device.request_certificate(door)
+
+
+def devices_tell(room: Room, type: str, company_id: str, device_id: str) -> None:
+    """Let an event of devices arrive."""
+    event = Event(
+        new_id(), "devices", type, datetime.now(UTC), device_id, 1, {}, company_id,
+        deviceid=device_id, hardwareid=IP800,
+    )  # fmt: skip
+    room.database.write(lambda unit: on_devices_events(unit, [event]))
 
 
 def floor_of(room: Room) -> int:
@@ -196,11 +211,49 @@ def test_who_has_proven_possession_returns_a_file_of_the_company_before(
     certified.fetch(door)
     xml = certified.make_return().decode()
     owner = room.company()
+    room.devices.records.clear()
     room.hold(IP800, owner, proven=True)
     room.ask("return_licenses", owner.call(), xml=xml)
     assert room.balance(owner, "port8") == 20
     (told,) = room.events("paid_device_used_elsewhere")[-1:]
     assert (told["companyid"], told["data"]["what"]) == (company.id, "returned")
+
+
+@pytest.mark.parametrize("told", [True, False])
+@pytest.mark.parametrize("proven", [True, False])
+def test_a_former_owner_with_the_present_key_returns_nothing_of_the_buyer(
+    room: Room, certified: Device, door: Door, company: Company, proven: bool, told: bool
+) -> None:
+    """Found by a thief: the box added again by its MAC or its order's number, with the key that it still had."""
+    buyer = room.company()
+    record = room.hold(IP800, buyer)
+    if told:
+        devices_tell(room, "device_added", buyer.id, record)
+    (seller,) = [one for one in room.devices.records.values() if one.company_id == company.id]
+    room.devices.records[seller.id] = replace(seller, proven=proven)
+    room.put(IP800, buyer, "port8", 20, paid=True)
+    certified.fetch(door)
+    error = refused("licensing.not_returnable", lambda: deliver(room, company, certified))
+    assert [(one["quantity"], one["reason"]) for one in error.extra["kept"]] == [(20, "other_company")]
+    assert (room.balance(company, "port8"), room.balance(buyer, "port8")) == (0, 0)
+
+    # What the seller put there himself goes back to him, and the buyer's stays in the next file.
+    room.put(IP800, company, "port8", 3, paid=True)
+    certified.fetch(door)
+    answer = deliver(room, company, certified)
+    assert [one["quantity"] for one in answer["returned"]] == [3]
+    assert [(one["quantity"], one["reason"]) for one in answer["kept"]] == [(20, "other_company")]
+    certified.fetch(door)
+
+    # Once the buyer has sold the device too, they are its new holder's.
+    del room.devices.records[record]
+    devices_tell(room, "device_deleted", buyer.id, record)
+    assert [one["quantity"] for one in deliver(room, company, certified)["returned"]] == [20]
+
+
+def deliver(room: Room, company: Company, device: Device) -> dict[str, Any]:
+    """Let a company upload what its device returns."""
+    return room.ask("return_licenses", company.call(), xml=device.make_return().decode())
 
 
 def test_a_counter_above_the_highest_is_the_floor_of_the_next_file(

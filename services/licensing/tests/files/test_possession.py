@@ -265,6 +265,21 @@ def test_no_unencrypted_file_for_a_claim_beside_others(room: Room, company: Comp
     assert room.ask("issue_license_file", company.call(), **ask)["created"] is True
 
 
+def test_no_unencrypted_file_with_licenses_of_another_holder_even_for_a_proof(room: Room, company: Company) -> None:
+    """Found by a thief: who sold the box knows its order's number, and ended the buyer's right to return."""
+    record, buyer = room.hold(IP800, company, "IP6000"), room.company()
+    theirs = room.hold(IP800, buyer)
+    room.put(IP800, buyer, "port8", 20, paid=True)
+    ask: dict[str, Any] = {"device_id": record, "encrypted": False, "confirm_no_return": True}
+    refused("licensing.paid_by_holder", lambda: room.ask("issue_license_file", company.call(), **ask))
+    # Nobody takes files of version 7 back, so they are in nobody's way.
+    room.put(IP800, buyer, "pbx7-100", 1, paid=True)
+    assert room.ask("issue_license_file", company.call(), **ask | {"version": 7})["created"] is True
+    assert room.ask("issue_license_file", buyer.call(), **ask | {"device_id": theirs, "version": 8})["created"] is True
+    # What is lost already is no reason any more.
+    assert room.ask("issue_license_file", company.call(), **ask | {"version": 8})["created"] is True
+
+
 def test_an_unencrypted_file_of_before_is_not_given_again_either(room: Room, company: Company) -> None:
     record = room.hold(IP800, company, proven=False)
     room.put(IP800, company, "port8", 5, paid=True)
