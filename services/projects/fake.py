@@ -6,6 +6,7 @@ from services.accounts.api import Actor
 from services.chassis.context import Call
 from services.chassis.errors import conflict, forbidden, not_found
 from services.chassis.ids import new_id
+from services.projects.api import ERRORS
 from services.projects.domain import (
     ARCHIVED,
     CLOSED,
@@ -50,7 +51,7 @@ class FakeProjects:
         project = self.projects.get(project_id)
         relation = self._relation(actor, project_id)
         if project is None or relation is None or actor.project_id not in (None, project_id):
-            raise not_found("projects.not_found", "There is no such project among yours.")
+            raise not_found("projects.not_found", ERRORS["projects.not_found"])
         state = CLOSED if project_id in self.closings else project["state"]
         roles = roles_of(relation, admin=actor.admin, staff=actor.staff)
         powers = list(powers_of(roles, actor.rights, state))
@@ -117,7 +118,7 @@ class FakeProjects:
     def _own(self, call: Call, project_id: str) -> None:
         project = self.projects.get(project_id)
         if project is None or not Actor.of(call).owns(project["company_id"]):
-            raise not_found("projects.not_found", "There is no such project among yours.")
+            raise not_found("projects.not_found", ERRORS["projects.not_found"])
 
     def _relation(self, actor: Actor, project_id: str) -> str | None:
         project = self.projects.get(project_id)

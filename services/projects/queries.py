@@ -12,13 +12,14 @@ from services.chassis.errors import ServiceError, conflict, forbidden, not_found
 from services.chassis.fields import read_text, write_moment
 from services.chassis.paging import Listing
 from services.projects import store
+from services.projects.api import ERRORS
 from services.projects.domain import CLOSED, GUEST, MANAGE, OPEN, OWN, powers_of, roles_of
 from services.projects.names import company_names, complete_names, known_names
 
 
 def not_there() -> ServiceError:
     """Return the one refusal for unknown ids and for projects of strangers."""
-    return not_found("projects.not_found", "There is no such project among yours.")
+    return not_found("projects.not_found", ERRORS["projects.not_found"])
 
 
 def load(connection: Connection, actor: Actor, project_id: str) -> tuple[Row[Any], str]:
