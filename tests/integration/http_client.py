@@ -19,12 +19,20 @@ TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d")
 FORM = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 
+#: What people write may look like a time.
+WRITTEN = {"name", "forename", "surname", "description", "comment", "license_comment", "reason", "title", "detail"}
+
+
 def texts_in(value: Any) -> Iterator[str]:
-    """Yield every text of a JSON value."""
+    """Yield every text of a JSON value, but for what people wrote."""
     if isinstance(value, str):
         yield value
-    elif isinstance(value, dict | list):
-        for inner in value.values() if isinstance(value, dict) else value:
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            if name not in WRITTEN or not isinstance(inner, str):
+                yield from texts_in(inner)
+    elif isinstance(value, list):
+        for inner in value:
             yield from texts_in(inner)
 
 
