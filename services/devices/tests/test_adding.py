@@ -252,11 +252,17 @@ def test_wrong_order_numbers_are_counted_and_right_ones_are_not(room: Room, rese
 
 
 def test_what_was_typed_comes_back_in_a_form_that_is_safe_to_show(room: Room, reseller: Company) -> None:
-    inputs = ["a\x00b", "\ud800", "x" * 500, "\u0660\u0661\u0662\u0663\u0664\u0665"]
+    inputs = ["a\x07b", "x" * 500, "\u0660\u0661\u0662\u0663\u0664\u0665"]
     answer = room.add_devices(reseller.call(), project_id=reseller.project, hardware_ids=inputs)
-    assert [item["code"] for item in answer["items"]] == ["devices.malformed_id"] * 4
-    assert [item["input"] for item in answer["items"]][:2] == ["a\ufffdb", "\ufffd"]
-    assert len(answer["items"][2]["input"]) == 64
+    assert [item["code"] for item in answer["items"]] == ["devices.malformed_id"] * 3
+    assert answer["items"][0]["input"] == "a\ufffdb"
+    assert len(answer["items"][1]["input"]) == 64
+
+
+@pytest.mark.parametrize("typed", ["a\x00b", "\ud800"])
+def test_what_no_text_can_hold_is_refused_with_its_place(room: Room, reseller: Company, typed: str) -> None:
+    error = refusal(room.add_devices, reseller.call(), project_id=reseller.project, hardware_ids=["00903308", typed])
+    assert (error.code, error.errors[0].pointer) == ("request.invalid", "/hardware_ids/1")
 
 
 def test_the_audit_is_clean_after_it_all(room: Room, reseller: Company, customer: Company) -> None:
