@@ -64,7 +64,11 @@ def create_staff(email: str) -> None:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = folder / f"{re.sub(r'[^A-Za-z0-9.@_-]', '_', email)}.password"
     write_private(path, f"{password}\n".encode())
-    sys.stdout.write(f"{email} is a staff account now; its password is in {path}.\n")
+    sys.stdout.write(
+        f"{email} is a staff account now; its password is in {path}.\n"
+        "Its login is good for nothing but switching a second factor on (POST /v1/me/otp), unless TESSERA_STAFF_OTP is "
+        "0.\n"
+    )
 
 
 @app.command("list-keys")

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.alone import LOCK_FILE
+from deploy.demo_factor import DemoFactor
 from deploy.staff import STAFF_EMAIL
 from services.chassis.keyfiles import write_private
 from services.chassis.settings import Settings
@@ -92,14 +93,20 @@ class Door:
         self._keys = keys
         self._token = ""
 
-    def login(self, address: str, password: str) -> dict[str, Any] | None:
+    def login(self, address: str, password: str, otp: str | None = None) -> dict[str, Any] | None:
         """Start a session and use its token from now on; None when the login is refused."""
-        status, answer = self._send("POST", "/v1/sessions", {"email": address, "password": password}, None)
+        form = {"email": address, "password": password, **({"otp": otp} if otp else {})}
+        status, answer = self._send("POST", "/v1/sessions", form, None)
         if status in (401, 403):
             return None
         tokens = self._expect(status, answer, 201, "POST /v1/sessions")
         self._token = tokens["access_token"]
         return tokens
+
+    def refresh(self, refresh_token: str) -> None:
+        """Use a token that knows what was changed since the login."""
+        status, answer = self._send("POST", "/v1/sessions/refreshes", {"refresh_token": refresh_token}, None)
+        self._token = self._expect(status, answer, 201, "POST /v1/sessions/refreshes")["access_token"]
 
     def send(self, method: str, path: str, body: Mapping[str, Any], step: str, *expected: int) -> dict[str, Any]:
         """Send a write with the key of a step, again and again while the outcome is unknown.
@@ -120,7 +127,8 @@ class Door:
             try:
                 connection = http.client.HTTPConnection(*self._address, timeout=30)
                 try:
-                    connection.request(method, path, json.dumps(body), headers)
+                    # A DELETE has no body here.
+                    connection.request(method, path, json.dumps(body) if method != "DELETE" else None, headers)
                     response = connection.getresponse()
                     content = response.read()
                 finally:
@@ -177,7 +185,11 @@ def build(settings: Settings, choices: Mapping[str, Any]) -> dict[str, Any]:
             "the demo world reads its activation mail from a file: unset TESSERA_SMTP_URI or set TESSERA_DEMO=0"
         )
     staff, admin = Door(settings.http, choices["keys"]), Door(settings.http, choices["keys"])
-    if staff.login(**_login(choices["staff"])) is None:
+    factor = DemoFactor(settings.data_dir / PENDING, choices)
+    if not settings.staff_otp and not factor.is_begun:
+        if staff.login(**_login(choices["staff"])) is None:
+            raise DemoError(f"{choices['staff']['email']} cannot log in")
+    elif not factor.login(staff):
         raise DemoError(f"{choices['staff']['email']} cannot log in")
     orders = [_enter(staff, order, choices["shipped_on"]) for order in _ORDERS]
     _make_admin(settings, admin, staff, choices["admin"])
@@ -190,6 +202,8 @@ def build(settings: Settings, choices: Mapping[str, Any]) -> dict[str, Any]:
         "order_number": _ORDERS[0]["number"],
         "legacy": None,
     }
+    if settings.staff_otp or factor.is_begun:
+        factor.end(staff)
     write_private(settings.data_dir / DEMO, f"{json.dumps(demo, indent=2)}\n".encode())
     (settings.data_dir / PENDING).unlink()
     return demo

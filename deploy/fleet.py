@@ -26,6 +26,7 @@ from eventlet.support.greenlets import GreenletExit
 from deploy import demo
 from deploy.alone import check_ports, hold, keep_private
 from deploy.bare.processes import NodeError
+from deploy.factor import STAFF_OTP, with_staff_otp
 from deploy.installed import ENVIRONMENT_FILE
 from deploy.nodes import Nodes
 from deploy.rooms import GATEWAY, ROOMS, service_class
@@ -54,6 +55,9 @@ class Fleet:
         own.check_mail_server()
         check_ports(own)
         self._is_first_start = demo.is_first_start(own)
+        # Decided here and told to every process: a single role does not know whether the demo world runs.
+        own = with_staff_otp(own, self._given, first_start=self._is_first_start)
+        self._given[STAFF_OTP] = "1" if own.staff_otp else "0"
         os.umask(0o077)
         self._lock = hold(own)
         keep_private(own)
@@ -107,7 +111,8 @@ class Fleet:
 
     def _processes(self) -> list[Process]:
         environment = dict(self.nodes.environment()) if self.nodes is not None else {}
-        if environment:
+        environment[STAFF_OTP] = self._given[STAFF_OTP]
+        if self.nodes is not None:
             # Services have no business with the login that owns the tables.
             environment["TESSERA_MIGRATION_URI"] = environment["TESSERA_DATABASE_URI"]
         processes = []

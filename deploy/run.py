@@ -23,6 +23,7 @@ import structlog
 from deploy import demo
 from deploy.alone import check_ports, hold, keep_private
 from deploy.bare.processes import Process
+from deploy.factor import with_staff_otp
 from deploy.migrate import migrate
 from deploy.rooms import GATEWAY, ROOMS, service_class
 from deploy.staff import FIRST_STAFF_FILE, make_first_staff, make_staff
@@ -116,6 +117,7 @@ def main() -> int:
         settings.check_mail_server()
         check_ports(settings)
         is_first_start = demo.is_first_start(settings)
+        settings = with_staff_otp(settings, os.environ, first_start=is_first_start)
         os.umask(0o077)
         lock = hold(settings)
         keep_private(settings)

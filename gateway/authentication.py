@@ -225,7 +225,8 @@ def authorize(row: Row, identity: Identity | None) -> None:
 
     Raises:
         accounts.login_needed, accounts.confirmation_needed, accounts.scope_needed, accounts.company_needed,
-        accounts.admin_needed, accounts.staff_needed, access.power_needed.
+        accounts.admin_needed, accounts.staff_needed, accounts.otp_demanded, accounts.staff_otp_needed,
+        access.power_needed.
     """
     if identity is None:
         return
@@ -234,7 +235,9 @@ def authorize(row: Row, identity: Identity | None) -> None:
         return
     if row.recent:
         actor.require_login()
-    if row.needed_scope is not None:
+    if not row.enrolment:
+        actor.require_factor()
+    if row.needed_scope is not None and not actor.waits:
         # The scopes of a service account are those of `served` rows; `events` is a scope of persons too.
         if actor.service:
             raise forbidden(

@@ -94,6 +94,8 @@ def codes_of(row: Row) -> frozenset[str]:
     if row.right is not Right.NONE:
         codes |= {"token.missing", "token.invalid", "token.expired", "token.revoked"}
         codes |= {"accounts.scope_needed", "accounts.token_bound"}
+        if not row.enrolment:
+            codes |= {"accounts.otp_demanded", "accounts.staff_otp_needed"}
     if row.power is not None:
         codes |= {"access.power_needed"}
     if {"project", "project_id"} & set(row.wire_fields):

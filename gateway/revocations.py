@@ -78,6 +78,9 @@ class Revocations:
             case "company_merged" if event.companyid is not None:
                 # One company's tokens must name what it absorbed; the other one's are worth nothing: accounts knows.
                 self._later(self._merged, event.companyid, at)
+            case "company_changed" if "otp_demanded" in (data.get("what") or ()):
+                # Remembered API tokens and device logins must be tried again; accounts lets running sessions go on.
+                self._later(self._merged, event.companyid, at)
             case "company_user_changed" | "user_changed":
                 what = set(data.get("what") or _CARRIED)
                 if event.type == "company_user_changed" and "locked" in what and data.get("locked"):

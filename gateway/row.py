@@ -75,6 +75,7 @@ class Row:
         status: of a success; a rehearsal answers 200.
         recent: changes who is who, so it needs a login or confirmation of the last ten minutes and is closed to API
             tokens (the mark ⚿ of the published contract); the room asks for it as well.
+        enrolment: also open to a login that may do nothing but switch a demanded second factor on.
         scope: the token's scope; `read` for GET and `write` otherwise when it is not given.
         served: the scope with which a service account reaches the route; nothing else lets one in (ACC-11).
         power: what the caller must be able to do in the project concerned, of the table of powers; the room decides,
@@ -100,6 +101,7 @@ class Row:
     answer: type[Schema] | None = None
     status: int = 200
     recent: bool = False
+    enrolment: bool = False
     scope: str | None = None
     served: str | None = None
     power: str | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import stat
 import subprocess
@@ -13,6 +14,8 @@ from pathlib import Path
 import pytest
 import requests
 
+from services.accounts import otp
+from tests.integration.http_client import Person
 from tests.integration.installation import ROOT, Installation
 
 
@@ -29,6 +32,14 @@ def installation(folder: Path) -> Iterator[Installation]:
     yield installation
     if installation.process is not None:
         assert installation.stop() == 0
+
+
+def enroll(person: Person) -> None:
+    """Switch a second factor on, as the refusal says, and refresh the session."""
+    secret = person.post("/v1/me/otp").expect(201)["secret"]
+    code = otp.code_at(base64.b32decode(secret), int(time.time()) // 30)
+    person.post("/v1/me/otp/confirmations", {"otp": code}).expect(200)
+    person.refresh()
 
 
 def mode(path: Path) -> int:
@@ -77,9 +88,28 @@ def test_a_start_without_a_demo_world_makes_a_staff_account_whose_password_is_on
     assert mode(path) == 0o600
     account = json.loads(path.read_text())
     staff = installation.person().login(account["email"], account["password"])
+    # No demo world: staff need a second factor, are led to it, and go on with it (decision 9).
+    for method, route in (("GET", "/v1/staff/companies"), ("GET", "/v1/projects"), ("PATCH", "/v1/me")):
+        refusal = staff.send(method, route, {} if method == "PATCH" else None).refused(403, "accounts.staff_otp_needed")
+        assert "POST /v1/me/otp" in refusal["detail"]
+    assert staff.get("/v1/me").expect(200)["otp_asked"] is True
+    enroll(staff)
     assert staff.get("/v1/staff/companies").expect(200)["items"] == []
     assert not (installation.folder / "demo.json").exists()
     assert account["password"] not in installation.log_end()
+
+
+def test_where_staff_need_a_second_factor_the_demo_world_is_made_with_one_and_leaves_none(
+    installation: Installation,
+) -> None:
+    installation.environment["TESSERA_STAFF_OTP"] = "1"
+    _start_and_kill(installation, 1.0)
+    demo = installation.start(seconds=150).demo
+    assert len(demo["activation_keys"]) == 3
+    staff = installation.staff()
+    staff.get("/v1/staff/orders").refused(403, "accounts.staff_otp_needed")
+    enroll(staff)
+    assert len(staff.get("/v1/staff/orders").expect(200)["items"]) == 3
 
 
 def test_a_first_start_that_was_killed_is_finished_by_the_next_one(installation: Installation) -> None:

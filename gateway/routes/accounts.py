@@ -63,7 +63,8 @@ ROWS = (
     Row(
         "POST", "/v1/sessions/current/confirmations", "accounts", "confirm_session", Right.LOGIN,
         "Prove once more who one is: the answer's token counts as a login of now, for acts that need a recent one.",
-        request=api.ConfirmSessionRequest, answer=api.AccessToken, status=201, keyed=False, scope=api.SCOPE_ACCOUNT,
+        enrolment=True, request=api.ConfirmSessionRequest, answer=api.AccessToken, status=201, keyed=False,
+        scope=api.SCOPE_ACCOUNT,
         errors=(
             "accounts.password_wrong", "accounts.otp_needed", "accounts.otp_wrong", "accounts.session_ended",
             "accounts.too_many_attempts",
@@ -77,13 +78,13 @@ ROWS = (
     Row(
         "DELETE", "/v1/sessions/{session_id}", "accounts", "delete_session", Right.LOGIN,
         "End one of one's own sessions; `current` is the one in use. Its tokens are dead within a second.",
-        request=api.SessionRequest, status=204, keyed=False, scope=api.SCOPE_ACCOUNT, revokes=True,
+        enrolment=True, request=api.SessionRequest, status=204, keyed=False, scope=api.SCOPE_ACCOUNT, revokes=True,
         errors=("accounts.session_not_found",),
     ),
     Row(
         "GET", "/v1/me", "accounts", "get_me", Right.LOGIN,
         "Show one's own account, and the project chosen for all pages.",
-        request=EmptyRequest, answer=MeAndProject, compose=compose.me,
+        enrolment=True, request=EmptyRequest, answer=MeAndProject, compose=compose.me,
     ),
     Row(
         "PATCH", "/v1/me", "accounts", "update_me", Right.LOGIN,
@@ -144,13 +145,13 @@ ROWS = (
     Row(
         "POST", "/v1/me/otp", "accounts", "create_otp", Right.LOGIN,
         "Start a second factor: secret and address for the authenticator app.",
-        recent=True, request=EmptyRequest, answer=api.OtpStart, status=201, scope=api.SCOPE_ACCOUNT,
+        enrolment=True, recent=True, request=EmptyRequest, answer=api.OtpStart, status=201, scope=api.SCOPE_ACCOUNT,
         errors=("accounts.otp_enabled",),
     ),
     Row(
         "POST", "/v1/me/otp/confirmations", "accounts", "confirm_otp", Right.LOGIN,
         "Switch the second factor on with a code of the app; the recovery codes are shown this once.",
-        recent=True, request=api.OtpRequest, answer=api.RecoveryCodes, scope=api.SCOPE_ACCOUNT,
+        enrolment=True, recent=True, request=api.OtpRequest, answer=api.RecoveryCodes, scope=api.SCOPE_ACCOUNT,
         errors=("accounts.otp_enabled", "accounts.otp_not_started", "accounts.otp_wrong", "accounts.too_many_attempts"),
     ),
     Row(

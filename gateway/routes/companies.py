@@ -41,8 +41,9 @@ ROWS = (
     ),
     Row(
         "PATCH", "/v1/company", "accounts", "update_company", Right.ADMIN,
-        "Change the company's data; what is absent stays.",
-        request=api.UpdateCompanyRequest, answer=api.Company, errors=("request.stale",),
+        "Change the company's data; what is absent stays. `otp_demanded` needs a recent login.",
+        request=api.UpdateCompanyRequest, answer=api.Company,
+        errors=("request.stale", "accounts.login_needed", "accounts.confirmation_needed"),
     ),
     Row(
         "GET", "/v1/company/users", "accounts", "list_company_users", Right.COMPANY,

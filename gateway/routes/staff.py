@@ -39,9 +39,11 @@ ROWS = (
     ),
     Row(
         "PATCH", "/v1/staff/companies/{company_id}", "accounts", "update_company_staff", Right.STAFF,
-        "Rename a company or change its vendor account id; what is absent stays.",
+        "Change a company's data; what is absent stays. `otp_demanded` needs a recent login.",
         request=accounts.UpdateCompanyStaffRequest, answer=accounts.Company,
-        errors=("accounts.company_not_found", "request.stale"),
+        errors=(
+            "accounts.company_not_found", "request.stale", "accounts.login_needed", "accounts.confirmation_needed",
+        ),
     ),
     Row(
         "GET", "/v1/staff/companies/{company_id}/users", "accounts", "list_company_users_staff", Right.STAFF,

@@ -159,6 +159,20 @@ class Membership:
     company_name: str
     role: str
     locked: bool
+    otp_demanded_at: datetime | None = None
+    """Since when the company demands a second factor of its users; None when it does not."""
+
+
+def factor_is_demanded(member: Membership | None, since: datetime | None) -> bool:
+    """Return whether a user without a second factor has to switch one on first.
+
+    Args:
+        member: the company that the login is for.
+        since: when the session came into this company; None for a login of now, which an API token is each time.
+    """
+    if member is None or member.otp_demanded_at is None:
+        return False
+    return since is None or since >= member.otp_demanded_at
 
 
 def choose_company(

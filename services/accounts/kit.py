@@ -13,7 +13,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from services.accounts import domain
-from services.accounts.api import SCOPE_REHEARSAL
+from services.accounts.api import SCOPE_ENROLMENT, SCOPE_REHEARSAL
 from services.accounts.domain import Membership
 from services.chassis.ids import new_id
 from services.chassis.keystore import KeyStore
@@ -90,6 +90,10 @@ class Kit:
         """Return whether a user has the powers of staff now."""
         return bool(user.staff) and (not self.staff_otp or user.otp_confirmed_at is not None)
 
+    def staff_waits(self, user: Any) -> bool:
+        """Return whether a user is staff who need a second factor first."""
+        return bool(user.staff) and not self.is_staff(user)
+
     def fingerprint(self, secret: str) -> str:
         """Return a keyed fingerprint of a secret, to tell two requests apart without storing a guessable hash."""
         _, signature = self.keys.sign(FINGERPRINTS, "Ed25519", secret.encode())
@@ -107,6 +111,7 @@ class Kit:
         project_id: str | None = None,
         not_after: datetime | None = None,
         authenticated_at: datetime | None = None,
+        limited: bool = False,
     ) -> tuple[str, int]:
         """Sign an access token.
 
@@ -120,6 +125,7 @@ class Kit:
             project_id: the one project that it is bound to.
             not_after: it expires then at the latest.
             authenticated_at: when the person last proved who they are (ACC-13); None for what is no login.
+            limited: it is good for switching a second factor on and names no company, since one is demanded.
 
         Returns:
             The token and its life in seconds.
@@ -127,6 +133,8 @@ class Kit:
         expires = now + timedelta(seconds=domain.ACCESS_SECONDS)
         if not_after is not None:
             expires = min(expires, not_after)
+        if limited:
+            membership, absorbed, scopes = None, (), (SCOPE_ENROLMENT,)
         claims = {
             "iss": ISSUER,
             "aud": AUDIENCE,
@@ -139,9 +147,9 @@ class Kit:
             "company": membership.company_id if membership else None,
             "companies": [membership.company_id, *absorbed] if membership else [],
             "role": membership.role if membership else None,
-            "rights": sorted(user.account_rights),
+            "rights": [] if limited else sorted(user.account_rights),
             "staff": self.is_staff(user),
-            "staff_waits": bool(user.staff) and not self.is_staff(user),
+            "staff_waits": self.staff_waits(user),
             "scopes": list(scopes),
             "project": project_id,
             "lang": user.language,

@@ -82,6 +82,7 @@ class Company(Base):
     name: Mapped[str] = mapped_column(String(128))
     vendor_customer_number: Mapped[str | None] = mapped_column(String(32))
     absorbed_into: Mapped[str | None] = mapped_column(String(36), ForeignKey("companies.id"), index=True)
+    otp_demanded_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     version: Mapped[int]
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
@@ -185,6 +186,7 @@ class Session(Base):
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
     user_id: Mapped[str] = mapped_column(String(36), ForeignKey("users.id"))
     company_id: Mapped[str | None] = mapped_column(String(36))
+    company_since: Mapped[datetime | None] = mapped_column(UtcDateTime)
     user_agent: Mapped[str | None] = mapped_column(String(300))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     last_used_at: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -94,6 +94,7 @@ def get_company(database: Database, call: Call) -> dict[str, Any]:
         "vendor_customer_number": row.vendor_customer_number,
         "role": actor.role,
         "device_notices": wanted,
+        "otp_demanded": row.otp_demanded_at is not None,
         "created_at": iso(row.created_at),
         "version": row.version,
     }
@@ -115,6 +116,7 @@ def get_company_staff(database: Database, call: Call, request: Mapping[str, Any]
             "id": row.id,
             "name": row.name,
             "vendor_customer_number": row.vendor_customer_number,
+            "otp_demanded": row.otp_demanded_at is not None,
             "created_at": iso(row.created_at),
             "version": row.version,
             "absorbed": [{"id": company_id, "name": names[company_id]} for company_id in absorbed],

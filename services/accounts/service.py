@@ -146,7 +146,7 @@ class AccountsService(ImportEntrypoints, InvitationEntrypoints, ServiceAccountEn
     def exchange_token(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Give a short access token for an API token (S5).
 
-        Raises: token.invalid.
+        Raises: token.invalid, accounts.otp_demanded, accounts.staff_otp_needed.
         """
         return sessions.exchange_token(self.database, call, request, self.kit)
 
@@ -154,7 +154,8 @@ class AccountsService(ImportEntrypoints, InvitationEntrypoints, ServiceAccountEn
     def create_device_session(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Give the device door a short access token for HTTP Basic (LIC-7).
 
-        Raises: accounts.login_failed, accounts.locked, accounts.too_many_attempts.
+        Raises: accounts.login_failed, accounts.locked, accounts.otp_demanded, accounts.staff_otp_needed,
+            accounts.too_many_attempts.
         Emits: login_failed.
         """
         return sessions.create_device_session(self.database, call, request, self.kit)
@@ -312,7 +313,8 @@ class AccountsService(ImportEntrypoints, InvitationEntrypoints, ServiceAccountEn
     def update_company(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Rename the company or change its vendor account id.
 
-        Raises: accounts.company_needed, accounts.admin_needed, accounts.company_not_found, request.stale.
+        Raises: accounts.company_needed, accounts.admin_needed, accounts.login_needed, accounts.confirmation_needed,
+            accounts.company_not_found, request.stale.
         Emits: company_changed.
         """
         return companies.update_company(self.database, call, request)

@@ -29,7 +29,7 @@ class ImportEntrypoints:
         Raises: accounts.login_needed, accounts.confirmation_needed, accounts.scope_needed, accounts.company_needed,
             accounts.admin_needed, accounts.company_absorbed, accounts.import_login_failed,
             accounts.import_otp_needed, accounts.import_admin_needed, accounts.import_ambiguous,
-            accounts.import_own_company, accounts.too_many_attempts.
+            accounts.import_own_company, accounts.otp_demanded, accounts.too_many_attempts.
         Emits: company_merged, company_user_added, login_failed.
         """
         return company_imports.import_company(self.database, call, request, self.kit)

@@ -54,7 +54,8 @@ class StaffEntrypoints:
     def update_company_staff(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Rename a company or change its vendor account id, for staff.
 
-        Raises: accounts.staff_needed, accounts.scope_needed, accounts.company_not_found, request.stale.
+        Raises: accounts.staff_needed, accounts.scope_needed, accounts.login_needed, accounts.confirmation_needed,
+            accounts.company_not_found, request.stale.
         Emits: company_changed.
         """
         return companies.update_company(self.database, call, request)

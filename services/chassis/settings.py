@@ -84,7 +84,7 @@ class Settings:
             mail_server=_mail_server(env),
             legacy_uri=env.get("TESSERA_LEGACY_URI") or None,
             demo=_switch(env, "TESSERA_DEMO", default=True),
-            staff_otp=_switch(env, "TESSERA_STAFF_OTP", default=False),
+            staff_otp=_switch(env, "TESSERA_STAFF_OTP", default=True),
             claimed_certificates=_switch(env, "TESSERA_CLAIMED_CERTIFICATES", default=False),
             log_level=env.get("TESSERA_LOG_LEVEL", "INFO").upper(),
             fail_points=env.get("TESSERA_FAIL_POINTS", ""),

@@ -13,6 +13,7 @@ from services.accounts.api.actor import (
     ROLES,
     SCOPE_ACCOUNT,
     SCOPE_DEVICE,
+    SCOPE_ENROLMENT,
     SCOPE_EVENTS,
     SCOPE_ORDERS,
     SCOPE_READ,
@@ -21,6 +22,7 @@ from services.accounts.api.actor import (
     SERVICE_SCOPES,
     TOKEN_SCOPES,
     Actor,
+    factor_demanded,
 )
 from services.accounts.api.answers import (
     AccessToken,
@@ -137,6 +139,7 @@ __all__ = [
     "ROLES",
     "SCOPE_ACCOUNT",
     "SCOPE_DEVICE",
+    "SCOPE_ENROLMENT",
     "SCOPE_EVENTS",
     "SCOPE_ORDERS",
     "SCOPE_READ",
@@ -226,4 +229,5 @@ __all__ = [
     "UpdateCompanyUserStaffRequest",
     "UpdateMeRequest",
     "UpdateUserStaffRequest",
+    "factor_demanded",
 ]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Self
 
 from services.chassis.context import Call
-from services.chassis.errors import forbidden, unauthenticated
+from services.chassis.errors import ServiceError, forbidden, unauthenticated
 
 MOVE_LICENSES: Final = "MOVE_LICENSES"
 REQUEST_CERTIFICATE: Final = "REQUEST_CERTIFICATE"
@@ -28,6 +28,8 @@ SERVICE_SCOPES: Final = (SCOPE_ORDERS, SCOPE_EVENTS, SCOPE_SEARCH)
 """The scopes that a service account can be given; a person's token never has `orders` or `search`."""
 SCOPE_ACCOUNT: Final = "account"
 """The scope of an interactive login alone: password, second factor, tokens and sessions are not for API tokens."""
+SCOPE_ENROLMENT: Final = "enrolment"
+"""The only scope of a login that may do nothing but switch a second factor on, because one is demanded of it."""
 
 
 RECENT_SECONDS: Final = 600.0
@@ -122,16 +124,34 @@ class Actor:
         if self.project_id is not None:
             raise forbidden("accounts.token_bound", "The token is bound to one project, and this goes beyond it.")
 
+    @property
+    def waits(self) -> bool:
+        """Whether the login may do nothing but switch a second factor on."""
+        return SCOPE_ENROLMENT in self.scopes
+
+    def require_factor(self) -> None:
+        """Refuse a login of which a second factor is demanded and that has none.
+
+        Raises: accounts.otp_demanded, accounts.staff_otp_needed.
+        """
+        if self.waits:
+            raise factor_demanded(staff=self.staff_waits)
+
+    def require_enrolment(self) -> None:
+        """Refuse who may not even switch a second factor on: API tokens and the device door's logins.
+
+        Raises: accounts.scope_needed.
+        """
+        if not self.waits:
+            self.require_scope(SCOPE_ACCOUNT)
+
     def require_staff(self) -> None:
         """Refuse anyone but staff of the vendor, and staff who still have to switch a second factor on (S19).
 
         Raises: accounts.staff_needed, accounts.staff_otp_needed, accounts.token_bound.
         """
         if self.staff_waits:
-            raise forbidden(
-                "accounts.staff_otp_needed",
-                "Staff need a second factor here: switch it on under /me/otp, then go on.",
-            )
+            raise factor_demanded(staff=True)
         if not self.staff:
             raise forbidden("accounts.staff_needed", "Only staff of the vendor may do this.")
         self.require_unbound()
@@ -190,7 +210,24 @@ class Actor:
     def require_scope(self, name: str) -> None:
         """Refuse a token without the scope (ACC-11).
 
-        Raises: accounts.scope_needed.
+        Raises: accounts.scope_needed, and for who waits accounts.otp_demanded, accounts.staff_otp_needed.
         """
+        if name != SCOPE_ENROLMENT:
+            self.require_factor()
         if name not in self.scopes:
             raise forbidden("accounts.scope_needed", f"The token lacks the scope {name}.", scope=name)
+
+
+def factor_demanded(*, staff: bool) -> ServiceError:
+    """Return the refusal of who needs a second factor first: staff (S19), or a user of a company that demands it."""
+    if staff:
+        return forbidden(
+            "accounts.staff_otp_needed",
+            "Staff need a second factor here, and until then this login is good for nothing else: switch it on with "
+            "POST /v1/me/otp and POST /v1/me/otp/confirmations, then refresh the session.",
+        )
+    return forbidden(
+        "accounts.otp_demanded",
+        "This company demands a second factor of its users: switch it on with POST /v1/me/otp and POST "
+        "/v1/me/otp/confirmations, then refresh the session. A device uses an API token of scope device after that.",
+    )

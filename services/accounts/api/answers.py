@@ -33,6 +33,10 @@ class Session(AnswerSchema):
     user = fields.Nested(UserRef, required=True)
     company = fields.Nested(CompanyRef, required=True, allow_none=True)
     companies = fields.List(fields.Nested(CompanyRef), required=True)
+    otp_demanded = fields.Boolean(
+        required=True,
+        metadata={"description": "the session may do nothing but switch a second factor on, see /v1/me/otp"},
+    )
 
 
 class AccessToken(AnswerSchema):
@@ -85,6 +89,7 @@ class Company(AnswerSchema):
     vendor_customer_number = fields.String(required=True, allow_none=True)
     role = fields.String(required=True, allow_none=True)
     device_notices = fields.Boolean()
+    otp_demanded = fields.Boolean(metadata={"description": "users of the company need a second factor to log in"})
     created_at = fields.String(required=True)
     version = fields.Integer(required=True)
 

@@ -35,6 +35,8 @@ ERRORS: Final[dict[str, str]] = {
     "accounts.admin_needed": "Only an administrator of the company may do this; ask one of them.",
     "accounts.staff_needed": "Only staff of the vendor may do this.",
     "accounts.staff_otp_needed": "Staff need a second factor here; switch it on under `/me/otp`, then go on.",
+    "accounts.otp_demanded": "The company demands a second factor of its users; switch it on under `/me/otp`, then "
+    "refresh the session; API tokens work again after that.",
     "accounts.right_needed": "The account lacks the account right named in `right`; ask the vendor for it.",
     "accounts.scope_needed": "The token lacks the scope named in `scope`; use a token that has it.",
     "accounts.token_bound": "The token is bound to one project, and this goes beyond it; use a token that is not.",

@@ -215,11 +215,13 @@ class UpdateCompanyRequest(RequestSchema):
     """New data of the company; what is absent stays.
 
     `device_notices`: a mail to its administrators, at most one an hour, when others do something with its devices.
+    `otp_demanded`: from their next login on its users need a second factor; needs a recent login.
     """
 
     name = Text(1, 128)
     vendor_customer_number = Text(1, 32, allow_none=True)
     device_notices = Flag()
+    otp_demanded = Flag()
     if_version = fields.Integer(load_default=None, allow_none=True, strict=True)
 
 

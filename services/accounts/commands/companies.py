@@ -7,7 +7,7 @@ from services.accounts.api import ADMIN, SCOPE_ACCOUNT, SCOPE_WRITE, Actor
 from services.accounts.commands.common import administrated
 from services.accounts.commands.invitations import staff_in_company
 from services.accounts.domain import COMPANIES_AT_MOST
-from services.accounts.store import companies, notices, people, sessions
+from services.accounts.store import companies, mails, notices, people, sessions
 from services.accounts.times import iso
 from services.chassis.context import Call
 from services.chassis.db import Database, Unit
@@ -49,7 +49,7 @@ def create_company(database: Database, call: Call, request: Mapping[str, Any]) -
         )
         companies.add_membership(unit, company_id, actor.user_id, ADMIN)
         people.touch(unit, actor.user_id, last_company_id=company_id)
-        sessions.change(unit, actor.session_id, company_id=company_id)
+        sessions.enter(unit, actor.session_id, company_id)
         unit.emit("company_created", subject=company_id, company_id=company_id, data={"name": request["name"]})
         return {"id": company_id, "name": request["name"], "role": ADMIN}
 
@@ -60,11 +60,17 @@ def create_company(database: Database, call: Call, request: Mapping[str, Any]) -
 def update_company(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
     """Change name or vendor account id of the caller's company, or by staff of the one that the request names.
 
+    `otp_demanded` needs a recent login, and is mailed to the administrators: from their next login on, users need a
+    second factor.
+
     Raises: accounts.company_needed, accounts.admin_needed, accounts.staff_needed, accounts.scope_needed,
-        accounts.token_bound, accounts.company_not_found, request.stale.
+        accounts.token_bound, accounts.login_needed, accounts.confirmation_needed, accounts.company_not_found,
+        request.stale.
     Emits: company_changed.
     """
     actor = Actor.of(call)
+    if "otp_demanded" in request:
+        actor.require_recent_login()
     actor.require_scope(SCOPE_WRITE)
     company_id = administrated(actor, request)
     wanted = {name: request[name] for name in ("name", "vendor_customer_number") if name in request}
@@ -81,15 +87,22 @@ def update_company(database: Database, call: Call, request: Mapping[str, Any]) -
         wants = request.get("device_notices", noticed)
         if wants != noticed:
             notices.want(unit, company_id, wanted=wants)
+        demands = row.otp_demanded_at is not None
+        if request.get("otp_demanded", demands) != demands:
+            changed["otp_demanded_at"] = None if demands else unit.now
+            for admin in notices.admins(unit.connection, company_id):
+                assert database.keystore is not None
+                mails.queue(unit, database.keystore, "otp_demand_changed", admin.language, admin.email, {})
         if changed or wants != noticed:
             companies.change(unit, company_id, **changed)
+            what = [name.removesuffix("_at") for name in changed]
             row = companies.by_id(unit.connection, company_id)
             assert row is not None
             unit.emit(
                 "company_changed",
                 subject=company_id,
                 company_id=company_id,
-                data={"name": row.name, "what": sorted([*changed, *(["device_notices"] if wants != noticed else [])])},
+                data={"name": row.name, "what": sorted([*what, *(["device_notices"] if wants != noticed else [])])},
             )
         return {**company_answer(row, actor.role if actor.owns(company_id) else None), "device_notices": wants}
 
@@ -103,6 +116,7 @@ def company_answer(row: Any, role: str | None) -> dict[str, Any]:
         "name": row.name,
         "vendor_customer_number": row.vendor_customer_number,
         "role": role,
+        "otp_demanded": row.otp_demanded_at is not None,
         "created_at": iso(row.created_at),
         "version": row.version,
     }

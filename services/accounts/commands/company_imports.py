@@ -17,7 +17,7 @@ from services.accounts.api import ADMIN, COMPANY_MERGE_APPLIED, MERGING_ROOMS, S
 from services.accounts.commands import logins
 from services.accounts.commands.common import fits_otp, too_many
 from services.accounts.commands.logins import Login
-from services.accounts.domain import PROOF_LIFE, Membership, normalized_email
+from services.accounts.domain import PROOF_LIFE, Membership, factor_is_demanded, normalized_email
 from services.accounts.kit import Kit
 from services.accounts.queries import job_answer
 from services.accounts.store import companies, imports, mails, people
@@ -38,7 +38,7 @@ def import_company(database: Database, call: Call, request: Mapping[str, Any], k
     Raises: accounts.login_needed, accounts.confirmation_needed, accounts.scope_needed, accounts.company_needed,
         accounts.admin_needed, accounts.company_absorbed, accounts.import_login_failed, accounts.import_otp_needed,
         accounts.import_admin_needed, accounts.import_ambiguous, accounts.import_own_company,
-        accounts.too_many_attempts.
+        accounts.otp_demanded, accounts.too_many_attempts.
     Emits: company_merged to both companies, company_user_added per user who is new; login_failed.
     """
     actor = Actor.of(call)
@@ -209,6 +209,12 @@ class _Import:
         present = companies.membership(unit.connection, choice.company_id, user_id)
         if user.locked or user.staff or present is None or present.locked or present.role != ADMIN:
             raise _admin_needed()
+        if user.otp_confirmed_at is None and factor_is_demanded(present, None):
+            raise forbidden(
+                "accounts.otp_demanded",
+                "The company to import demands a second factor of its users, and this administrator has none: log in "
+                "there and switch it on first.",
+            )
         mine = companies.membership(unit.connection, self.own_id, self.actor.user_id)
         if mine is None or mine.locked or mine.role != ADMIN:
             raise forbidden("accounts.admin_needed", "Only an administrator of the company may do this.")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from services.accounts.api import SCOPE_ACCOUNT, Actor
+from services.accounts.api import Actor
 from services.accounts.commands import logins
 from services.accounts.commands.common import answer_or_raise
 from services.accounts.commands.sessions import fresh_access
@@ -26,7 +26,7 @@ def confirm_session(database: Database, call: Call, request: Mapping[str, Any], 
     """
     actor = Actor.of(call)
     actor.require_login()
-    actor.require_scope(SCOPE_ACCOUNT)
+    actor.require_enrolment()
     person = database.read(lambda connection: people.by_id(connection, actor.user_id))
     if person is None:
         raise not_found("accounts.user_not_found", "Your account was erased.")

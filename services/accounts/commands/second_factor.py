@@ -21,14 +21,16 @@ def create_otp(database: Database, call: Call, kit: Kit) -> dict[str, Any]:
     """
     actor = Actor.of(call)
     actor.require_recent_login()
-    actor.require_scope(SCOPE_ACCOUNT)
+    actor.require_enrolment()
 
     def work(unit: Unit) -> dict[str, Any]:
         user = _self(unit, actor)
         if user.otp_confirmed_at is not None:
             raise conflict("accounts.otp_enabled", "The second factor is on already: switch it off first.")
         secret = otp.new_secret()
-        people.touch(unit, user.id, otp_secret=kit.keys.seal(secret, f"users:{user.id}:otp"))
+        # Codes of an earlier secret say nothing about those of this one.
+        sealed = kit.keys.seal(secret, f"users:{user.id}:otp")
+        people.touch(unit, user.id, otp_secret=sealed, otp_last_step=0)
         return {"secret": otp.base32(secret), "uri": otp.uri(secret, user.email)}
 
     return database.command(call, "create_otp", {}, work, scope=actor.user_id, sealed=True) or {}
@@ -43,7 +45,7 @@ def confirm_otp(database: Database, call: Call, request: Mapping[str, Any], kit:
     """
     actor = Actor.of(call)
     actor.require_recent_login()
-    actor.require_scope(SCOPE_ACCOUNT)
+    actor.require_enrolment()
     key = throttles.key_of("otp", "account", actor.user_id)
     wait = database.write(lambda unit: throttles.count(unit, key, ACCOUNT_LIMIT), call=call)
     if wait:

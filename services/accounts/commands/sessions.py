@@ -13,12 +13,12 @@ from services.accounts import domain
 from services.accounts.api import (
     SCOPE_ACCOUNT,
     SCOPE_DEVICE,
-    SCOPE_EVENTS,
     SCOPE_READ,
-    SCOPE_WRITE,
     Actor,
+    factor_demanded,
 )
 from services.accounts.commands import logins
+from services.accounts.commands.access import access_for, access_of_api_token, memberships_of, scopes_of, waits
 from services.accounts.commands.common import answer_or_raise
 from services.accounts.commands.service_accounts import exchange_service_token, renewed_service_access
 from services.accounts.domain import Membership
@@ -30,7 +30,6 @@ from services.chassis.db import Database, Unit
 from services.chassis.errors import ServiceError, forbidden, not_found, unauthenticated
 from services.chassis.ids import new_id
 
-INTERACTIVE = (SCOPE_READ, SCOPE_WRITE, SCOPE_DEVICE, SCOPE_ACCOUNT)
 DEVICE_DOOR = (SCOPE_READ, SCOPE_DEVICE)
 
 
@@ -107,11 +106,13 @@ def refresh_session(database: Database, call: Call, request: Mapping[str, Any], 
             # Raised and not returned: what gave no tokens must not have used the refresh token up.
             raise _refusal_of_company(user.locked, asked)
         company_id = member.company_id if member else None
-        sessions.change(unit, session.id, last_used_at=unit.now, company_id=company_id)
+        since = session.company_since if company_id == session.company_id else None
+        sessions.change(unit, session.id, last_used_at=unit.now)
+        sessions.enter(unit, session.id, company_id)
         if company_id not in (None, user.last_company_id):
             people.touch(unit, user.id, last_company_id=company_id)
         successor = _successor(unit, kit, token, first)
-        return _tokens(unit, kit, user, session.id, member, successor, session.authenticated_at)
+        return _tokens(unit, kit, user, session.id, member, successor, session.authenticated_at, since)
 
     return answer_or_raise(database.write(work, call=call))
 
@@ -152,7 +153,7 @@ def renew_token(database: Database, call: Call, request: Mapping[str, Any], kit:
 def exchange_token(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> dict[str, Any]:
     """Give a short access token for an API token.
 
-    Raises: token.invalid.
+    Raises: token.invalid, accounts.otp_demanded, accounts.staff_otp_needed.
     """
 
     def work(unit: Unit) -> dict[str, Any] | None:
@@ -171,7 +172,8 @@ def create_device_session(database: Database, call: Call, request: Mapping[str, 
 
     An account with a second factor can only use an API token of scope `device` (LIC-7).
 
-    Raises: accounts.login_failed, accounts.locked, accounts.too_many_attempts.
+    Raises: accounts.login_failed, accounts.locked, accounts.otp_demanded, accounts.staff_otp_needed,
+        accounts.too_many_attempts.
     Emits: login_failed.
     """
     login = logins.begin(database, call, request["login"], request.get("client_address"))
@@ -191,16 +193,18 @@ def create_device_session(database: Database, call: Call, request: Mapping[str, 
             return logins.refuse(unit, login, "password" if user is None else "otp")
         logins.forgive(unit, login)
         member, _ = _company(unit, user, None)
+        if waits(kit, user, member, None):
+            return factor_demanded(staff=kit.staff_waits(user))
         # Without a company a device can do nothing, so that its person is told why here and not one request later.
-        if user.locked or (member is None and _memberships(unit.connection, user)):
+        if user.locked or (member is None and memberships_of(unit.connection, user)):
             return _refusal_of_company(True, None)
-        return _access(unit.connection, unit.now, kit, user, new_id(), member, DEVICE_DOOR)
+        return access_for(unit.connection, unit.now, kit, user, new_id(), member, DEVICE_DOOR)
 
     return answer_or_raise(database.write(work, call=call))
 
 
 def _company(unit: Unit, user: Any, asked: str | None, last_used: str | None = None) -> tuple[Membership | None, bool]:
-    members = _memberships(unit.connection, user)
+    members = memberships_of(unit.connection, user)
     return domain.choose_company(members, asked, last_used or user.last_company_id)
 
 
@@ -213,11 +217,6 @@ def _successor(unit: Unit, kit: Kit, token: Any, first: bool) -> str:
     sessions.add_refresh_token(unit, token.session_id, secret)
     sessions.keep_successor(unit, token.token_hash, kit.keys.seal(secret.encode(), purpose))
     return secret
-
-
-def _memberships(connection: Connection, user: Any) -> list[Membership]:
-    """Return where a user may work: staff of the vendor in no customer's company, whoever put them into one."""
-    return [] if user.staff else companies.memberships(connection, user.id)
 
 
 def _not_activated() -> ServiceError:
@@ -269,9 +268,14 @@ def _tokens(
     member: Membership | None,
     refresh_token: str,
     authenticated_at: datetime | None,
+    since: datetime | None = None,
 ) -> dict[str, Any]:
+    access = access_for(
+        unit.connection, unit.now, kit, user, session_id, member, scopes_of(kit, user), authenticated_at, since
+    )
     return {
-        **_access(unit.connection, unit.now, kit, user, session_id, member, _scopes(kit, user), authenticated_at),
+        **access,
+        "otp_demanded": waits(kit, user, member, since),
         "refresh_token": refresh_token,
         "user": {
             "id": user.id,
@@ -281,39 +285,13 @@ def _tokens(
             "language": user.language,
         },
         "company": company_ref(member) if member else None,
-        "companies": [place(one) for one in _memberships(unit.connection, user)],
+        "companies": [place(one) for one in memberships_of(unit.connection, user)],
     }
 
 
 def company_ref(member: Membership) -> dict[str, Any]:
     """Return a membership as answers carry it."""
     return {"id": member.company_id, "name": member.company_name, "role": member.role}
-
-
-def _scopes(kit: Kit, user: Any) -> tuple[str, ...]:
-    return (*INTERACTIVE, SCOPE_EVENTS) if kit.is_staff(user) else INTERACTIVE
-
-
-def _access(
-    connection: Connection,
-    now: datetime,
-    kit: Kit,
-    user: Any,
-    session_id: str,
-    member: Membership | None,
-    scopes: tuple[str, ...],
-    authenticated_at: datetime | None = None,
-) -> dict[str, Any]:
-    token, seconds = kit.access_token(
-        user,
-        session_id=session_id,
-        membership=member,
-        absorbed=companies.absorbed_ids(connection, member.company_id) if member else (),
-        scopes=scopes,
-        now=now,
-        authenticated_at=authenticated_at,
-    )
-    return {"access_token": token, "expires_in": seconds}
 
 
 def _end(unit: Unit, session: Any, reason: str) -> None:
@@ -339,13 +317,16 @@ def fresh_access(connection: Connection, actor: Actor, asked: str | None, kit: K
         raise _refusal_of_company(True, None)
     if user is not None and session is not None and session.ended_at is None and session.expires_at > now:
         wanted = asked or actor.company_id or session.company_id
-        member, refused = domain.choose_company(_memberships(connection, user), wanted, None)
+        member, refused = domain.choose_company(memberships_of(connection, user), wanted, None)
         if refused:
             raise _refusal_of_company(False, asked)
-        return _access(connection, now, kit, user, session.id, member, _scopes(kit, user), session.authenticated_at)
+        # A token of another company than the session's is one of a switch: nothing tells how long it has been there.
+        there = member is not None and member.company_id == session.company_id
+        since, scopes = session.company_since if there else None, scopes_of(kit, user)
+        return access_for(connection, now, kit, user, session.id, member, scopes, session.authenticated_at, since)
     token = sessions.api_token_by_id(connection, actor.session_id)
     if token is not None:
-        answer = _access_of_api_token(connection, now, kit, token)
+        answer = access_of_api_token(connection, now, kit, token)
     else:
         answer = renewed_service_access(connection, kit, actor.session_id, now)
     if answer is None:
@@ -359,34 +340,7 @@ def _exchange(
     token = sessions.api_token(unit.connection, secret)
     if token is None or (needs is not None and (needs not in token.scopes or token.user_id != user_id)):
         return None
-    answer = _access_of_api_token(unit.connection, unit.now, kit, token)
+    answer = access_of_api_token(unit.connection, unit.now, kit, token)
     if answer is not None:
         sessions.use_api_token(unit, token.id)
     return answer
-
-
-def _access_of_api_token(connection: Connection, now: datetime, kit: Kit, token: Any) -> dict[str, Any] | None:
-    """Return an access token for an API token as long as it, its owner and the membership behind it are good."""
-    user = people.by_id(connection, token.user_id)
-    expired = token.expires_at is not None and token.expires_at <= now
-    if user is None or user.locked or token.revoked_at is not None or expired:
-        return None
-    member = None
-    if token.company_id is not None:
-        if user.staff:
-            return None
-        member = companies.membership(connection, token.company_id, user.id)
-        if member is None or member.locked:
-            return None
-    scopes = [scope for scope in token.scopes if scope != SCOPE_EVENTS or kit.is_staff(user)]
-    access, seconds = kit.access_token(
-        user,
-        session_id=token.id,
-        membership=member,
-        absorbed=companies.absorbed_ids(connection, member.company_id) if member else (),
-        scopes=scopes,
-        now=now,
-        project_id=token.project_id,
-        not_after=token.expires_at,
-    )
-    return {"access_token": access, "expires_in": seconds}

@@ -157,6 +157,25 @@ TEXTS: Final[dict[str, dict[str, Text]]] = {
             "Zur Anmeldeseite",
         ),
     },
+    "otp_demand_changed": {
+        "en": Text(
+            "Whether your company demands a second factor was changed",
+            "an administrator or the vendor changed whether users of your company need a second factor. Where "
+            "one is demanded, users without one switch it on at their next login.",
+            "If you did not expect this, look into the company's history, and ask the other administrators.",
+            "/login",
+            "To the login page",
+        ),
+        "de": Text(
+            "Ob Ihre Firma einen zweiten Faktor verlangt, wurde geändert",
+            "ein Administrator oder der Hersteller hat geändert, ob Benutzer Ihrer Firma zum Anmelden einen zweiten "
+            "Faktor brauchen. Wo einer verlangt wird, schalten Benutzer ohne ihn ihn bei der nächsten Anmeldung ein.",
+            "Haben Sie das nicht erwartet? Dann sehen Sie in der Historie der Firma nach, und fragen Sie die anderen "
+            "Administratoren.",
+            "/login",
+            "Zur Anmeldeseite",
+        ),
+    },
     "rights_changed": {
         "en": Text(
             "What you may do was changed",

@@ -15,7 +15,9 @@ from services.chassis.ids import new_id
 
 def add(unit: Unit, values: Mapping[str, Any]) -> None:
     """Insert a company."""
-    unit.execute(sa.insert(Company).values(version=1, created_at=unit.now, absorbed_into=None, **values))
+    unit.execute(
+        sa.insert(Company).values(version=1, created_at=unit.now, absorbed_into=None, otp_demanded_at=None, **values)
+    )
 
 
 def by_id(connection: Connection, company_id: str) -> Row[Any] | None:
@@ -100,12 +102,12 @@ def search(connection: Connection, text: str | None, after: str | None, limit: i
 def memberships(connection: Connection, user_id: str) -> list[Member]:
     """Return a user's memberships, oldest first."""
     rows = connection.execute(
-        sa.select(Membership.company_id, Company.name, Membership.role, Membership.locked)
+        sa.select(Membership.company_id, Company.name, Membership.role, Membership.locked, Company.otp_demanded_at)
         .join(Company, Company.id == Membership.company_id)
         .where(Membership.user_id == user_id)
         .order_by(Membership.created_at, Membership.id)
     )
-    return [Member(row.company_id, row.name, row.role, row.locked) for row in rows]
+    return [Member(row.company_id, row.name, row.role, row.locked, row.otp_demanded_at) for row in rows]
 
 
 def memberships_whole(connection: Connection, user_id: str) -> Sequence[Any]:

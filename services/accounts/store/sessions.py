@@ -19,6 +19,7 @@ def add(unit: Unit, values: Mapping[str, Any]) -> None:
             created_at=unit.now,
             last_used_at=unit.now,
             authenticated_at=unit.now,
+            company_since=unit.now,
             ended_at=None,
             end_reason=None,
             **values,
@@ -51,6 +52,14 @@ def all_of(connection: Connection, user_id: str, limit: int) -> Sequence[Row[Any
     table = Session.__table__
     statement = sa.select(*table.c).where(table.c.user_id == user_id).order_by(table.c.id.desc()).limit(limit)
     return connection.execute(statement).all()
+
+
+def enter(unit: Unit, session_id: str, company_id: str | None) -> None:
+    """Note that a session is in a company from now on; one that is there already came earlier."""
+    moved = Session.company_id.is_distinct_from(company_id)
+    unit.execute(
+        sa.update(Session).where(Session.id == session_id, moved).values(company_id=company_id, company_since=unit.now)
+    )
 
 
 def change(unit: Unit, session_id: str, **values: Any) -> None:

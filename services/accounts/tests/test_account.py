@@ -218,11 +218,12 @@ def test_staff_without_a_second_factor_wait_where_it_is_demanded(world: World) -
     with refused("accounts.staff_otp_needed"):
         world.do(queries.list_users_staff, requests.SearchRequest, call)
     with_second_factor(world, call)
-    fresh = Actor.of(world.call_of(world.renew(call)))
+    whole = world.call_of(world.renew(call))
+    fresh = Actor.of(whole)
     fresh.require_staff()
     assert "events" in fresh.scopes
     assert queries.get_me(world.database, call)["otp_asked"] is False
-    world.do(second_factor.delete_otp, EmptyRequest, call)
+    world.do(second_factor.delete_otp, EmptyRequest, whole)
     with refused("accounts.staff_otp_needed"):
         Actor.of(world.call_of(world.renew(call))).require_staff()
     ordinary = Actor.of(world.member("ada@example.org"))

@@ -229,3 +229,16 @@ def test_only_staff_with_a_login_of_the_last_minutes_handle_them(world: World, b
             with refused(code):
                 act(call)
     assert claims_of(world.kit, program.token)["scopes"] == ["orders"]
+
+
+def test_it_waits_for_no_second_factor_where_staff_need_one(world: World, boss: Call) -> None:
+    """Decision 9 is about persons: a program cannot switch one on."""
+    token = token_of(world, boss, make(world, boss, "orders"))["token"]
+    world.kit = replace(world.kit, staff_otp=True)
+    with refused("accounts.staff_otp_needed"):
+        make(world, world.call_of(world.renew(boss)))
+    program = exchange(world, token)
+    for call in (program, world.call_of(world.renew(program))):
+        actor = Actor.of(call)
+        assert (actor.waits, actor.staff_waits, actor.serves("orders")) == (False, False, True)
+        actor.require_staff_or_service("write", "orders")
