@@ -12,6 +12,7 @@ from gateway.routes import (
     files,
     history,
     licenses,
+    oversight,
     projects,
     staff,
 )
@@ -20,6 +21,7 @@ from gateway.row import Row
 ROWS: tuple[Row, ...] = (
     *accounts.ROWS,
     *companies.ROWS,
+    *oversight.ROWS,
     *projects.ROWS,
     *balance.ROWS,
     *devices.ROWS,

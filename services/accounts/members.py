@@ -7,9 +7,9 @@ from typing import Any
 from sqlalchemy import Connection
 
 from services.accounts.api import SCOPE_ACCOUNT, Actor
-from services.accounts.domain import FORMER_USER
+from services.accounts.domain import FORMER_USER, Membership
 from services.accounts.queries import present_company
-from services.accounts.store import invitations, people
+from services.accounts.store import companies, invitations, people
 from services.accounts.times import iso
 from services.chassis.context import Call
 from services.chassis.db import Database
@@ -78,6 +78,17 @@ def list_my_invitations(database: Database, call: Call, request: Mapping[str, An
         return {"items": items, "next": following}
 
     return database.read(work)
+
+
+def member_of(connection: Connection, company_id: str, user_id: str) -> Membership:
+    """Return a user's membership in a company.
+
+    Raises: accounts.user_not_found.
+    """
+    member = companies.membership(connection, company_id, user_id)
+    if member is None:
+        raise not_found("accounts.user_not_found", "There is no such user in the company.")
+    return member
 
 
 def _users(connection: Connection, company_id: str, listing: Listing) -> dict[str, Any]:

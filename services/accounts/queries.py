@@ -243,20 +243,21 @@ def list_api_tokens(database: Database, call: Call, request: Mapping[str, Any]) 
     after = listing.after(read_text)
     rows = database.read(lambda connection: sessions.api_tokens(connection, actor.user_id, after, listing.limit))
     page, following = listing.page(rows, lambda row: (row.id,))
-    items = [
-        {
-            "id": row.id,
-            "name": row.name,
-            "scopes": list(row.scopes),
-            "project_id": row.project_id,
-            "company_id": row.company_id,
-            "created_at": iso(row.created_at),
-            "expires_at": iso(row.expires_at),
-            "last_used_at": iso(row.last_used_at),
-        }
-        for row in page
-    ]
-    return {"items": items, "next": following}
+    return {"items": [api_token_item(row) for row in page], "next": following}
+
+
+def api_token_item(row: Any) -> dict[str, Any]:
+    """Return an API token as lists carry it, without its secret."""
+    return {
+        "id": row.id,
+        "name": row.name,
+        "scopes": list(row.scopes),
+        "project_id": row.project_id,
+        "company_id": row.company_id,
+        "created_at": iso(row.created_at),
+        "expires_at": iso(row.expires_at),
+        "last_used_at": iso(row.last_used_at),
+    }
 
 
 def get_job(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:

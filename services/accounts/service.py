@@ -21,6 +21,7 @@ from services.accounts.commands import (
 from services.accounts.providers import KitProvider, MailLoop, SweepLoop
 from services.accounts.service_imports import ImportEntrypoints
 from services.accounts.service_invitations import InvitationEntrypoints
+from services.accounts.service_oversight import OversightEntrypoints
 from services.accounts.service_service_accounts import ServiceAccountEntrypoints
 from services.accounts.service_staff import StaffEntrypoints
 from services.chassis.context import Call
@@ -31,7 +32,9 @@ from services.chassis.providers import DatabaseProvider, EventsLeaf
 from services.chassis.relay import Relay
 
 
-class AccountsService(ImportEntrypoints, InvitationEntrypoints, ServiceAccountEntrypoints, StaffEntrypoints):
+class AccountsService(
+    ImportEntrypoints, InvitationEntrypoints, OversightEntrypoints, ServiceAccountEntrypoints, StaffEntrypoints
+):
     """Who people are, which companies they belong to, and what their tokens say."""
 
     name = "accounts"

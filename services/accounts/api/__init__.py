@@ -53,6 +53,7 @@ from services.accounts.api.answers import (
     StaffCompanyList,
     StaffUser,
     StaffUserList,
+    UserSessionList,
 )
 from services.accounts.api.client import AccountsClient
 from services.accounts.api.errors import ERRORS
@@ -94,6 +95,7 @@ from services.accounts.api.requests import (
     InvitationRequest,
     JobRequest,
     ListCompanyUsersStaffRequest,
+    ListOfUserRequest,
     ListRevocationsRequest,
     OtpRequest,
     PasswordRequest,
@@ -109,6 +111,8 @@ from services.accounts.api.requests import (
     UpdateCompanyUserStaffRequest,
     UpdateMeRequest,
     UpdateUserStaffRequest,
+    UserSessionRequest,
+    UserTokenRequest,
 )
 from services.accounts.api.service_accounts import (
     CreateServiceAccountRequest,
@@ -191,6 +195,7 @@ __all__ = [
     "Job",
     "JobRequest",
     "ListCompanyUsersStaffRequest",
+    "ListOfUserRequest",
     "ListRevocationsRequest",
     "ListServiceTokensRequest",
     "Me",
@@ -229,5 +234,8 @@ __all__ = [
     "UpdateCompanyUserStaffRequest",
     "UpdateMeRequest",
     "UpdateUserStaffRequest",
+    "UserSessionList",
+    "UserSessionRequest",
+    "UserTokenRequest",
     "factor_demanded",
 ]

@@ -65,6 +65,23 @@ class SessionList(AnswerSchema):
     next = fields.String(required=True, allow_none=True)
 
 
+class UserSessionItem(AnswerSchema):
+    """A session of a user, as an administrator of the company sees it."""
+
+    id = fields.String(required=True)
+    created_at = fields.String(required=True)
+    last_used_at = fields.String(required=True)
+    expires_at = fields.String(required=True)
+    user_agent = fields.String(required=True, allow_none=True)
+
+
+class UserSessionList(AnswerSchema):
+    """The sessions of a user in the company that live."""
+
+    items = fields.List(fields.Nested(UserSessionItem), required=True)
+    next = fields.String(required=True, allow_none=True)
+
+
 class Me(UserRef):
     """The caller's own account."""
 

@@ -27,7 +27,7 @@ class SessionData(UserData):
     """A session; subject is the user's id."""
 
     session_id = fields.String(required=True)
-    reason = fields.String(metadata={"description": "logout, revoked, refresh_reused, password, email_undone"})
+    reason = fields.String(metadata={"description": "logout, revoked, refresh_reused, password, email_undone, admin"})
 
 
 class LoginFailed(_Data):

@@ -250,6 +250,24 @@ class UpdateCompanyUserRequest(CompanyUserRequest):
     locked = Flag()
 
 
+class ListOfUserRequest(ListRequest):
+    """A page of what a user of the caller's company has."""
+
+    user_id = Id(required=True)
+
+
+class UserSessionRequest(CompanyUserRequest):
+    """A session of a user of the caller's company."""
+
+    session_id = Id(required=True)
+
+
+class UserTokenRequest(CompanyUserRequest):
+    """An API token of a user of the caller's company."""
+
+    token_id = Id(required=True)
+
+
 class AcceptInvitationRequest(RequestSchema):
     """The token of an invitation mail."""
 

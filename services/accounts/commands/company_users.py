@@ -9,7 +9,8 @@ from typing import Any
 
 from services.accounts.api import ADMIN, SCOPE_WRITE, Actor
 from services.accounts.commands.common import administrated, tell_by_mail
-from services.accounts.domain import INVITATION, Membership
+from services.accounts.domain import INVITATION
+from services.accounts.members import member_of
 from services.accounts.store import companies, invitations, mails, people, sessions
 from services.chassis.context import Call
 from services.chassis.db import Database, Unit
@@ -35,8 +36,8 @@ def update_company_user(database: Database, call: Call, request: Mapping[str, An
     def work(unit: Unit) -> dict[str, Any]:
         hold_company(unit, company_id)
         if "company_id" not in request:
-            _still_admin(unit, actor, company_id)
-        member = _member(unit, company_id, user_id)
+            still_admin(unit, actor, company_id)
+        member = member_of(unit.connection, company_id, user_id)
         wanted = {name: request[name] for name in ("role", "locked") if name in request}
         changed = {name: value for name, value in wanted.items() if getattr(member, name) != value}
         if changed:
@@ -47,7 +48,7 @@ def update_company_user(database: Database, call: Call, request: Mapping[str, An
             role, locked = changed.get("role", member.role), changed.get("locked", member.locked)
             tell_membership(unit, "company_user_changed", company_id, user_id, role, locked, what=sorted(changed))
         user = people.by_id(unit.connection, user_id)
-        present = _member(unit, company_id, user_id)
+        present = member_of(unit.connection, company_id, user_id)
         assert user is not None
         if changed:
             tell_by_mail(database, unit, "rights_changed", user)
@@ -81,7 +82,7 @@ def remove_company_user(database: Database, call: Call, request: Mapping[str, An
     def work(unit: Unit) -> None:
         hold_company(unit, company_id)
         if "company_id" not in request:
-            _still_admin(unit, actor, company_id)
+            still_admin(unit, actor, company_id)
         invitation = invitations.by_id(unit.connection, user_id, unit.now)
         if invitation is not None and invitation.company_id == company_id:
             invitations.withdraw(unit, invitation.id)
@@ -89,7 +90,7 @@ def remove_company_user(database: Database, call: Call, request: Mapping[str, An
             data = {"invitation_id": invitation.id}
             unit.emit("invitation_withdrawn", subject=invitation.id, company_id=company_id, data=data)
             return
-        member = _member(unit, company_id, user_id)
+        member = member_of(unit.connection, company_id, user_id)
         companies.remove_membership(unit, company_id, user_id)
         if (user := people.by_id(unit.connection, user_id)) is not None:
             tell_by_mail(database, unit, "rights_changed", user)
@@ -112,18 +113,14 @@ def hold_company(unit: Unit, company_id: str) -> None:
         raise not_found("accounts.company_not_found", "There is no such company.")
 
 
-def _still_admin(unit: Unit, actor: Actor, company_id: str) -> None:
-    """Refuse an administrator who was demoted or locked while the request waited for the company's row."""
+def still_admin(unit: Unit, actor: Actor, company_id: str) -> None:
+    """Refuse an administrator who was demoted or locked while the request waited for the company's row.
+
+    Raises: accounts.admin_needed.
+    """
     member = companies.membership(unit.connection, company_id, actor.user_id)
     if member is None or member.locked or member.role != ADMIN:
         raise forbidden("accounts.admin_needed", "Only an administrator of the company may do this.")
-
-
-def _member(unit: Unit, company_id: str, user_id: str) -> Membership:
-    member = companies.membership(unit.connection, company_id, user_id)
-    if member is None:
-        raise not_found("accounts.user_not_found", "There is no such user in the company.")
-    return member
 
 
 def _keep_an_admin(unit: Unit, company_id: str) -> None:

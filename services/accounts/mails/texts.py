@@ -129,6 +129,39 @@ TEXTS: Final[dict[str, dict[str, Text]]] = {
             "Zur Anmeldeseite",
         ),
     },
+    "session_ended": {
+        "en": Text(
+            "One of your sessions was ended",
+            "an administrator of your company ended a session of your account: that login is not good any more.",
+            "Log in again to go on; if you do not know why it was ended, ask an administrator of your company.",
+            "/login",
+            "To the login page",
+        ),
+        "de": Text(
+            "Eine Ihrer Sitzungen wurde beendet",
+            "ein Administrator Ihrer Firma hat eine Sitzung Ihres Kontos beendet: Diese Anmeldung gilt nicht mehr.",
+            "Melden Sie sich neu an, um weiterzuarbeiten; fragen Sie einen Administrator Ihrer Firma nach dem Grund.",
+            "/login",
+            "Zur Anmeldeseite",
+        ),
+    },
+    "api_token_deleted": {
+        "en": Text(
+            "An API token of yours was withdrawn",
+            "an administrator of your company withdrew an API token of your account: what uses it is refused.",
+            "If you do not know why, ask an administrator of your company before you make another one.",
+            "/login",
+            "To the login page",
+        ),
+        "de": Text(
+            "Ein API-Token von Ihnen wurde zurückgezogen",
+            "ein Administrator Ihrer Firma hat ein API-Token Ihres Kontos zurückgezogen: Was es benutzt, wird "
+            "abgewiesen.",
+            "Kennen Sie den Grund nicht? Dann fragen Sie einen Administrator Ihrer Firma, bevor Sie ein neues machen.",
+            "/login",
+            "Zur Anmeldeseite",
+        ),
+    },
     "second_factor_on": {
         "en": Text(
             "The second factor was switched on",

@@ -33,8 +33,10 @@ def by_id(connection: Connection, session_id: str) -> Row[Any] | None:
     return connection.execute(sa.select(*table.c).where(table.c.id == session_id)).first()
 
 
-def living(connection: Connection, user_id: str, now: datetime, after: str | None, limit: int) -> Sequence[Row[Any]]:
-    """Return a user's sessions that live, newest first, one more than `limit` if there are more."""
+def living(
+    connection: Connection, user_id: str, now: datetime, after: str | None, limit: int, *, company_id: str | None = None
+) -> Sequence[Row[Any]]:
+    """Return a user's sessions that live (in one company), newest first, one more than `limit` if there are more."""
     table = Session.__table__
     statement = (
         sa.select(*table.c)
@@ -42,6 +44,8 @@ def living(connection: Connection, user_id: str, now: datetime, after: str | Non
         .order_by(table.c.id.desc())
         .limit(limit + 1)
     )
+    if company_id is not None:
+        statement = statement.where(table.c.company_id == company_id)
     if after is not None:
         statement = statement.where(table.c.id < after)
     return connection.execute(statement).all()
@@ -161,8 +165,13 @@ def api_token_by_id(connection: Connection, token_id: str) -> Row[Any] | None:
     return connection.execute(sa.select(*table.c).where(table.c.id == token_id)).first()
 
 
-def api_tokens(connection: Connection, user_id: str, after: str | None, limit: int) -> Sequence[Row[Any]]:
-    """Return a user's API tokens that were not revoked, newest first, one more than `limit` if there are more."""
+def api_tokens(
+    connection: Connection, user_id: str, after: str | None, limit: int, *, company_id: str | None = None
+) -> Sequence[Row[Any]]:
+    """Return a user's API tokens (for one company) that were not revoked, newest first.
+
+    One more than `limit` if there are more.
+    """
     table = ApiToken.__table__
     statement = (
         sa.select(*table.c)
@@ -170,6 +179,8 @@ def api_tokens(connection: Connection, user_id: str, after: str | None, limit: i
         .order_by(table.c.id.desc())
         .limit(limit + 1)
     )
+    if company_id is not None:
+        statement = statement.where(table.c.company_id == company_id)
     if after is not None:
         statement = statement.where(table.c.id < after)
     return connection.execute(statement).all()

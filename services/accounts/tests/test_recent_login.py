@@ -27,7 +27,7 @@ OFFICE, ELSEWHERE = "192.0.2.1", "198.51.100.7"
 VALUES: dict[str, Any] = {
     "email": "new@example.org", "password": PASSWORD, "name": "ERP", "scopes": ["read"], "otp": "123456",
     "user_id": new_id(), "company_id": new_id(), "role": "admin", "dry_run": False, "account_id": new_id(),
-    "token_id": new_id(), "otp_demanded": True,
+    "token_id": new_id(), "session_id": new_id(), "otp_demanded": True,
 }  # fmt: skip
 VALUES_OF: dict[str, dict[str, Any]] = {"create_service_account": {"scopes": ["orders"]}}
 RECENT = sorted(

@@ -153,6 +153,16 @@ CASES: Final[tuple[Case, ...]] = (
     Case("POST /v1/company/users", Of.OWN_COMPANY, body={"email": "$unknown address"}),
     Case("PATCH /v1/company/users/{user_id}", Of.COMPANY, "manage_company", "user", body={"role": "member"}),
     Case("DELETE /v1/company/users/{user_id}", Of.COMPANY, "manage_company", "user", fresh="invitation"),
+    Case("GET /v1/company/users/{user_id}/sessions", Of.COMPANY, "manage_company", "user"),
+    Case(
+        "DELETE /v1/company/users/{user_id}/sessions/{session_id}", Of.COMPANY, "manage_company", "session",
+        path={"user_id": "$admin", "session_id": "$session"}, fresh="session",
+    ),
+    Case("GET /v1/company/users/{user_id}/tokens", Of.COMPANY, "manage_company", "user"),
+    Case(
+        "DELETE /v1/company/users/{user_id}/tokens/{token_id}", Of.COMPANY, "manage_company", "token",
+        path={"user_id": "$admin", "token_id": "$token"}, fresh="token",
+    ),
     # A good login would import the company, once: what is tried ends at the login, wherever it comes from.
     Case(
         "POST /v1/company/imports", Of.OWN_COMPANY, status=422, code="accounts.import_login_failed",
