@@ -105,6 +105,7 @@ class Membership(Base):
         Unique("company_id", "user_id"),
         CheckConstraint("role IN ('admin', 'member')", name="role"),
         Index("ix_memberships_user_id", "user_id"),
+        Index("ix_memberships_company_id_id", "company_id", "id"),
     )
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
     company_id: Mapped[str] = mapped_column(String(36), ForeignKey("companies.id"))
@@ -304,7 +305,7 @@ class CompanyImport(Base):
     gone_name: Mapped[str] = mapped_column(String(128))
     moved: Mapped[dict[str, Any]] = mapped_column(JSON)
     started_by: Mapped[str] = mapped_column(String(36))
-    started_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    started_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
     told_at: Mapped[datetime] = mapped_column(UtcDateTime)
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime, index=True)
 
