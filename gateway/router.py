@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
+from gateway.paths import read_parameter
 from gateway.row import Row
 from services.chassis.errors import invalid, not_found
 
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f]")
 _ANY: Final = "{}"
+_NOTHING: Final = "\ufffd"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +69,9 @@ class Router:
             raise invalid(
                 "request.method_not_allowed", f"{method} is not for this address; {', '.join(allow)} is.", allow=allow
             )
-        names = iter(row.path_names)
         shapes = row.path.strip("/").split("/")
-        return Match(row, {next(names): part for shape, part in zip(shapes, parts, strict=True) if shape[:1] == "{"})
+        given = [part for shape, part in zip(shapes, parts, strict=True) if shape[:1] == "{"]
+        return Match(row, {name: read_parameter(name, part) for name, part in zip(row.path_names, given, strict=True)})
 
     def _walk(self, node: _Node, parts: list[str], depth: int) -> _Node | None:
         if depth == len(parts):
@@ -87,8 +89,6 @@ def _decoded(part: str) -> str:
     try:
         decoded = unquote_to_bytes(part).decode("utf-8")
     except (UnicodeDecodeError, UnicodeEncodeError):
-        decoded = "\x00"
-    # A path that is no printable text names nothing.
-    if _UNPRINTABLE.search(decoded):
-        raise not_found("request.not_found", "There is nothing at this address.")
-    return decoded
+        return _NOTHING
+    # What is no printable text names nothing: no literal, and nobody's id.
+    return _NOTHING if _UNPRINTABLE.search(decoded) else decoded
