@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
+from werkzeug.exceptions import ClientDisconnected, HTTPException, MethodNotAllowed, NotFound, RequestTimeout
 from werkzeug.wrappers import Request, Response
 
 from portal import pages
@@ -119,6 +119,9 @@ class Portal:
             response = self._answer(request, language)
         except NotFound as error:
             response = _html(pages.text_page(language, "not_found.title", "not_found.text"), error.code)
+        except ClientDisconnected:
+            # Half a form: whoever is still there was too slow.
+            response = _html(pages.failure_page(language, RequestTimeout().name), RequestTimeout.code)
         except HTTPException as error:
             response = _html(pages.failure_page(language, error.name), error.code or 500)
             if isinstance(error, MethodNotAllowed):

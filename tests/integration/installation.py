@@ -37,6 +37,7 @@ class Installation:
     root: Path = ROOT
     base: str = ""
     portal: str = ""
+    admin_base: str = ""
     process: subprocess.Popen[bytes] | None = None
     demo: dict[str, Any] = field(default_factory=dict)
 
@@ -44,6 +45,7 @@ class Installation:
         """Start it and wait until it says that it is ready."""
         http, admin, portal = free_port(), free_port(), free_port()
         self.base, self.portal = f"http://127.0.0.1:{http}", f"http://127.0.0.1:{portal}"
+        self.admin_base = f"http://127.0.0.1:{admin}"
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("TESSERA_")},
             "PYTHONWARNINGS": "ignore",
