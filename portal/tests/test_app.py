@@ -31,6 +31,8 @@ class GatewayDouble:
         self.calls.append((request.method, request.path, request.get_json(silent=True) or {}, dict(request.headers)))
         status, body = self.answers.get(request.path, (204, {}))
         response = Response(json.dumps(body) if body else "", status, mimetype="application/json")
+        # So that nobody compares it with the gateway's OpenAPI document (`tests/openapi/watch.py`).
+        response.headers["X-Test-Double"] = "gateway"
         return response(environ, start_response)
 
 
