@@ -15,7 +15,7 @@ from gateway.tests.test_rows import check_problem, name_of
 from gateway.tests.test_tenancy import ask
 
 RECENT = [row for row in ROWS if row.recent]
-# The published contract marks the first ones; the last three make new administrators and staff.
+# The published contract marks the first ones; the last make new administrators, staff and service accounts.
 MARKED = {
     "POST /v1/me/email-changes",
     "GET /v1/me/tokens",
@@ -34,6 +34,12 @@ MARKED = {
     "PATCH /v1/staff/companies/{company_id}/users/{user_id}",
     "DELETE /v1/staff/companies/{company_id}/users/{user_id}",
     "PATCH /v1/staff/users/{user_id}",
+    "GET /v1/staff/service-accounts",
+    "POST /v1/staff/service-accounts",
+    "DELETE /v1/staff/service-accounts/{account_id}",
+    "GET /v1/staff/service-accounts/{account_id}/tokens",
+    "POST /v1/staff/service-accounts/{account_id}/tokens",
+    "DELETE /v1/staff/service-accounts/{account_id}/tokens/{token_id}",
 }
 
 
