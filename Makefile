@@ -21,7 +21,7 @@ fleet: $(VENV)/runtime servers ## Run one process per service, two of licensing,
 	@$(BIN)/python -m deploy.fleet
 
 test: $(VENV)/dev servers test-tools ## Run all tests on private nodes; T="path -k words" runs some
-	@$(BIN)/python -m $(if $(T),pytest $(T),tests)
+	@$(BIN)/python -m pytest $(T)
 
 faults: $(VENV)/dev servers test-tools ## Run the tests that take long: many more examples, real times
 	@$(BIN)/python -m pytest -m long $(T)

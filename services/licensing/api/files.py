@@ -160,10 +160,7 @@ class ReturnedLine(AnswerSchema):
 
 
 class KeptLine(AnswerSchema):
-    """What stays on the device, and why (`gateway`, `warranty`, `downloaded_unencrypted`, `not_on_device`).
-
-    `other_company`: that company has the device too and put it there, so it returns it itself.
-    """
+    """What stays on the device: `gateway`, `warranty`, `downloaded_unencrypted`, `not_on_device`, `other_company`."""
 
     license_type = fields.String()
     name = fields.String()
