@@ -10,6 +10,8 @@ import re
 from typing import Final
 
 from services.devices.api import (
+    NOBODYS_HARDWARE,
+    NOBODYS_NUMBER,
     MalformedIdError,
     MalformedOrderNumberError,
     canonical_hardware_id,
@@ -18,10 +20,8 @@ from services.devices.api import (
 
 _ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _SERIAL: Final = re.compile(r"[0-9A-Za-z-]{1,64}")
-# The last id of all times, the last address of a maker's prefix, and a number that no order form has.
+# The last id of all times; devices keeps an address and a number that no order may have.
 NOBODYS_ID: Final = "ffffffff-ffff-7fff-bfff-ffffffffffff"
-NOBODYS_HARDWARE: Final = "00-01-3E-FF-FF-FF"
-NOBODYS_NUMBER: Final = "0" * 64
 
 
 def read_parameter(name: str, value: str) -> str:

@@ -60,8 +60,8 @@ def alive(gateway: Gateway) -> bool:
         ("bare line feeds", b"GET /healthz HTTP/1.1\nHost: localhost\n\n", 200),
         ("target without a slash", b"GET healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
         ("unknown method", b"BREW /v1/sessions HTTP/1.1\r\nHost: localhost\r\n\r\n", 405),
-        ("path with NUL", b"GET /v1/devices/%00 HTTP/1.1\r\nHost: localhost\r\n\r\n", 404),
-        ("path that is no UTF-8", b"GET /v1/devices/%ff HTTP/1.1\r\nHost: localhost\r\n\r\n", 404),
+        ("path with NUL", b"GET /v1/devices/%00 HTTP/1.1\r\nHost: localhost\r\n\r\n", 401),
+        ("path that is no UTF-8", b"GET /v1/devices/%ff HTTP/1.1\r\nHost: localhost\r\n\r\n", 401),
         ("dots in the path", b"GET /v1/../etc/passwd HTTP/1.1\r\nHost: localhost\r\n\r\n", 404),
     ],
 )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.paths import NOBODYS_HARDWARE, NOBODYS_ID, NOBODYS_NUMBER, read_parameter
+from gateway.paths import NOBODYS_ID, read_parameter
 from services.chassis.fields import Id
-from services.devices.api import canonical_hardware_id, canonical_order_number
+from services.devices.api import NOBODYS_HARDWARE, NOBODYS_NUMBER, canonical_hardware_id, canonical_order_number
 
 OWN = "01a20e9a-983c-7311-8216-81980ffce01c"
 ODD = ("\ufffd", "a" * 200, "x y?", "{}", "\u0663\u0663", "\u00fc", "\u202e")

@@ -62,10 +62,14 @@ from services.devices.api.schemas import (
 )
 from services.devices.domain.hardware_ids import (
     MAXIMUM_AT_ONCE,
+    NOBODYS_HARDWARE,
+    NOBODYS_NUMBER,
     MalformedIdError,
     MalformedOrderNumberError,
     canonical_hardware_id,
     canonical_order_number,
+    entered_order_number,
+    ordered_hardware_id,
 )
 
 __all__ = [
@@ -76,6 +80,8 @@ __all__ = [
     "MAXIMUM_AT_ONCE",
     "MAXIMUM_ORDER_DEVICES",
     "MEANINGS",
+    "NOBODYS_HARDWARE",
+    "NOBODYS_NUMBER",
     "ORDER_NUMBER",
     "POSSESSIONS",
     "POSSESSION_NEEDED",
@@ -126,4 +132,6 @@ __all__ = [
     "WarrantyAnswer",
     "canonical_hardware_id",
     "canonical_order_number",
+    "entered_order_number",
+    "ordered_hardware_id",
 ]

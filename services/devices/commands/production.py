@@ -13,10 +13,15 @@ from services.chassis.errors import ServiceError, conflict, not_found
 from services.chassis.faults import fail_point
 from services.chassis.outbox import Event
 from services.devices import answers, store
-from services.devices.api import ERRORS, MalformedOrderNumberError, RegisterProductionRequest
+from services.devices.api import ERRORS, MalformedIdError, MalformedOrderNumberError, RegisterProductionRequest
 from services.devices.commands.lookups import malformed, read_hardware_id
 from services.devices.commands.possession import prove_by_staff
-from services.devices.domain.hardware_ids import canonical_order_number, parse_hardware_id
+from services.devices.domain.hardware_ids import (
+    canonical_order_number,
+    entered_order_number,
+    ordered_hardware_id,
+    parse_hardware_id,
+)
 from services.devices.domain.warranty import BASE_MONTHS
 
 
@@ -30,7 +35,7 @@ def register_production(database: Database, call: Call, request: dict[str, Any])
     # A service account's token goes on from licensing, like that of staff.
     Actor.of(call).require_staff_or_service("write", SCOPE_ORDERS)
     try:
-        number = canonical_order_number(request["order_number"])
+        number = entered_order_number(request["order_number"])
     except MalformedOrderNumberError as error:
         raise malformed("/order_number", str(error), "devices.malformed_order_number") from error
     built = _read_devices(request["devices"])
@@ -114,7 +119,10 @@ def _read_devices(devices: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     built: dict[str, dict[str, Any]] = {}
     for place, device in enumerate(devices):
         pointer = f"/devices/{place}/hardware_id"
-        hardware_id = read_hardware_id(device["hardware_id"], pointer)
+        try:
+            hardware_id = ordered_hardware_id(device["hardware_id"])
+        except MalformedIdError as error:
+            raise malformed(pointer, str(error)) from error
         if hardware_id in built:
             detail = f"{hardware_id} stands earlier in the list; name every device once."
             raise malformed(pointer, detail, "devices.repeated_in_request")

@@ -15,6 +15,9 @@ DEFAULT_PREFIX: Final = MAKER_PREFIXES[0]
 IPEI_MANUFACTURERS: Final = ("00077", "05003")
 LARGEST_IPEI_SERIAL: Final = (1 << 20) - 1
 MAXIMUM_AT_ONCE: Final = 50
+# What an address with a malformed id is read as; never built and never ordered, so it is answered like an unknown one.
+NOBODYS_HARDWARE: Final = "00-01-3E-FF-FF-FF"
+NOBODYS_NUMBER: Final = "0" * 64
 # The longest right spelling has 17 characters; the rest of a longer input is not worth looking at.
 _LONGEST_INPUT: Final = 64
 
@@ -157,6 +160,28 @@ def canonical_order_number(text: str) -> str:
             "and begins and ends with a letter or digit."
         )
     return upper
+
+
+def ordered_hardware_id(text: str) -> str:
+    """Return the canonical spelling of a device that an order may hold.
+
+    Raises:
+        MalformedIdError: no hardware id, or the one that is kept for addresses without a good one.
+    """
+    if (found := canonical_hardware_id(text)) == NOBODYS_HARDWARE:
+        raise MalformedIdError(f"{NOBODYS_HARDWARE} is kept for what has no id; a device has another one.")
+    return found
+
+
+def entered_order_number(text: str) -> str:
+    """Return the canonical spelling of a number that an order may be entered under.
+
+    Raises:
+        MalformedOrderNumberError: no order number, or the one that is kept for addresses without a good one.
+    """
+    if (found := canonical_order_number(text)) == NOBODYS_NUMBER:
+        raise MalformedOrderNumberError("64 zeros are kept for what has no number; an order has another one.")
+    return found
 
 
 def shown_input(text: str) -> str:

@@ -57,7 +57,9 @@ def test_another_list_under_the_number_or_a_device_of_another_order_is_refused(r
     [
         ({"devices": built("nonsense")}, "devices.malformed_id", "/devices/0/hardware_id"),
         ({"devices": built("082099", "00:90:33:08:20:99")}, "devices.repeated_in_request", "/devices/1/hardware_id"),
+        ({"devices": built("00013EFFFFFF")}, "devices.malformed_id", "/devices/0/hardware_id"),
         ({"order_number": "?"}, "devices.malformed_order_number", "/order_number"),
+        ({"order_number": "0" * 64}, "devices.malformed_order_number", "/order_number"),
         ({"devices": built("082099", shipped_on="soon")}, "request.invalid", "/devices/0/shipped_on"),
         ({"devices": built("082099", warranty_months=-1)}, "request.invalid", "/devices/0/warranty_months"),
         ({"devices": built("082099", colour="red")}, "request.invalid", "/devices/0/colour"),

@@ -23,8 +23,8 @@ from services.devices.api import (
     DevicesClient,
     MalformedIdError,
     MalformedOrderNumberError,
-    canonical_hardware_id,
-    canonical_order_number,
+    entered_order_number,
+    ordered_hardware_id,
 )
 from services.licensing.commands.keys import create_key, reveal_key
 from services.licensing.commands.naming import merged_lines, named
@@ -210,14 +210,14 @@ def _hand_to_devices(database: Database, call: Call, order: VendorOrder, devices
 
 def _number(text: str) -> str:
     try:
-        return canonical_order_number(text)
+        return entered_order_number(text)
     except MalformedOrderNumberError as error:
         raise _wrong("devices.malformed_order_number", "/number", str(error)) from None
 
 
 def _device(catalogue: Catalogue, place: int, line: Mapping[str, Any]) -> dict[str, str]:
     try:
-        hardware_id = canonical_hardware_id(line["hardware_id"])
+        hardware_id = ordered_hardware_id(line["hardware_id"])
     except MalformedIdError as error:
         raise _wrong("devices.malformed_id", f"/devices/{place}/hardware_id", str(error)) from None
     if line["type"] not in catalogue.device_types:

@@ -86,6 +86,7 @@ def test_orders_without_devices_or_without_licenses(world: World) -> None:
         ({"devices": [{**DEVICES[0], "hardware_id": "zz"}]}, "devices.malformed_id"),
         ({"devices": [DEVICES[0], {**DEVICES[0], "hardware_id": "082020"}]}, "devices.repeated_in_request"),
         ({"number": "#!"}, "devices.malformed_order_number"),
+        ({"number": "0" * 64}, "devices.malformed_order_number"),
     ],
 )
 def test_a_wrong_order_leaves_nothing(world: World, changes: dict[str, Any], code: str) -> None:
