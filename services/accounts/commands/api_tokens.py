@@ -1,6 +1,7 @@
 """Personal API tokens: shown once, stored hashed, for one company and certain scopes (ACC-11)."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from services.accounts.api import SCOPE_ACCOUNT, SCOPE_EVENTS, Actor
@@ -39,14 +40,7 @@ def create_api_token(database: Database, call: Call, request: Mapping[str, Any],
         )
 
     def work(unit: Unit) -> dict[str, Any]:
-        if request["expires_at"] is not None and request["expires_at"] <= unit.now:
-            raise invalid("accounts.expiry_past", "expires_at lies in the past: give a later time.")
-        latest = unit.now + API_TOKEN_LONGEST_LIFE
-        if request["expires_at"] is not None and request["expires_at"] > latest:
-            raise invalid(
-                "accounts.expiry_too_late",
-                f"expires_at is more than a year away: give a time up to {latest.date().isoformat()}.",
-            )
+        expires_at = token_expiry(request["expires_at"], unit.now)
         # The company before the person, in the order of an import.
         company_id = companies.share(unit, actor.company_id)
         # Held, so that two requests at once do not both make the fiftieth.
@@ -70,7 +64,7 @@ def create_api_token(database: Database, call: Call, request: Mapping[str, Any],
                 "token_hash": digest(secret),
                 "scopes": scopes,
                 "project_id": request["project_id"],
-                "expires_at": request["expires_at"] or unit.now + API_TOKEN_DEFAULT_LIFE,
+                "expires_at": expires_at,
             },
         )
         _tell(unit, "api_token_created", actor, company_id, token_id, request["name"], scopes)
@@ -120,3 +114,19 @@ def _tell(
 ) -> None:
     data = {"user_id": actor.user_id, "token_id": token_id, "name": name, "scopes": list(scopes)}
     unit.emit(type, subject=actor.user_id, company_id=company_id, data=data)
+
+
+def token_expiry(asked: datetime | None, now: datetime) -> datetime:
+    """Return when a token ends: 90 days from now, or when it was asked for and at most in a year.
+
+    Raises: accounts.expiry_past, accounts.expiry_too_late.
+    """
+    if asked is not None and asked <= now:
+        raise invalid("accounts.expiry_past", "expires_at lies in the past: give a later time.")
+    latest = now + API_TOKEN_LONGEST_LIFE
+    if asked is not None and asked > latest:
+        raise invalid(
+            "accounts.expiry_too_late",
+            f"expires_at is more than a year away: give a time up to {latest.date().isoformat()}.",
+        )
+    return asked or now + API_TOKEN_DEFAULT_LIFE

@@ -10,10 +10,9 @@ from typing import Any
 from sqlalchemy import Connection
 
 from services.accounts.api import SCOPE_ACCOUNT, Actor
+from services.accounts.commands.api_tokens import token_expiry
 from services.accounts.commands.common import tell_by_mail
 from services.accounts.domain import (
-    API_TOKEN_DEFAULT_LIFE,
-    API_TOKEN_LONGEST_LIFE,
     API_TOKENS_AT_MOST,
     SERVICE_TOKEN_PREFIX,
     digest,
@@ -24,7 +23,7 @@ from services.accounts.store import people, service_accounts, sessions
 from services.accounts.times import iso
 from services.chassis.context import Call
 from services.chassis.db import Database, Unit
-from services.chassis.errors import conflict, invalid, not_found
+from services.chassis.errors import conflict, not_found
 from services.chassis.fields import read_text
 from services.chassis.ids import new_id
 from services.chassis.paging import Listing
@@ -87,7 +86,7 @@ def create_service_token(database: Database, call: Call, request: Mapping[str, A
     def work(unit: Unit) -> dict[str, Any]:
         # Held, so that two requests at once do not both make the fiftieth.
         account = _locked(unit, request["account_id"])
-        expires_at = _expiry(request["expires_at"], unit.now)
+        expires_at = token_expiry(request["expires_at"], unit.now)
         if len(service_accounts.living_tokens(unit.connection, account.id, unit.now)) >= API_TOKENS_AT_MOST:
             raise conflict(
                 "accounts.too_many_service_tokens",
@@ -211,18 +210,6 @@ def _locked(unit: Unit, account_id: str) -> Any:
 
 def _unknown() -> Exception:
     return not_found("accounts.service_account_not_found", "There is no such service account; list them.")
-
-
-def _expiry(asked: datetime | None, now: datetime) -> datetime:
-    if asked is not None and asked <= now:
-        raise invalid("accounts.expiry_past", "expires_at lies in the past: give a later time.")
-    latest = now + API_TOKEN_LONGEST_LIFE
-    if asked is not None and asked > latest:
-        raise invalid(
-            "accounts.expiry_too_late",
-            f"expires_at is more than a year away: give a time up to {latest.date().isoformat()}.",
-        )
-    return asked or now + API_TOKEN_DEFAULT_LIFE
 
 
 def _revoke(unit: Unit, account: Any, token_id: str) -> bool:
