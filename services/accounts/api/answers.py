@@ -106,7 +106,9 @@ class Company(AnswerSchema):
     vendor_customer_number = fields.String(required=True, allow_none=True)
     role = fields.String(required=True, allow_none=True)
     device_notices = fields.Boolean()
-    otp_demanded = fields.Boolean(metadata={"description": "users of the company need a second factor to log in"})
+    otp_demanded = fields.Boolean(
+        required=True, metadata={"description": "users of the company need a second factor to log in"}
+    )
     created_at = fields.String(required=True)
     version = fields.Integer(required=True)
 
@@ -212,6 +214,7 @@ class StaffCompanyDetail(AnswerSchema):
     id = fields.String(required=True)
     name = fields.String(required=True)
     vendor_customer_number = fields.String(required=True, allow_none=True)
+    otp_demanded = fields.Boolean(required=True)
     created_at = fields.String(required=True)
     version = fields.Integer(required=True)
     absorbed = fields.List(fields.Nested(AbsorbedCompany), required=True)
