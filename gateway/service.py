@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import eventlet
 import structlog
@@ -26,11 +26,13 @@ from gateway.row import Reply
 from services.chassis import tokens
 from services.chassis.broadcast import Broadcast
 from services.chassis.context import Call
-from services.chassis.errors import not_found, unavailable
+from services.chassis.errors import invalid, not_found, unavailable
 from services.chassis.outbox import Event
 from services.chassis.providers import SETTINGS_KEY
 from services.chassis.rpc import Client
 from services.chassis.settings import Settings
+
+_READS: Final = ("GET", "HEAD")
 
 log = structlog.get_logger()
 
@@ -117,6 +119,10 @@ class Door(DependencyProvider):
 
     def _admin(self, request: Request) -> Response:
         """Answer on the admin listener; it is bound to an address that the public does not reach."""
+        if request.method not in _READS:
+            # Before anything is rendered: what is only read takes no body.
+            detail = f"{request.method} is not for this address; {', '.join(_READS)} are."
+            raise invalid("request.method_not_allowed", detail, allow=list(_READS))
         match request.path:
             case "/metrics":
                 self._metrics.note_messaging(self.readiness.messaging)

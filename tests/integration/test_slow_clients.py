@@ -71,7 +71,12 @@ def test_health_of_every_listener_is_answered_while_200_send_half(
         assert requests.get(f"{installation.portal}/activate?token=x", timeout=ANSWER_SECONDS).status_code == 200
 
 
-@pytest.mark.parametrize("door", DOORS)
+def test_the_admin_listener_takes_no_body_at_all(installation: Installation) -> None:
+    with slow(address(installation, "admin"), BODY.format(**DOORS["admin"]), 1) as (sock,):
+        assert sock.recv(65536).split(b" ", 2)[1:2] == [b"405"]
+
+
+@pytest.mark.parametrize("door", [door for door in DOORS if door != "admin"])
 def test_who_sends_half_a_body_is_cut_with_408(installation: Installation, door: str) -> None:
     started = time.monotonic()
     with slow(address(installation, door), BODY.format(**DOORS[door]), 1) as (sock,):
