@@ -223,7 +223,10 @@ class Rpc(Entrypoint):
     ) -> tuple[Any, Any]:
         body: dict[str, Any] = {"result": result, "error": None, "replayed": db.last_was_replay()}
         if exc_info is not None:
-            body = {"result": None, "error": wire.error_body(self._refusal(exc_info)), "replayed": body["replayed"]}
+            refusal = self._refusal(exc_info)
+            # What is never stored was never replayed, though the call's first step may have been.
+            replayed = body["replayed"] and refusal.is_final
+            body = {"result": None, "error": wire.error_body(refusal), "replayed": replayed}
         else:
             try:
                 wire.encode(result)

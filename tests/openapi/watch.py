@@ -57,7 +57,10 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     """Fail the test in which an answer was found that is not told, also where its AssertionError was caught."""
-    result = yield
-    found, _kept[:] = _kept[:], []
+    try:
+        result = yield
+    finally:
+        # Also where it failed: the next test has nothing to do with it.
+        found, _kept[:] = _kept[:], []
     assert not found, "\n".join(["answers that the OpenAPI document does not tell:", *found])
     return result

@@ -16,7 +16,7 @@ from services.chassis.context import Call
 from services.chassis.db import Database, Unit
 from services.chassis.engine import make_engine
 from services.chassis.entrypoints import rpc
-from services.chassis.errors import conflict
+from services.chassis.errors import conflict, unavailable
 from services.chassis.health import Health
 from services.chassis.inbox import subscribe
 from services.chassis.migrations import start_log
@@ -90,6 +90,12 @@ class SourceService:
             raise conflict("source.refused", "No.")
 
         return self.database.command(call, "refuse_once", request, work) or {}
+
+    @rpc(public=True)
+    def begin_and_wait(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Do the first step once per command id, and never reach the second."""
+        self.database.command(call, "begin_and_wait", request, lambda unit: {})
+        raise unavailable("service.unavailable", "The next step is not to be reached.")
 
     @rpc(public=True)
     def break_down(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:

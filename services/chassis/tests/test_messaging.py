@@ -71,6 +71,14 @@ def test_a_repeated_refusal_is_marked_as_one(world: World) -> None:
     assert [refused("a"), refused("a"), refused("b")] == [False, True, False]
 
 
+def test_what_is_never_stored_is_no_replay(world: World) -> None:
+    """Found by killing orders: the first step was a repetition, and its 503 was told as one."""
+    for _ in range(2):
+        with pytest.raises(ServiceError) as failure:
+            world.source.begin_and_wait(Call(deadline=time.time() + 5, command_id="a"))
+        assert (failure.value.kind, failure.value.replayed) == ("unavailable", False)
+
+
 def test_the_fifth_hop_is_refused_but_a_leaf_may_be_asked_from_anywhere(world: World) -> None:
     token = wire.hops.set(wire.MAX_HOPS)
     try:
