@@ -11,6 +11,7 @@ from services.chassis.addresses import Networks
 from services.chassis.mail_server import MailServer, read_mail_server
 
 EMBEDDED_BROKER = "embedded://"
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
 class SettingsError(ValueError):
@@ -86,7 +87,7 @@ class Settings:
             demo=_switch(env, "TESSERA_DEMO", default=True),
             staff_otp=_switch(env, "TESSERA_STAFF_OTP", default=True),
             claimed_certificates=_switch(env, "TESSERA_CLAIMED_CERTIFICATES", default=False),
-            log_level=env.get("TESSERA_LOG_LEVEL", "INFO").upper(),
+            log_level=_level(env, "TESSERA_LOG_LEVEL"),
             fail_points=env.get("TESSERA_FAIL_POINTS", ""),
             without=_names(env.get("TESSERA_WITHOUT", "")),
         )
@@ -148,6 +149,13 @@ def _switch(env: Mapping[str, str], name: str, *, default: bool) -> bool:
     if value in {"0", "false", "no", "off"}:
         return False
     raise SettingsError(f"{name} is {value!r}: expected 1 or 0.")
+
+
+def _level(env: Mapping[str, str], name: str) -> str:
+    level = env.get(name, "").strip().upper() or "INFO"
+    if level not in LOG_LEVELS:
+        raise SettingsError(f"{name} is {level!r}: expected one of {', '.join(LOG_LEVELS)}.")
+    return level
 
 
 def _address(env: Mapping[str, str], name: str, default: str) -> tuple[str, int]:
