@@ -220,5 +220,5 @@ class RabbitMQ(Broker):
             "RABBITMQ_LOG_BASE": f"{folder}/log",
             "RABBITMQ_GENERATED_CONFIG_DIR": f"{folder}/config",
             "RABBITMQ_FEATURE_FLAGS_FILE": f"{folder}/feature_flags",
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none",
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1} +S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none",
         }

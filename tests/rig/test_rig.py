@@ -133,6 +133,26 @@ def test_broker_keeps_durable_messages_over_a_kill(tmp_path: Path) -> None:
         node.close()
 
 
+def listening_addresses(pid: int) -> set[str]:
+    """Return the local addresses that a process listens on, as the kernel writes them (hexadecimal)."""
+    sockets = {entry.readlink().name for entry in Path(f"/proc/{pid}/fd").iterdir() if entry.is_symlink()}
+    rows = [
+        line.split() for table in ("tcp", "tcp6") for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]
+    ]
+    return {row[1] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in sockets}
+
+
+def test_nodes_listen_on_loopback_alone(tmp_path: Path) -> None:
+    """`make fleet` runs these nodes too: what joins nodes to clusters obeys whoever has the cookie."""
+    node = RabbitMQ(tmp_path / "node", throw_away=True).start()
+    try:
+        addresses = listening_addresses(node.pid)
+    finally:
+        node.close()
+    assert len(addresses) == 3  # AMQP, management, distribution
+    assert {address.partition(":")[0] for address in addresses} == {"0100007F"}
+
+
 def test_nodes_end_when_their_owner_is_killed(tmp_path: Path) -> None:
     script = (
         "import sys, time; from pathlib import Path; from deploy.bare.postgresql import PostgreSQL; "
