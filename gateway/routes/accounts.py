@@ -101,7 +101,10 @@ ROWS = (
         "POST", "/v1/me/email-changes", "accounts", "change_email", Right.LOGIN,
         "Ask for another e-mail address; a link to it is mailed and confirms the change.",
         recent=True, request=api.ChangeEmailRequest, answer=EmptyAnswer, status=202, scope=api.SCOPE_ACCOUNT,
-        errors=("accounts.password_wrong", "accounts.email_unchanged", "accounts.too_many_attempts"),
+        errors=(
+            "accounts.password_wrong", "accounts.email_unchanged", "accounts.too_many_attempts",
+            "accounts.too_many_email_changes", "accounts.address_mailed_enough",
+        ),
     ),
     Row(
         "POST", "/v1/me/email-changes/confirmations", "accounts", "confirm_email", Right.LOGIN,

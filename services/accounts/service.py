@@ -200,7 +200,8 @@ class AccountsService(
         """Send a link to a new address; the change waits for it (ACC-7).
 
         Raises: accounts.login_needed, accounts.confirmation_needed, accounts.scope_needed, accounts.password_wrong,
-            accounts.email_unchanged, accounts.user_not_found, accounts.too_many_attempts.
+            accounts.email_unchanged, accounts.user_not_found, accounts.too_many_attempts,
+            accounts.too_many_email_changes, accounts.address_mailed_enough.
         Emits: email_change_requested.
         """
         return email_changes.change_email(self.database, call, request, self.kit)

@@ -221,12 +221,20 @@ class Database:
             raise outcome
         return outcome
 
-    def answered(self, call: Call, name: str, request: Mapping[str, Any]) -> dict[str, Any] | None:
+    def answered(
+        self, call: Call, name: str, request: Mapping[str, Any], *, scope: str | None = None
+    ) -> dict[str, Any] | None:
         """Return what a command answered when it ran with this id for this request, None if it did not.
+
+        Args:
+            call: carries the command id.
+            name: of the command, as it is given to `command`.
+            request: as it is given to `command`.
+            scope: as it is given to `command`.
 
         Raises: the refusal that it answered then.
         """
-        claim = idempotency.Claim.of(call, name, request, scope=None, keystore=None)
+        claim = idempotency.Claim.of(call, name, request, scope=scope, keystore=None)
         answer = None if "idempotency" in self.without else self.read(claim.answered)
         _replayed.set(answer is not None)
         if isinstance(answer, ServiceError):

@@ -57,6 +57,10 @@ ERRORS: Final[dict[str, str]] = {
     "accounts.email_unchanged": "The new e-mail address equals the present one; give another.",
     "accounts.email_taken": "The address belongs to another account by now; log in to that one, or take another "
     "address.",
+    "accounts.too_many_email_changes": "The account asked for another address too often; wait for the seconds in "
+    "Retry-After, or confirm the last one by its mail.",
+    "accounts.address_mailed_enough": "The address was sent `limit` mails of this kind within a day, whoever asked; "
+    "look for them there, wait for the seconds in Retry-After, or give another address.",
     "accounts.import_login_failed": "Address, password or second factor of the other company's administrator do not "
     "match; check them and try again.",
     "accounts.import_otp_needed": "The other company's administrator has a second factor; send its code as `otp`.",

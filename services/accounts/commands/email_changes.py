@@ -5,7 +5,8 @@ with any change of the password, and the address before can take it back for sev
 """
 
 from collections.abc import Mapping
-from typing import Any
+from datetime import timedelta
+from typing import Any, Final
 
 from services.accounts.api import SCOPE_ACCOUNT, Actor
 from services.accounts.commands.api_tokens import end_api_tokens
@@ -20,30 +21,49 @@ from services.accounts.domain import (
     EMAIL_CHANGE,
     PASSWORD_RESET,
     RESET_LIFE,
+    Limit,
     new_secret,
     normalized_email,
 )
 from services.accounts.kit import Kit
-from services.accounts.store import mails, people, undos
+from services.accounts.store import mails, people, throttles, undos
 from services.chassis.context import Call
 from services.chassis.db import Database, Unit
-from services.chassis.errors import ServiceError, conflict, not_found
+from services.chassis.errors import ServiceError, conflict, limited, not_found
+
+PERSON_LIMIT: Final = Limit(10, timedelta(days=1), 3600, 86400)
+"""Changes of address that one account may ask for in a day, to whatever addresses."""
+ADDRESS_LIMIT: Final = Limit(3, timedelta(days=1), 86400, 86400)
+"""Mails of changes that one address is sent in a day, whoever asks: it may be a stranger's."""
 
 
 def change_email(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> dict[str, Any]:
     """Send a link to a new address, and to the present one a notice with a link that stops or undoes the change.
 
-    An address that has an account gets a mail that says so, and the answer is the same.
+    An address that has an account gets a mail that says so, and the answer is the same. Every request counts for the
+    account and for the new address before the password is hashed (S24); no client address is counted.
 
     Raises: accounts.login_needed, accounts.confirmation_needed, accounts.scope_needed, accounts.password_wrong,
-        accounts.email_unchanged, accounts.user_not_found, accounts.too_many_attempts.
+        accounts.email_unchanged, accounts.user_not_found, accounts.too_many_attempts,
+        accounts.too_many_email_changes, accounts.address_mailed_enough.
     Emits: email_change_requested.
     """
     actor = Actor.of(call)
     actor.require_recent_login()
     actor.require_scope(SCOPE_ACCOUNT)
-    fits = fits_password_again(database, call, kit, actor, request["password"])
     normalized = normalized_email(request["email"])
+    fingerprint = {"email": normalized}
+    # A repetition is no further mail.
+    answer = database.answered(call, "change_email", fingerprint, scope=actor.user_id)
+    if answer is not None:
+        return answer
+    refusal = database.write(lambda unit: _count(unit, actor, normalized), call=call)
+    if refusal is not None:
+        raise refusal
+    fits = fits_password_again(database, call, kit, actor, request["password"])
+    if not fits:
+        # Nothing is mailed then: who mistypes the password must not use up the address.
+        database.write(lambda unit: throttles.forgive(unit, _address_key(normalized)), call=call)
 
     def work(unit: Unit) -> dict[str, Any]:
         require_password(fits)
@@ -63,7 +83,6 @@ def change_email(database: Database, call: Call, request: Mapping[str, Any], kit
         emit_for_user(unit, "email_change_requested", user.id, {})
         return {}
 
-    fingerprint = {"email": normalized}
     return database.command(call, "change_email", fingerprint, work, scope=actor.user_id) or {}
 
 
@@ -142,6 +161,32 @@ def email_taken() -> ServiceError:
         "accounts.email_taken",
         "This address belongs to another account by now: log in to that one, or ask for a change to another address.",
     )
+
+
+def _count(unit: Unit, actor: Actor, normalized: str) -> ServiceError | None:
+    """Count a request for the account and for the new address; returns the refusal, so that the counts stay."""
+    wait = throttles.count(unit, throttles.key_of("email_change", "person", actor.user_id), PERSON_LIMIT)
+    if wait:
+        return limited(
+            "accounts.too_many_email_changes",
+            f"You asked for another address too often: try again in {wait} seconds, or confirm the last one by the mail "
+            "that was sent to it.",
+            retry_after=wait,
+        )
+    wait = throttles.count(unit, _address_key(normalized), ADDRESS_LIMIT)
+    if wait:
+        return limited(
+            "accounts.address_mailed_enough",
+            f"This address was sent {ADDRESS_LIMIT.failures} mails of this kind, more are not sent within a day: look "
+            f"for them there, try again in {wait} seconds, or give another address.",
+            retry_after=wait,
+            limit=ADDRESS_LIMIT.failures,
+        )
+    return None
+
+
+def _address_key(normalized: str) -> str:
+    return throttles.key_of("email_change", "address", normalized)
 
 
 def _offer_undo(unit: Unit, kit: Kit, user: Any, template: str) -> None:
