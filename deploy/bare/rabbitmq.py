@@ -15,6 +15,8 @@ from deploy.bare.processes import LOOPBACK, NodeError, Process, debian_program, 
 # RabbitMQ's own habit: the management listener sits 10,000 above the AMQP one, so one address tells both.
 MANAGEMENT_OFFSET = 10_000
 _PROGRAMS = "/usr/lib/rabbitmq/bin"  # the package's /usr/sbin wrappers insist on its own user and folders
+# The port over which nodes form clusters; whoever has the cookie commands the node.
+_LOOPBACK_ALONE = "-kernel inet_dist_use_interface {127,0,0,1}"
 _CONFIGURATION = """\
 listeners.tcp.default = {host}:{port}
 management.tcp.ip = {host}
@@ -220,5 +222,5 @@ class RabbitMQ(Broker):
             "RABBITMQ_LOG_BASE": f"{folder}/log",
             "RABBITMQ_GENERATED_CONFIG_DIR": f"{folder}/config",
             "RABBITMQ_FEATURE_FLAGS_FILE": f"{folder}/feature_flags",
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1} +S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none",
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"{_LOOPBACK_ALONE} +S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none",
         }
