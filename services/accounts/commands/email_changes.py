@@ -169,8 +169,8 @@ def _count(unit: Unit, actor: Actor, normalized: str) -> ServiceError | None:
     if wait:
         return limited(
             "accounts.too_many_email_changes",
-            f"You asked for another address too often: try again in {wait} seconds, or confirm the last one by the mail "
-            "that was sent to it.",
+            f"You asked for another address too often: try again in {wait} seconds, or confirm the last one by its "
+            "mail.",
             retry_after=wait,
         )
     wait = throttles.count(unit, _address_key(normalized), ADDRESS_LIMIT)
