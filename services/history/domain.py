@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 LINE_TAG = b"tessera history line v1\x00"
 HEADS_TAG = b"tessera history heads v1\x00"
@@ -20,6 +20,9 @@ START = "0" * 64
 VENDOR_CHAIN = "vendor"
 SHARES = frozenset({"drawn", "credited"})
 """Members of an event's data that list what single projects paid or got."""
+
+PERSONAL: Final[Mapping[str, frozenset[str]]] = {"login_failed": frozenset({"address"})}
+"""Members of an event's data that only the person, administrators of the company and staff read."""
 
 
 def canonical_json(value: Any) -> str:
@@ -225,6 +228,17 @@ def within_project(data: Mapping[str, Any], project_id: str | None) -> dict[str,
         shares = name in SHARES and isinstance(value, list)
         seen[name] = [share for share in value if share.get("id") == project_id] if shares else value
     return seen
+
+
+def for_colleague(action: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the data of a line as they are seen by a member whom they do not concern: without what is personal.
+
+    Args:
+        action: of the line.
+        data: of the line.
+    """
+    hidden = PERSONAL.get(action, frozenset())
+    return {name: value for name, value in data.items() if name not in hidden}
 
 
 def period_start(period: str, now: datetime) -> datetime | None:

@@ -24,7 +24,7 @@ from services.chassis.paging import Listing
 from services.devices.api import MalformedIdError, canonical_hardware_id
 from services.history import store
 from services.history.api import ERRORS
-from services.history.domain import period_start, within_project
+from services.history.domain import for_colleague, period_start, within_project
 from services.history.store import Place, PlacedLine
 
 
@@ -161,6 +161,8 @@ def _item(actor: Actor, entry: PlacedLine) -> dict[str, Any]:
     foreign = line.company_id is not None and not actor.owns(line.company_id) and not actor.staff
     if foreign or actor.project_id is not None:
         data = within_project(data, line.project_id)
+    if not (actor.staff or (actor.admin and not foreign) or line.subject == actor.user_id):
+        data = for_colleague(line.action, data)
     return {
         "id": line.event_id,
         "at": write_moment(line.at),

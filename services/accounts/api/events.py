@@ -31,10 +31,19 @@ class SessionData(UserData):
 
 
 class LoginFailed(_Data):
-    """A refused login; the address is not told, the user's id only when there is one."""
+    """A refused login; what was typed is not told, the user's id only when there is one.
+
+    In a history the address is read by staff, administrators and the user, and by nobody else.
+    """
 
     user_id = fields.String(required=True, allow_none=True)
-    reason = fields.String(required=True)
+    reason = fields.String(
+        required=True, metadata={"description": "password, otp, token, not_activated, confirmation, import"}
+    )
+    address = fields.String(
+        allow_none=True,
+        metadata={"description": "network address it came from, of IPv6 the /64; missing in events of before"},
+    )
 
 
 class ResetRequested(_Data):

@@ -178,15 +178,8 @@ class _Import:
             if self.passed:
                 logins.forgive(unit, self.login)
             return
-        user = self.login.user
-        unit.emit(
-            "login_failed",
-            subject=user.id if user else "unknown",
-            company_id=companies.share(unit, user.last_company_id) if user else None,
-            data={"user_id": user.id if user else None, "reason": "import"},
-            # The other company must not learn from it who its neighbors are (S9).
-            anonymous=True,
-        )
+        # The other company must not learn from it who its neighbors are (S9).
+        logins.tell_failure(unit, self.login, "import", anonymous=True)
 
     def _checked(self, unit: Unit) -> Membership:
         """Hold both companies and the other one's users, and return the administrator's membership in the other one.

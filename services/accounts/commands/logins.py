@@ -10,6 +10,7 @@ from services.accounts.commands.common import address_key, count_attempt, fits_o
 from services.accounts.domain import ACCOUNT_LIMIT, ACTIVATION_LIFE, CODE_LIMIT, normalized_email
 from services.accounts.kit import Kit
 from services.accounts.store import companies, people, throttles
+from services.chassis.addresses import network_of
 from services.chassis.context import Call
 from services.chassis.db import Database, Unit
 from services.chassis.errors import ServiceError, unauthenticated
@@ -68,14 +69,30 @@ def refuse(unit: Unit, login: Login, reason: str) -> ServiceError:
 
     Emits: login_failed.
     """
+    tell_failure(unit, login, reason)
+    return login_failed()
+
+
+def tell_failure(unit: Unit, login: Login, reason: str, *, anonymous: bool = False) -> None:
+    """Tell the history of a wrong login and of where it came from: the network address, of IPv6 its /64 (S24).
+
+    Args:
+        unit: the running transaction.
+        login: that failed.
+        reason: what was wrong, in a word; never what was typed.
+        anonymous: whether to leave out who asked, because the company that reads it must not learn that.
+
+    Emits: login_failed.
+    """
     user = login.user
+    address = network_of(login.address) if login.address else None
     unit.emit(
         "login_failed",
         subject=user.id if user else "unknown",
         company_id=companies.share(unit, user.last_company_id) if user else None,
-        data={"user_id": user.id if user else None, "reason": reason},
+        data={"user_id": user.id if user else None, "reason": reason, "address": address},
+        anonymous=anonymous,
     )
-    return login_failed()
 
 
 def count_code(unit: Unit, login: Login) -> int:
