@@ -276,15 +276,15 @@ def test_a_made_up_cursor_is_refused(world: World, cursor: str) -> None:
 
 def test_where_a_login_failed_is_read_by_the_person_administrators_and_staff_alone(world: World) -> None:
     """Issue 6.3: `login_failed` carries the address; a colleague does not learn from where somebody logs in."""
-    data = {"user_id": world.admin, "reason": "password", "address": "198.51.100.23"}
-    mine = {"user_id": world.member, "reason": "otp", "address": "203.0.113.5"}
+    data: dict[str, object] = {"user_id": world.admin, "reason": "password", "address": "198.51.100.23"}
+    mine: dict[str, object] = {"user_id": world.member, "reason": "otp", "address": "203.0.113.5"}
     add = world.sources.event
     world.keep(
         add("login_failed", source="accounts", company=world.one, subject=world.admin, data=data),
         add("login_failed", source="accounts", company=world.one, subject=world.member, data=mine),
     )
 
-    def told(call: Call, **query: Any) -> list[dict[str, Any]]:
+    def told(call: Call, **query: Any) -> Any:
         return [item["data"] for item in world.read(call, action="login_failed", **query)["items"]]
 
     assert told(world.as_admin()) == [mine, data]
