@@ -202,8 +202,7 @@ class Database:
         def attempt(unit: Unit) -> dict[str, Any] | ServiceError | None:
             _replayed.set(False)
             if not unit.claim(claim):
-                _replayed.set(True)
-                return claim.stored(unit.connection)
+                return _repeated(claim, unit)
             try:
                 answer = work(unit)
             except ServiceError as refusal:
@@ -218,11 +217,12 @@ class Database:
             if refusal.is_final:
                 outcome = self.write(lambda unit: self._note_refusal(unit, claim, refusal, on_refusal), call=call)
         if isinstance(outcome, ServiceError):
+            outcome.settled = outcome.is_final
             raise outcome
         return outcome
 
     def answered(
-        self, call: Call, name: str, request: Mapping[str, Any], *, scope: str | None = None
+        self, call: Call, name: str, request: Mapping[str, Any], *, scope: str | None = None, sealed: bool = False
     ) -> dict[str, Any] | None:
         """Return what a command answered when it ran with this id for this request, None if it did not.
 
@@ -230,11 +230,11 @@ class Database:
             call: carries the command id.
             name: of the command, as it is given to `command`.
             request: as it is given to `command`.
-            scope: as it is given to `command`.
+            scope, sealed: as they are given to `command`.
 
         Raises: the refusal that it answered then.
         """
-        claim = idempotency.Claim.of(call, name, request, scope=scope, keystore=None)
+        claim = idempotency.Claim.of(call, name, request, scope=scope, keystore=self.keystore if sealed else None)
         answer = None if "idempotency" in self.without else self.read(claim.answered)
         _replayed.set(answer is not None)
         if isinstance(answer, ServiceError):
@@ -254,8 +254,7 @@ class Database:
             if effect is not None:
                 effect(unit, refusal)
             return refusal
-        _replayed.set(True)
-        return claim.stored(unit.connection)
+        return _repeated(claim, unit)
 
     def close(self) -> None:
         """Close all connections."""
@@ -275,6 +274,13 @@ class Database:
             outbox.send_directly(self.service, events)
         else:
             outbox.wake(self.service)
+
+
+def _repeated(claim: idempotency.Claim, unit: Unit) -> dict[str, Any] | ServiceError | None:
+    """Return what is stored for a claim that was taken before; another request under its id is no repetition."""
+    stored = claim.stored(unit.connection)
+    _replayed.set(True)
+    return stored
 
 
 @contextmanager

@@ -224,8 +224,9 @@ class Rpc(Entrypoint):
         body: dict[str, Any] = {"result": result, "error": None, "replayed": db.last_was_replay()}
         if exc_info is not None:
             refusal = self._refusal(exc_info)
-            # What is never stored was never replayed, though the call's first step may have been.
-            replayed = body["replayed"] and refusal.is_final
+            # What is never stored was never replayed, though the call's first step may have been. What the room of a
+            # later step had stored is a replay to whoever asked for the whole.
+            replayed = (body["replayed"] or refusal.replayed) and refusal.is_final
             body = {"result": None, "error": wire.error_body(refusal), "replayed": replayed}
         else:
             try:

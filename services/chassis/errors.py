@@ -71,10 +71,12 @@ class ServiceError(Exception):
         detail: one English sentence for a person: what is wrong and what to do.
         extra_json: JSON object with further members of the answer.
 
-    `replayed` is set where the refusal is the stored one of an earlier call with the same command id.
+    `replayed` is set where the refusal is the stored one of an earlier call with the same command id; `settled`, in the
+    process that decided it, where it is stored, now or before.
     """
 
     replayed = False
+    settled = False
 
     def __init__(self, kind: str, code: str, detail: str = "", extra_json: str = "{}") -> None:
         super().__init__(kind, code, detail, extra_json)

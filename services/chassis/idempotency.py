@@ -168,11 +168,7 @@ class Claim:
             )
         if row.refusal is not None:
             return ServiceError(*json.loads(row.refusal))
-        content = bytes(row.answer)
-        if self.keystore is not None:
-            content = self.keystore.unseal(content, self._context(row.scope))
-        answer: dict[str, Any] | None = json.loads(content)
-        return answer
+        return self._opened(row)
 
     def answered(self, connection: Connection) -> dict[str, Any] | ServiceError | None:
         """Return the answer or refusal that is stored for this very request, None where there is none."""
@@ -181,7 +177,13 @@ class Claim:
             return ServiceError(*json.loads(row.refusal))
         if row is None or row.answer is None:
             return None
-        answer: dict[str, Any] | None = json.loads(bytes(row.answer))
+        return self._opened(row)
+
+    def _opened(self, row: Any) -> dict[str, Any] | None:
+        content = bytes(row.answer)
+        if self.keystore is not None:
+            content = self.keystore.unseal(content, self._context(row.scope))
+        answer: dict[str, Any] | None = json.loads(content)
         return answer
 
     def store_answer(self, connection: Connection, answer: dict[str, Any] | None) -> None:

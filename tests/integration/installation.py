@@ -40,13 +40,14 @@ class Installation:
     admin_base: str = ""
     process: subprocess.Popen[bytes] | None = None
     demo: dict[str, Any] = field(default_factory=dict)
+    _started_with: dict[str, str] = field(default_factory=dict)
 
     def start(self, seconds: float = 90.0) -> Installation:
         """Start it and wait until it says that it is ready."""
         http, admin, portal = free_port(), free_port(), free_port()
         self.base, self.portal = f"http://127.0.0.1:{http}", f"http://127.0.0.1:{portal}"
         self.admin_base = f"http://127.0.0.1:{admin}"
-        environment = {
+        self._started_with = {
             **{name: value for name, value in os.environ.items() if not name.startswith("TESSERA_")},
             "PYTHONWARNINGS": "ignore",
             "TESSERA_DATA_DIR": str(self.folder),
@@ -56,20 +57,28 @@ class Installation:
             **self.environment,
         }
         self.folder.mkdir(parents=True, exist_ok=True)
+        self._launch(seconds)
+        demo = self.folder / "demo.json"
+        self.demo = json.loads(demo.read_text()) if demo.exists() else {}
+        return self
+
+    def restart(self, seconds: float = 90.0) -> None:
+        """End it and start it again on the same folder and at the same addresses."""
+        assert self.stop() == 0
+        self._launch(seconds)
+
+    def _launch(self, seconds: float) -> None:
         module = {"embedded": "deploy.run", "fleet": "deploy.fleet"}[self.kind]
         with (self.folder.parent / f"{self.kind}.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", module],
                 cwd=self.root,
-                env=environment,
+                env=self._started_with,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
         self.wait_ready(seconds)
-        demo = self.folder / "demo.json"
-        self.demo = json.loads(demo.read_text()) if demo.exists() else {}
-        return self
 
     def wait_ready(self, seconds: float = 60.0) -> None:
         """Wait until `/readyz` says 200; fail with the end of the log when it does not in time."""

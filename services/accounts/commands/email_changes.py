@@ -52,8 +52,8 @@ def change_email(database: Database, call: Call, request: Mapping[str, Any], kit
     actor.require_recent_login()
     actor.require_scope(SCOPE_ACCOUNT)
     normalized = normalized_email(request["email"])
-    fingerprint = {"email": normalized}
-    # A repetition is no further mail.
+    fingerprint = {"email": normalized, "password": kit.fingerprint(request["password"])}
+    # A repetition is no further mail, and no further guess.
     answer = database.answered(call, "change_email", fingerprint, scope=actor.user_id)
     if answer is not None:
         return answer

@@ -24,9 +24,13 @@ def erase_me(database: Database, call: Call, request: Mapping[str, Any], kit: Ki
     """
     actor = Actor.of(call)
     actor.require_scope(SCOPE_ACCOUNT)
+    fingerprint = {"password": kit.fingerprint(request["password"])}
+    # A repetition is no further guess.
+    if database.answered(call, "erase_me", fingerprint, scope=actor.user_id) is not None:
+        return
     fits = fits_password_again(database, call, kit, actor, request["password"])
 
-    def work(unit: Unit) -> None:
+    def work(unit: Unit) -> dict[str, Any]:
         require_password(fits)
         members = sorted(companies.memberships(unit.connection, actor.user_id), key=lambda member: member.company_id)
         for member in members:
@@ -42,8 +46,9 @@ def erase_me(database: Database, call: Call, request: Mapping[str, Any], kit: Ki
         sessions.revoke(unit, "user", user.id)
         _forget(unit, kit, user, call.command_id)
         unit.emit("user_erased", subject=user.id, data={"user_id": user.id})
+        return {}
 
-    database.command(call, "erase_me", {}, work, scope=actor.user_id)
+    database.command(call, "erase_me", fingerprint, work, scope=actor.user_id)
 
 
 def _forget(unit: Unit, kit: Kit, user: Any, command_id: str) -> None:

@@ -59,11 +59,14 @@ def change_password(database: Database, call: Call, request: Mapping[str, Any], 
     fingerprint: dict[str, Any] = {name: kit.fingerprint(request[name]) for name in ("old_password", "password")}
     fingerprint["keep_tokens"] = request["keep_tokens"]
     check_password_choice(request["password"])
+    # A repetition is no further guess.
+    if database.answered(call, "change_password", fingerprint, scope=actor.user_id) is not None:
+        return
     fits = fits_password_again(database, call, kit, actor, request["old_password"])
     # Nothing is hashed for who does not know the present one.
     password_hash = kit.hasher.hash(request["password"]) if fits else ""
 
-    def work(unit: Unit) -> None:
+    def work(unit: Unit) -> dict[str, Any]:
         require_password(fits)
         user = _self(unit, actor)
         check_password_choice(request["password"], user.email, user.forename, user.surname)
@@ -74,6 +77,7 @@ def change_password(database: Database, call: Call, request: Mapping[str, Any], 
             end_api_tokens(unit, user.id)
         mails.queue(unit, kit.keys, "password_changed", user.language, user.email, {})
         emit_for_user(unit, "password_changed", user.id, {})
+        return {}
 
     database.command(call, "change_password", fingerprint, work, scope=actor.user_id)
 

@@ -46,6 +46,11 @@ def confirm_otp(database: Database, call: Call, request: Mapping[str, Any], kit:
     actor = Actor.of(call)
     actor.require_recent_login()
     actor.require_enrolment()
+    fingerprint = {"otp": kit.fingerprint(request["otp"])}
+    # A repetition is no further guess.
+    answer = database.answered(call, "confirm_otp", fingerprint, scope=actor.user_id, sealed=True)
+    if answer is not None:
+        return answer
     key = throttles.key_of("otp", "account", actor.user_id)
     wait = database.write(lambda unit: throttles.count(unit, key, ACCOUNT_LIMIT), call=call)
     if wait:
@@ -70,7 +75,6 @@ def confirm_otp(database: Database, call: Call, request: Mapping[str, Any], kit:
         emit_for_user(unit, "otp_enabled", user.id, {})
         return {"recovery_codes": codes}
 
-    fingerprint = {"otp": kit.fingerprint(request["otp"])}
     return database.command(call, "confirm_otp", fingerprint, work, scope=actor.user_id, sealed=True) or {}
 
 

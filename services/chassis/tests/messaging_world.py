@@ -143,6 +143,11 @@ class SinkService:
         return {"said": [first["said"], second["said"]], "left": call.remaining()}
 
     @rpc(public=True)
+    def ask_for_refusal(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+        """Pass on what the source refuses once."""
+        return dict(self.source.refuse_once(call.derive("step")))
+
+    @rpc(public=True)
     def call_in_transaction(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Break rule D3."""
         self.database.write(lambda unit: self.source.say(call, word="never"))

@@ -118,6 +118,8 @@ def test_a_command_id_is_refused_for_another_request(database: Database) -> None
     with pytest.raises(ServiceError) as refusal:
         database.command(call, "make", {"a": 2}, _insert)
     assert (refusal.value.code, refusal.value.status) == ("idempotency.key_reused", 422)
+    # It is no repetition of anything.
+    assert db.last_was_replay() is False
     other_company = make_call(company="d", command_id=call.command_id)
     assert database.command(other_company, "make", {"a": 2}, _insert) == {"number": 2}
 

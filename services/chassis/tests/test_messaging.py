@@ -61,10 +61,14 @@ def soon(seconds: float = 5.0) -> Call:
     return Call(deadline=time.time() + seconds)
 
 
-def test_a_repeated_refusal_is_marked_as_one(world: World) -> None:
+@pytest.mark.parametrize("through", ["source", "sink"])
+def test_a_repeated_refusal_is_marked_as_one(world: World, through: str) -> None:
+    """Also where the room of a later step had stored it."""
+    ask = {"source": world.source.refuse_once, "sink": world.sink.ask_for_refusal}[through]
+
     def refused(command_id: str) -> bool:
         with pytest.raises(ServiceError) as refusal:
-            world.source.refuse_once(Call(deadline=time.time() + 5, command_id=command_id))
+            ask(Call(deadline=time.time() + 5, command_id=command_id))
         assert refusal.value.code == "source.refused"
         return refusal.value.replayed
 

@@ -23,6 +23,7 @@ from services.licensing import access
 from services.licensing.access import Device
 from services.licensing.api.possession import ERRORS
 from services.licensing.certificates.requests import load_key
+from services.licensing.commands.running import repeatable
 from services.licensing.files.errors import FormatError
 from services.licensing.files.possession import PossessionProof, flaw, read_possession
 from services.licensing.store import certificates
@@ -127,10 +128,13 @@ def get_possession(
     return database.read(work, snapshot=True)
 
 
+@repeatable
 def prove_possession(
     database: Database, call: Call, request: Mapping[str, Any], *, devices: DevicesClient
 ) -> dict[str, Any]:
     """Prove possession of a device by its order's number, or by a text that its certified key signed (DEV-15).
+
+    A repetition gets the first answer and proves nothing anew, however old its proof is by then.
 
     Raises: devices.device_not_found, access.power_needed, devices.order_not_found, devices.not_in_order,
         devices.malformed_order_number, devices.throttled, access.power_needed, licensing.possession_proof_invalid,
@@ -139,17 +143,23 @@ def prove_possession(
     """
     Actor.of(call).require_scope(SCOPE_WRITE)
     device = access.get_device(call, devices, request["device_id"], ADD)
+    answer = database.answered(call, "prove_possession", request)
+    if answer is not None:
+        return answer
     step = call.derive("possession")
-    answer: dict[str, Any]
     if request["proof"] is None:
-        answer = devices.prove_possession(step, device_id=device.device_id, order_number=request["order_number"])
+        told = devices.prove_possession(step, device_id=device.device_id, order_number=request["order_number"])
     else:
         proof = _read(request["proof"])
         database.read(lambda connection: _verify(connection, device, proof))
-        answer = devices.confirm_possession(step, device_id=device.device_id)
-    # The event of devices does this too; here nobody has to wait for it.
-    database.write(lambda unit: end_claims(unit, device.hardware_id, device.company_id), call=call)
-    return answer
+        told = devices.confirm_possession(step, device_id=device.device_id)
+
+    def work(unit: Unit) -> dict[str, Any]:
+        # The event of devices does this too; here nobody has to wait for it.
+        end_claims(unit, device.hardware_id, device.company_id)
+        return told
+
+    return database.command(call, "prove_possession", request, work) or {}
 
 
 def end_claims(unit: Unit, hardware_id: str, company_id: str) -> None:

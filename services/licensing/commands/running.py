@@ -51,7 +51,8 @@ def repeatable(command: Command) -> Command:
         try:
             return command(database, call, request, **neighbors)
         except ServiceError as refusal:
-            if refusal.kind not in ("not_found", "conflict") or request.get("dry_run"):
+            # What this very call has stored is not the answer of an earlier one.
+            if refusal.settled or refusal.kind not in ("not_found", "conflict") or request.get("dry_run"):
                 raise
             answer = database.answered(call, command.__name__, request)
             if answer is None:

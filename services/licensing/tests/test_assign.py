@@ -193,6 +193,14 @@ def test_a_repetition_gets_its_first_answer_though_the_device_is_gone_by_then(wo
     world.check()
 
 
+def test_a_refusal_is_a_repetition_the_second_time_only(world: World) -> None:
+    """Found by repeating every route: the first refusal was looked up as if it were an earlier one."""
+    device = world.device()
+    for again in (False, True):
+        refused("licensing.insufficient_balance", world.assign, device, {"port8": 1}, world.admin("a"))
+        assert last_was_replay() is again
+
+
 def test_taking_back_restores_exactly_what_was_paid_and_once(world: World) -> None:
     world.stock(LICENSES)
     device = world.device()

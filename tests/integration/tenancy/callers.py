@@ -127,9 +127,10 @@ class Caller:
         json: Any = None,
         text: str | None = None,
         media_type: str = "application/json",
+        key: str | None = None,
     ) -> Answer:
-        """Send a request under a key of its own."""
-        headers = {"Idempotency-Key": str(uuid.uuid4())} if method not in ("GET", "HEAD") else {}
+        """Send a request under the key given, else one of its own."""
+        headers = {"Idempotency-Key": key or str(uuid.uuid4())} if method not in ("GET", "HEAD") else {}
         if text is not None:
             headers["Content-Type"] = media_type
         response = self.session.request(
