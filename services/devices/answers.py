@@ -9,6 +9,7 @@ from typing import Any, Final
 from services.chassis.fields import write_moment
 from services.devices.api import CLAIMED, MEANINGS, PROVEN
 from services.devices.domain.actions import ACTIONS, ADMIN_NEEDED, PROJECT_ARCHIVED, RIGHT_NEEDED, refusal_of
+from services.devices.domain.holders import holder_mark
 from services.devices.domain.warranty import warranty_on
 from services.devices.store import AnyRow
 
@@ -57,8 +58,8 @@ def actions(
     return listed
 
 
-def facts(row: AnyRow, *, access: str, powers: Collection[str], held_by_others: bool) -> dict[str, Any]:
-    """Return a record as `DeviceFacts`."""
+def facts(row: AnyRow, *, access: str, powers: Collection[str], others: Collection[str]) -> dict[str, Any]:
+    """Return a record as `DeviceFacts`; `others` are the ids of the other companies that have the device."""
     return {
         "device_id": row.id,
         "hardware_id": row.hardware_id,
@@ -67,7 +68,8 @@ def facts(row: AnyRow, *, access: str, powers: Collection[str], held_by_others: 
         "project_id": row.project_id,
         "rma": row.rma,
         "possession": possession(row),
-        "held_by_others": held_by_others,
+        "held_by_others": bool(others),
+        "other_holders": sorted(holder_mark(row.hardware_id, company_id) for company_id in others),
         "access": access,
         "powers": list(powers),
         "comment": row.comment,

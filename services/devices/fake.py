@@ -17,6 +17,7 @@ from services.chassis.ids import new_id
 from services.devices.api import CLAIMED, ERRORS, PROVEN, canonical_hardware_id, canonical_order_number
 from services.devices.domain.adding import judge, read_lines, summarize
 from services.devices.domain.hardware_ids import MalformedIdError, expand_range, split_text
+from services.devices.domain.holders import holder_mark
 from services.devices.domain.warranty import BASE_MONTHS, warranty_on
 from services.projects.api import GUEST, OWN, STAFF, powers_of, roles_of
 
@@ -218,9 +219,8 @@ class FakeDevices:
         powers = powers_of(roles_of(access, admin=actor.admin, staff=actor.staff), actor.rights)
         built = self.built[record.hardware_id]
         group = actor.company_ids if access == OWN else (record.company_id,)
-        others = any(
-            other.hardware_id == record.hardware_id and other.company_id not in group for other in self.records.values()
-        )
+        held = [other for other in self.records.values() if other.hardware_id == record.hardware_id]
+        others = {other.company_id for other in held} - {*group}
         return {
             "device_id": record.id,
             "hardware_id": record.hardware_id,
@@ -229,7 +229,8 @@ class FakeDevices:
             "project_id": record.project_id,
             "rma": built.rma,
             "possession": PROVEN if record.proven else CLAIMED,
-            "held_by_others": others,
+            "held_by_others": bool(others),
+            "other_holders": sorted(holder_mark(record.hardware_id, other) for other in others),
             "access": access,
             "powers": list(powers),
             "comment": record.comment,

@@ -140,8 +140,8 @@ def find_devices(
             if error.kind != "not_found":
                 raise
             continue
-        others = any(other.company_id not in access.group for other in rows)
-        found.append(answers.facts(row, access=access.access, powers=access.powers, held_by_others=others))
+        others = {other.company_id for other in rows} - {*access.group}
+        found.append(answers.facts(row, access=access.access, powers=access.powers, others=others))
     return {"items": found}
 
 
@@ -159,8 +159,8 @@ def _facts(database: Database, row: AnyRow, access: ProjectAccess) -> dict[str, 
     # A record that was read with its project tells how many hold the device; alone, nobody else needs a look.
     alone = getattr(row, "holders", None) == 1
     holders = [] if alone else database.read(lambda connection: store.holders(connection, [row.hardware_id]))
-    others = any(holder.company_id not in access.group for holder in holders)
-    return answers.facts(row, access=access.access, powers=access.powers, held_by_others=others)
+    others = {holder.company_id for holder in holders} - {*access.group}
+    return answers.facts(row, access=access.access, powers=access.powers, others=others)
 
 
 def _today() -> date:

@@ -16,10 +16,11 @@ from services.chassis import aliases
 from services.chassis.context import Call
 from services.chassis.db import Database, Unit
 from services.chassis.errors import ServiceError, conflict, forbidden, not_found, unavailable
-from services.devices.api import DevicesClient
+from services.devices.api import DevicesClient, holder_mark
 from services.licensing.store import guests, holders, ledger
 from services.licensing.store import projects as store
 from services.licensing.store.lines import InstalledLine
+from services.licensing.store.payers import paid_by
 from services.licensing.store.projects import ProjectCopy
 from services.projects.api import ARCHIVED, CLOSED, ERRORS, GUEST, OPEN, ProjectsClient, powers_of, roles_of
 
@@ -35,6 +36,7 @@ class Device:
     project_id: str
     rma: bool
     held_by_others: bool
+    other_holders: frozenset[str]
     powers: frozenset[str]
     proven: bool
     access: str
@@ -50,6 +52,7 @@ class Device:
             facts["project_id"],
             bool(facts["rma"]),
             bool(facts["held_by_others"]),
+            frozenset(facts["other_holders"]),
             frozenset(facts["powers"]),
             facts.get("possession") == "proven",
             str(facts["access"]),
@@ -161,11 +164,27 @@ def lines_of_present_others(connection: Connection, device: Device, installed: C
     if not theirs:
         return set()
     present = set(aliases.currents(connection, list(holders.companies(connection, device.hardware_id))).values()) - own
-    # A holder of whom devices has not told yet may be any of them.
-    untold = device.held_by_others and not present
     today = aliases.currents(connection, list(theirs))
-    held = {company_id for company_id in theirs if untold or today[company_id] in present}
+    held = {company_id for company_id in theirs if today[company_id] in present}
+    for company_id in theirs - held:
+        # Devices knows of records of which it has not told here yet.
+        names = {company_id, *aliases.group(connection, today[company_id])}
+        if device.other_holders & {holder_mark(device.hardware_id, name) for name in names}:
+            held.add(company_id)
     return {line.id for line in installed if line.company_id in held}
+
+
+def lines_paid_by_others(connection: Connection, device: Device, installed: Collection[InstalledLine]) -> set[str]:
+    """Return the ids of those lines that another company put on a device and that the own one did not pay (DEV-15).
+
+    Args:
+        connection: of the transaction in which the device is locked.
+        device: the device as the caller holds it.
+        installed: lines on it.
+    """
+    own = set(aliases.group(connection, aliases.current(connection, device.company_id)))
+    theirs = [line for line in installed if line.company_id not in own]
+    return {line_id for line_id, companies in paid_by(connection, theirs).items() if companies - own}
 
 
 def refuse_ended(unit: Unit, actor: Actor, device: Device) -> None:

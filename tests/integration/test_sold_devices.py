@@ -154,6 +154,46 @@ def test_a_caught_return_is_worth_nothing_to_a_stranger(sell: Callable[[int], Sa
     assert returned(sale.buyer, xml).status_code == 201
 
 
+def test_what_a_buyer_left_on_a_box_is_not_returned_by_who_only_knows_its_number(
+    sell: Callable[[int], Sale],
+) -> None:
+    """Issue 6.1: the payer has no record any more; the former owner has the present key, and a second company."""
+    sale = sell(4)
+    seller, buyer = sale.seller, sale.buyer
+    buyer.send("DELETE", f"/v1/devices/{sale.bought}").expect(204)
+    second = found(sale.installation, "Sec", "Ond", f"Second {sale.mac}")
+    sale.kept.trust(seller.get("/v1/keys").content)
+    for thief in (seller, second):
+        again = sale.add(thief, by_mac=True, accept=True)
+        accept = {"encrypted": True, "accept_certificate": sale.kept.fingerprint()}
+        sale.kept.install(thief.post(f"/v1/devices/{again}/license-files", accept).content)
+        refused = returned(thief, sale.kept.make_return().decode())
+        assert (refused.status_code, refused.json()["code"]) == (409, "licensing.not_returnable")
+        assert [(one["quantity"], one["reason"]) for one in refused.json()["kept"]] == [(20, "possession_needed")]
+        plain = {"encrypted": False, "confirm_no_return": True}
+        thief.post(f"/v1/devices/{again}/license-files", plain).refused(409, "devices.possession_needed")
+
+    # The buyer's are his own by any record.
+    back = sale.add(buyer, by_mac=True, accept=True)
+    accept = {"encrypted": True, "accept_certificate": sale.kept.fingerprint()}
+    sale.kept.install(buyer.post(f"/v1/devices/{back}/license-files", accept).content)
+    assert returned(buyer, sale.kept.make_return().decode()).json()["returned"][0]["quantity"] == 20
+
+
+def test_who_bought_a_box_with_its_licenses_returns_them_once_its_seller_has_left(
+    sell: Callable[[int], Sale],
+) -> None:
+    """The licenses are the device's (DEV-5): a sale goes through, by the proof that the buyer brings (DEV-15)."""
+    sale = sell(5)
+    owner = found(sale.installation, "Next", "Owner", f"Owner {sale.mac}")
+    sale.buyer.send("DELETE", f"/v1/devices/{sale.bought}").expect(204)
+    record = sale.add(owner)
+    accept = {"encrypted": True, "accept_certificate": sale.device.fingerprint()}
+    sale.device.trust(owner.get("/v1/keys").content)
+    sale.device.install(owner.post(f"/v1/devices/{record}/license-files", accept).content)
+    assert returned(owner, sale.device.make_return().decode()).json()["returned"][0]["quantity"] == 20
+
+
 def returned(person: Person, xml: str) -> requests.Response:
     """Upload a return."""
     return person.session.post(

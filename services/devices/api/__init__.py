@@ -71,6 +71,7 @@ from services.devices.domain.hardware_ids import (
     entered_order_number,
     ordered_hardware_id,
 )
+from services.devices.domain.holders import holder_mark
 
 __all__ = [
     "CLAIMED",
@@ -133,5 +134,6 @@ __all__ = [
     "canonical_hardware_id",
     "canonical_order_number",
     "entered_order_number",
+    "holder_mark",
     "ordered_hardware_id",
 ]

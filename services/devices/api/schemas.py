@@ -98,6 +98,7 @@ class DeviceFacts(AnswerSchema):
     rma = fields.Boolean()
     possession = fields.String(validate=validate.OneOf(POSSESSIONS))
     held_by_others = fields.Boolean()
+    other_holders = fields.List(fields.String())
     access = fields.String(validate=validate.OneOf(["own", "guest", "staff"]))
     powers = fields.List(fields.String())
     comment = fields.String()

@@ -17,6 +17,7 @@ from services.chassis.errors import ServiceError
 from services.chassis.ids import new_id
 from services.chassis.testing import make_call, make_database
 from services.devices import api, commands
+from services.devices.api import holder_mark
 from services.devices.fake import FakeDevices
 from services.devices.service import DevicesService
 from services.devices.tests.conftest import Room, register_seed, staff
@@ -120,6 +121,7 @@ def test_adding_and_its_facts(world: World) -> None:
         "rma": False,
         "possession": "claimed",
         "held_by_others": False,
+        "other_holders": [],
         "access": "own",
         "powers": facts["powers"],
         "comment": "",
@@ -143,7 +145,9 @@ def test_a_second_company_and_a_guest(world: World) -> None:
     assert world.ask.add_devices(person(second), **request)["items"][0]["code"] == "devices.in_other_company"
     yes = [{"hardware_id": "082021", "code": "devices.in_other_company"}]
     assert world.ask.add_devices(person(second), **request, accept_warnings=yes)["summary"] == {"added": 1}
-    assert world.ask.get_device_facts(person(first), device_id=device_id)["held_by_others"] is True
+    facts = world.ask.get_device_facts(person(first), device_id=device_id)
+    assert (facts["held_by_others"], facts["other_holders"]) == (True, [holder_mark("00-90-33-08-20-21", second)])
+    assert second not in str(facts), "who has it too is told to nobody (S9)"
     facts = world.ask.get_device_facts(person(guest), device_id=device_id)
     assert (facts["access"], facts["company_id"]) == ("guest", first)
     assert world.ask.find_device(person(guest), hardware_id="082021")["device_id"] == device_id

@@ -160,7 +160,7 @@ class ReturnedLine(AnswerSchema):
 
 
 class KeptLine(AnswerSchema):
-    """What stays on the device: `gateway`, `warranty`, `downloaded_unencrypted`, `not_on_device`, `other_company`."""
+    """What stays on the device; each `reason` is told in docs/reference/license-files.md."""
 
     license_type = fields.String()
     name = fields.String()

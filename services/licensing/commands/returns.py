@@ -287,6 +287,10 @@ class _Return:
     def _sort(self, connection: Connection, file: Row[Any]) -> tuple[list[InstalledLine], list[dict[str, Any]]]:
         installed = {line.id: line for line in lines.installed_lines(connection, self.device.hardware_id)}
         others = access.lines_of_present_others(connection, self.device, list(installed.values()))
+        # A claim is no sale: what a company that has left paid for goes to whoever proves that he has the device.
+        unproven = (
+            set() if self.device.proven else access.lines_paid_by_others(connection, self.device, installed.values())
+        )
         going: list[InstalledLine] = []
         kept: list[tuple[InstalledLine | Row[Any], str]] = []
         for part in files.lines_of(connection, file.serial):
@@ -294,6 +298,8 @@ class _Return:
             reason = "not_on_device" if line is None else self._why_kept(line)
             if reason is None and part.line_id in others:
                 reason = "other_company"
+            if reason is None and part.line_id in unproven:
+                reason = "possession_needed"
             if line is not None and reason is None:
                 going.append(line)
             else:

@@ -37,6 +37,17 @@ def names(connection: Connection, license_types: Collection[str]) -> dict[str, s
     return {row.id: row.name for row in rows}
 
 
+def paid_by(connection: Connection, lines: Collection[InstalledLine]) -> dict[str, set[str]]:
+    """Return which companies paid for each of these lines, by its id; what nobody paid for is left out."""
+    drawn = {line.id: {str(payer) for payer, _ in json.loads(line.draws) if payer != ledger.ISSUED} for line in lines}
+    asked = set().union(*drawn.values())
+    if not asked:
+        return {}
+    rows = connection.execute(sa.select(Project.id, Project.company_id).where(Project.id.in_(asked)))
+    owners = {row.id: row.company_id for row in rows}
+    return {line_id: {owners[project] for project in projects} for line_id, projects in drawn.items() if projects}
+
+
 def payers_of(connection: Connection, lines: Collection[InstalledLine]) -> Paid:
     """Return who paid for these lines, and for how many; what nobody paid for is left out."""
     drawn: dict[str, dict[str, int]] = {}
