@@ -171,6 +171,9 @@ class Portal:
                 _log.error("the portal ended and is started again", reason=reason, log=str(self._process.log))
                 self._process.end(signal.SIGTERM)
                 self._process = self._start()
+                if self._stopped:
+                    # Asked to stop while this one started: nobody else knows of it.
+                    self._process.end(signal.SIGTERM)
 
     def stop(self) -> None:
         """End the process."""

@@ -56,6 +56,8 @@ class Door(DependencyProvider):
     readiness: Readiness
     public: HttpServer
     admin: HttpServer
+    # None until both ports are bound.
+    _watch: Any = None
 
     def setup(self) -> None:
         """Put the parts together.
@@ -102,7 +104,8 @@ class Door(DependencyProvider):
 
     def stop(self) -> None:
         """Let requests in work finish, then close."""
-        self._watch.kill()
+        if self._watch is not None:
+            self._watch.kill()
         self.public.stop()
         self.admin.stop()
         self._broadcast.stop()

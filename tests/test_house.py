@@ -24,6 +24,14 @@ PRODUCTION = ("services", "gateway", "portal", "clients", "deploy")
 ORDER = ("licensing", "devices", "projects", "accounts")
 # Anyone may call these two: their handlers call nobody and have workers of their own (rule R14).
 LEAVES = {"read_events"}
+# What everybody may read (LIC-11, LIC-15).
+PUBLISHED = {("licensing", "signing_keys"), ("licensing", "device_ca"), ("licensing", "device_crl")}
+# Methods of accounts that answer to nobody's token: the gateway alone says from which address they come (decision 14).
+WITHOUT_LOGIN = (
+    "confirm_password_reset", "confirm_registration", "create_device_session", "create_session",
+    "exchange_token", "list_revocations", "refresh_session", "register", "request_password_reset",
+    "resend_registration", "undo_email_change",
+)  # fmt: skip
 # Codes of the published contract whose feature is still to come.
 RESERVED = {"devices.already_imported"}
 CODE = re.compile(r"\b(?:accounts|projects|devices|licensing|history)\.[a-z_]+\b")
@@ -284,3 +292,21 @@ def test_who_listens_to_a_room_may_read_its_log() -> None:
     }
     none_of([f"{reader} listens to {room} and may not read its log" for room, reader in listeners - readers])
     assert readers - listeners == {("accounts", "gateway")}
+
+
+def test_nobody_but_the_gateway_calls_without_a_login() -> None:
+    """On the bus anybody can call; what needs no login names who may, and a claim names who vouches for it (S26)."""
+    found = {
+        (room, name): (entrypoint.public, tuple(entrypoint.callers), tuple(entrypoint.vouched_by))
+        for room in ROOMS
+        for name, method in inspect.getmembers(service_class(room), inspect.isfunction)
+        for entrypoint in getattr(method, "nameko_entrypoints", ())
+        if type(entrypoint).__name__ == "Rpc"
+    }
+    assert {method for method, (public, _, _) in found.items() if public} == PUBLISHED
+    assert {method: callers for method, (_, callers, _) in found.items() if callers} == dict.fromkeys(
+        (("accounts", name) for name in WITHOUT_LOGIN), ("gateway",)
+    )
+    assert {method: vouched for method, (_, _, vouched) in found.items() if vouched} == {
+        ("devices", "confirm_possession"): ("licensing",)
+    }

@@ -10,11 +10,17 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import eventlet
 import pytest
+import structlog
 
+from deploy import role, run
 from deploy.alone import check_ports, hold, keep_private
+from deploy.rooms import GATEWAY, service_class
 from services.chassis.listening import listener
+from services.chassis.runner import Runner
 from services.chassis.settings import Settings, SettingsError
+from tests.rig.waiting import wait_until
 
 
 def settings(folder: Path, **values: str) -> Settings:
@@ -91,6 +97,74 @@ def test_what_others_could_read_is_taken_from_them(tmp_path: Path) -> None:
         path.name for path in [tmp_path, *tmp_path.rglob("*")] if stat.S_IMODE(path.stat().st_mode) & 0o077
     ]
     assert open_to_others == []
+
+
+def test_whoever_makes_a_file_makes_it_for_its_user_alone(tmp_path: Path) -> None:
+    """Each command that runs by itself, started by somebody whose files are for everybody to read."""
+    folder = tmp_path / "data"
+    given = {"PATH": "/usr/bin:/bin", "PYTHONWARNINGS": "ignore", "TESSERA_DATA_DIR": str(folder)}
+    for command in (["deploy.migrate"], ["deploy.admin", "create-staff", "ada@example.com"]):
+        subprocess.run(
+            [sys.executable, "-m", *command],
+            env=given, umask=0o022, capture_output=True, text=True, timeout=300, check=True,
+        )  # fmt: skip
+    made = [folder, *folder.rglob("*")]
+    assert {path.suffix for path in made} >= {".sqlite3", ".password"}
+    assert [str(path) for path in made if stat.S_IMODE(path.stat().st_mode) & 0o077] == []
+
+
+def test_a_process_of_the_fleet_makes_files_for_its_user_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def serve(settings: Settings, _services: object) -> int:
+        (settings.data_dir / "made").write_text("secret")
+        return 0
+
+    monkeypatch.setattr(role, "serve", serve)
+    monkeypatch.setenv("TESSERA_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("TESSERA_AMQP_URI", "amqp://127.0.0.1:1")
+    before = os.umask(0o022)
+    try:
+        assert role.main(["history"]) == 0
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "made").stat().st_mode) == 0o600
+
+
+def test_the_portal_tells_why_it_cannot_start(tmp_path: Path, taken: int) -> None:
+    given = {"PATH": "/usr/bin:/bin", "TESSERA_DATA_DIR": str(tmp_path), "TESSERA_PORTAL": f"127.0.0.1:{taken}"}
+    ended = subprocess.run(
+        [sys.executable, "-m", "portal"], env=given, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (2, f"port {taken} is in use; set TESSERA_PORTAL\n")
+
+
+def test_the_reason_of_a_portal_that_ended_stands_in_the_log_of_make_run(
+    tmp_path: Path, taken: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its port was free when everything was checked, and somebody took it since."""
+    monkeypatch.setenv("TESSERA_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("TESSERA_PORTAL", f"127.0.0.1:{taken}")
+    monkeypatch.setattr(run, "_PORTAL_PAUSE_SECONDS", 0.1)
+    with structlog.testing.capture_logs() as told:
+        portal = run.Portal(Settings.from_environment())
+        watching = eventlet.spawn(portal.keep)
+        wait_until(lambda: bool(told), 120, what="the end of the portal is told")
+        portal.stop()
+        watching.wait()
+    assert told[0]["reason"] == f"port {taken} is in use; set TESSERA_PORTAL"
+
+
+@pytest.mark.parametrize("name", ["TESSERA_HTTP", "TESSERA_ADMIN_HTTP"])
+def test_the_gateway_names_a_port_that_was_taken_since_everything_was_checked(
+    tmp_path: Path, taken: int, name: str
+) -> None:
+    made = settings(tmp_path, **{name: f"127.0.0.1:{taken}"})
+    runner = Runner(made, [service_class(GATEWAY)])
+    try:
+        with pytest.raises(SettingsError) as caught:
+            runner.start()
+    finally:
+        runner.stop()
+    assert str(caught.value) == f"port {taken} is in use; set {name}"
 
 
 @pytest.mark.parametrize("module", [["deploy.run"], ["deploy.fleet"], ["deploy.role", "accounts"]])

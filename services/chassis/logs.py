@@ -12,10 +12,18 @@ _SECRET_NAMES = ("password", "token", "secret", "passphrase", "otp", "authorizat
 
 
 def _hide_secrets(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
-    for name in event:
-        if any(word in name.lower() for word in _SECRET_NAMES):
-            event[name] = "***"
-    return event
+    return {name: _without_secrets(name, value) for name, value in event.items()}
+
+
+def _without_secrets(name: object, value: Any) -> Any:
+    """Return a value without what is secret by its name, at any depth."""
+    if isinstance(name, str) and any(word in name.lower() for word in _SECRET_NAMES):
+        return "***"
+    if isinstance(value, dict):
+        return {inner: _without_secrets(inner, inside) for inner, inside in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_secrets(None, inside) for inside in value]
+    return value
 
 
 def configure(service: str, level: str = "INFO") -> None:

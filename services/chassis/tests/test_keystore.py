@@ -11,11 +11,14 @@ from typing import Any
 import jwt
 import pytest
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.asymmetric import ed448, ed25519
 
 from services.chassis.errors import ServiceError, unavailable
 from services.chassis.keystore import KeyStore, KeyStoreError
 from services.chassis.tokens import TokenVerifier
+
+NEEDED = ("exp", "iat", "sub", "sid", "jti")
+"""What a token must say; one without an end would be good for ever."""
 
 
 def _claims(**changes: Any) -> dict[str, Any]:
@@ -199,7 +202,7 @@ def test_forged_tokens_are_refused(store: KeyStore, verifier: TokenVerifier) -> 
         "other type": _token(store, _claims(), typ="JWT"),
         "other audience": _token(store, _claims(aud="else")),
         "other issuer": _token(store, _claims(iss="else")),
-        "no session": _token(store, {k: v for k, v in _claims().items() if k != "sid"}),
+        **{f"no {name}": _token(store, {k: v for k, v in _claims().items() if k != name}) for name in NEEDED},
         "cut": f"{head}.{payload}.{signature[:-2]}",
         "not a token": "abc",
         "words": "ä b c",
@@ -211,6 +214,22 @@ def test_forged_tokens_are_refused(store: KeyStore, verifier: TokenVerifier) -> 
     with pytest.raises(ServiceError) as refusal:
         verifier.verify(_token(store, _claims(exp=int(time.time()) - 60)))
     assert refusal.value.code == "token.expired"
+
+
+def test_a_pinned_key_of_another_kind_checks_no_token() -> None:
+    """One algorithm: PyJWT takes Ed448 for EdDSA too (RFC 8725)."""
+    other = ed448.Ed448PrivateKey.generate()
+    jwk = {**jwt.algorithms.OKPAlgorithm.to_jwk(other.public_key(), as_dict=True), "kid": "other"}
+    token = jwt.encode(_claims(), other, algorithm="EdDSA", headers={"kid": "other", "typ": "at+jwt"})
+    with pytest.raises(ServiceError) as refusal:
+        TokenVerifier(lambda: [jwk]).verify(token)
+    assert refusal.value.code == "token.invalid"
+
+
+def test_what_is_sealed_twice_never_looks_the_same(store: KeyStore) -> None:
+    """A nonce that comes twice under one key gives both texts away (AES-GCM)."""
+    sealed = [store.seal(b"secret", "mails:1") for _ in range(50)]
+    assert len({one[4:16] for one in sealed}) == len({one[16:] for one in sealed}) == 50
 
 
 def test_each_purpose_is_sealed_by_a_key_of_its_own_and_what_was_sealed_before_opens(

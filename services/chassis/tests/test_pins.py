@@ -100,11 +100,12 @@ def test_keys_that_are_not_there_yet_are_waited_for_and_a_broken_file_changes_no
     assert pins() == good
 
 
-def test_a_file_that_others_may_write_is_not_believed(store: KeyStore, tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", [0o620, 0o602])
+def test_a_file_that_others_may_write_is_not_believed(store: KeyStore, tmp_path: Path, mode: int) -> None:
     """Issue 6.3: who can write the pinned keys can mint tokens."""
     path = tmp_path / "public" / "tokens.json"
     write_pins(path, [{"kid": "rogue"}])
-    path.chmod(0o620)
+    path.chmod(mode)
     with pytest.raises(ServiceError):
         PinnedKeys(path)()
 
@@ -153,6 +154,11 @@ def test_only_known_readers_read_a_log(settings: Settings, monkeypatch: pytest.M
             "for another request": lambda a, b, c, d, request: good(a, b, c, d, {"after": 0, "limit": 0}),
             "a stranger who says he is the reader": lambda caller, *a: _renamed(str(good("stranger", *a)), "sink"),
             "no token at all": lambda *a: "nonsense",
+            "a minute old": lambda *a: _again(str(good(*a)), exp=time.time() - 30, iat=time.time() - 60),
+            "without an end": lambda *a: _again(str(good(*a)), exp=None),
+            "of another kind of token": lambda *a: _again(str(good(*a)), typ=tokens.TYPE),
+            "by a key that is not pinned": lambda *a: _again(str(good(*a)), kid="unknown"),
+            "by the key of another purpose": lambda *a: _again(str(good(*a)), purpose=tokens.PURPOSE),
             "out of the folder": lambda *a: _renamed(str(good("stranger", *a[1:])), "../source/stranger"),
         }  # fmt: skip
         for name, forge in forgeries.items():
@@ -160,6 +166,8 @@ def test_only_known_readers_read_a_log(settings: Settings, monkeypatch: pytest.M
             assert refused(bus, "sink"), name
         monkeypatch.setattr(identity, "sign", good)
         assert not refused(bus, "sink")
+        claims = jwt.decode(str(good("sink", "source", "ping", "1", {})), options={"verify_signature": False})
+        assert claims["exp"] - claims["iat"] <= 60, "a name that was caught is soon worth nothing"
         assert fetch_events(bus, "source", 0, reader="sink")["last_sequence"] == 0
     finally:
         bus.release()
@@ -195,6 +203,18 @@ def _renamed(token: str, name: str) -> str:
     store = identity._stores["stranger"]
     key = store.active(identity.PURPOSE, "Ed25519")
     return jwt.encode(claims, key.private, algorithm="EdDSA", headers=jwt.get_unverified_header(token))
+
+
+def _again(
+    token: str, *, kid: str = "", typ: str = identity.TYPE, purpose: str = identity.PURPOSE, **claims: Any
+) -> str:
+    """Sign the claims of the reader's own token anew, with its own key unless another purpose's is asked for."""
+    said = {**jwt.decode(token, options={"verify_signature": False}), **claims}
+    store = identity._stores["sink"]
+    store.publish(purpose, "Ed25519")
+    key = store.active(purpose, "Ed25519")
+    said = {name: value for name, value in said.items() if value is not None}
+    return jwt.encode(said, key.private, algorithm="EdDSA", headers={"kid": kid or key.kid, "typ": typ})
 
 
 def test_a_reader_goes_on_through_a_rotation_of_its_key(settings: Settings) -> None:
