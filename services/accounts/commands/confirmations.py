@@ -6,7 +6,7 @@ from typing import Any
 from services.accounts.api import Actor
 from services.accounts.commands import logins
 from services.accounts.commands.common import answer_or_raise
-from services.accounts.commands.sessions import fresh_access
+from services.accounts.commands.sessions import moved_access
 from services.accounts.kit import Kit
 from services.accounts.store import people, sessions
 from services.chassis.context import Call
@@ -51,6 +51,6 @@ def confirm_session(database: Database, call: Call, request: Mapping[str, Any], 
         if session is None or session.ended_at is not None or session.expires_at <= unit.now:
             return unauthenticated("accounts.session_ended", "The session of this token was ended: log in again.")
         sessions.change(unit, session.id, authenticated_at=unit.now)
-        return fresh_access(unit.connection, actor, None, kit, unit.now)
+        return moved_access(unit, actor, None, kit)
 
     return answer_or_raise(database.write(work, call=call))

@@ -142,12 +142,16 @@ def renew_token(database: Database, call: Call, request: Mapping[str, Any], kit:
     """Give a fresh access token for the caller's own session, with what holds now: role, rights, aliases.
 
     It is for the company asked for, else for that of the token in hand, so that a switch elsewhere does not matter.
+    The session is in that company from then on: its administrators see and end it, and those of another do not.
 
     Raises: accounts.session_ended, accounts.locked, accounts.company_not_found.
     """
     actor = Actor.of(call)
     asked = request["company_id"]
-    return database.read(lambda connection: fresh_access(connection, actor, asked, kit, datetime.now(UTC)))
+    answer, moves = database.read(lambda connection: _fresh_access(connection, actor, asked, kit, datetime.now(UTC)))
+    if not moves:
+        return answer
+    return database.write(lambda unit: moved_access(unit, actor, asked, kit), call=call)
 
 
 def exchange_token(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> dict[str, Any]:
@@ -306,11 +310,29 @@ def _end(unit: Unit, session: Any, reason: str) -> None:
         )
 
 
-def fresh_access(connection: Connection, actor: Actor, asked: str | None, kit: Kit, now: datetime) -> dict[str, Any]:
-    """Return an access token for a login or an API token that lives, with what holds now.
+def moved_access(unit: Unit, actor: Actor, asked: str | None, kit: Kit) -> dict[str, Any]:
+    """Return an access token for a login or an API token that lives; a session moves to the company of its token.
+
+    Args:
+        unit: the running transaction.
+        actor: whose token is in hand.
+        asked: the company that the new one is wanted for; None for that of the token in hand.
+        kit: keys.
 
     Raises: accounts.session_ended, accounts.locked, accounts.company_not_found.
     """
+    # Held, so that a lock either sees this session in its company or is seen by it.
+    people.locked_by_id(unit, actor.user_id)
+    answer, moves = _fresh_access(unit.connection, actor, asked, kit, unit.now)
+    for company_id in moves:
+        sessions.enter(unit, actor.session_id, company_id)
+    return answer
+
+
+def _fresh_access(
+    connection: Connection, actor: Actor, asked: str | None, kit: Kit, now: datetime
+) -> tuple[dict[str, Any], list[str | None]]:
+    """Return an access token with what holds now, and the company that the session must move to for it, if any."""
     user = people.by_id(connection, actor.user_id)
     session = sessions.by_id(connection, actor.session_id)
     if user is not None and user.locked:
@@ -321,17 +343,19 @@ def fresh_access(connection: Connection, actor: Actor, asked: str | None, kit: K
         if refused:
             raise _refusal_of_company(False, asked)
         # A token of another company than the session's is one of a switch: nothing tells how long it has been there.
-        there = member is not None and member.company_id == session.company_id
+        company_id = member.company_id if member is not None else None
+        there = company_id == session.company_id
         since, scopes = session.company_since if there else None, scopes_of(kit, user)
-        return access_for(connection, now, kit, user, session.id, member, scopes, session.authenticated_at, since)
+        answer = access_for(connection, now, kit, user, session.id, member, scopes, session.authenticated_at, since)
+        return answer, [] if there else [company_id]
     token = sessions.api_token_by_id(connection, actor.session_id)
     if token is not None:
-        answer = access_of_api_token(connection, now, kit, token)
+        answer_or_none = access_of_api_token(connection, now, kit, token)
     else:
-        answer = renewed_service_access(connection, kit, actor.session_id, now)
-    if answer is None:
+        answer_or_none = renewed_service_access(connection, kit, actor.session_id, now)
+    if answer_or_none is None:
         raise unauthenticated("accounts.session_ended", "The session of this token was ended: log in again.")
-    return answer
+    return answer_or_none, []
 
 
 def _exchange(
