@@ -5,6 +5,7 @@ tessera-admin list-keys                     list the signing keys and their stat
 tessera-admin rotate-keys ROOM PURPOSE      make a new signing key; nobody is logged out
 tessera-admin revoke-key ROOM PURPOSE KID   take an old signing key out of use for good
 tessera-admin reconcile-events SOURCE       let the rooms follow SOURCE again after its database was restored
+tessera-admin take-back-company ID EMAIL    give a company without people an administrator, after a restore of accounts
 tessera-admin retry-parked-mails            send mails again that could not be made
 """
 
@@ -22,7 +23,7 @@ import typer
 from deploy import keys
 from deploy.installed import installed_settings
 from deploy.migrate import migrate
-from deploy.reconcile import UnknownSourceError, reconcile_events, told
+from deploy.reconcile import UnknownSourceError, reconcile_events, take_back_company, told
 from deploy.staff import make_staff, release_mails
 from services.chassis.errors import ServiceError
 from services.chassis.keyfiles import write_private
@@ -104,12 +105,20 @@ def revoke_key(room: str, purpose: str, kid: str) -> None:
 def reconcile(source: str, dry_run: Annotated[bool, typer.Option("--dry-run")] = False) -> None:
     """Let the rooms follow SOURCE again after its database was restored, on an installation that runs or not.
 
-    Names every event that a room has applied and that SOURCE knows no more; --dry-run only names them.
+    Names every event that a room has applied and that SOURCE knows no more, and takes back what others still know
+    of it; --dry-run only tells.
     """
-    found = _done(lambda settings: reconcile_events(settings, source, dry_run=dry_run))
-    sys.stdout.write(told(found, dry_run=dry_run))
+    found, settled = _done(lambda settings: reconcile_events(settings, source, dry_run=dry_run))
+    sys.stdout.write(told(found, settled, dry_run=dry_run))
     if source == "history" and not dry_run and _done(lambda settings: accept_restore(settings, datetime.now(UTC))):
         sys.stdout.write("The heads that were signed before the restore are set aside; `make audit` tells how many.\n")
+
+
+@app.command("take-back-company")
+def take_back(company: str, email: str) -> None:
+    """Make EMAIL an administrator of COMPANY, an id; a company that a restore of accounts lost is made again first."""
+    name = _done(lambda settings: take_back_company(settings, company, email))
+    sys.stdout.write(f"{email} is an administrator of {name!r} ({company}); their next login or refresh knows it.\n")
 
 
 @app.command("retry-parked-mails")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 
+from deploy.restored import company_names, settle
 from deploy.rooms import ROOMS
+from services.accounts.commands.restored import take_back_company as make_again
 from services.chassis.db import Database
 from services.chassis.reconcile import Reconciled, reconcile
 from services.chassis.settings import Settings
@@ -14,13 +17,16 @@ class UnknownSourceError(ValueError):
     """There is no such room; the text names those that there are."""
 
 
-def reconcile_events(settings: Settings, source: str, *, dry_run: bool) -> Reconciled:
-    """Reconcile the log of a room with all rooms that follow it.
+def reconcile_events(settings: Settings, source: str, *, dry_run: bool) -> tuple[Reconciled, list[str]]:
+    """Reconcile a room with all rooms that follow it: what it lost and they know, and then its log.
 
     Args:
         settings: where the databases are.
         source: room whose database was restored.
         dry_run: only tell what would be done.
+
+    Returns:
+        What was found and done about the log, and a sentence for each thing that was settled or has to be.
 
     Raises:
         UnknownSourceError: there is no such room.
@@ -32,11 +38,34 @@ def reconcile_events(settings: Settings, source: str, *, dry_run: bool) -> Recon
         databases = {room: Database.from_settings(settings, room, pool_size=2) for room in ROOMS}
         for database in databases.values():
             opened.callback(database.close)
-        return reconcile(databases.pop(source), databases, dry_run=dry_run)
+        restored = databases.pop(source)
+        # First, so that whoever is cut off in between finds the rooms ahead again, and does both.
+        standing = reconcile(restored, databases, dry_run=True)
+        settled = settle(restored, databases, standing.followers, dry_run=dry_run)
+        return reconcile(restored, databases, dry_run=dry_run), settled
 
 
-def told(found: Reconciled, *, dry_run: bool) -> str:
-    """Write for a person what was found: a line per room, under it each event that the source knows no more."""
+def take_back_company(settings: Settings, company_id: str, email: str) -> str:
+    """Give a company that has no people any more an administrator, and return its name.
+
+    Raises:
+        accounts.user_not_found, accounts.staff_in_company, accounts.company_not_found.
+    """
+    with ExitStack() as opened:
+        accounts, projects = (Database.from_settings(settings, room, pool_size=1) for room in ("accounts", "projects"))
+        for database in (accounts, projects):
+            opened.callback(database.close)
+        return make_again(accounts, company_id, email, company_names(projects))
+
+
+def told(found: Reconciled, settled: Sequence[str], *, dry_run: bool) -> str:
+    """Write for a person what was found: a line per room, under it each event that the source knows no more.
+
+    Args:
+        found: about the log.
+        settled: a sentence for each thing that the source lost.
+        dry_run: whether nothing was changed.
+    """
     lines = []
     for follower in found.followers:
         if not follower.is_ahead:
@@ -51,6 +80,7 @@ def told(found: Reconciled, *, dry_run: bool) -> str:
             f"applied {event.applied_at.isoformat(timespec='seconds')}"
             for event in follower.lost
         ]
+    lines += settled
     if dry_run:
         lines.append("Nothing was changed; run it without --dry-run to do so.")
     elif found.epoch is None:

@@ -151,7 +151,7 @@ def add_right(database: Database, call: Call, request: Mapping[str, Any], accoun
             raise _own_company()
         _refuse_archived(row)
         if store.add_right(unit, row.id, guest_id, actor.user_id):
-            _tell_right(unit, "project_right_granted", row, guest_id)
+            tell_right(unit, "project_right_granted", row, guest_id)
         right = store.right(unit.connection, row.id, guest_id)
         return right_answer(right, {guest_id: guest_name})
 
@@ -173,7 +173,7 @@ def remove_right(database: Database, call: Call, request: Mapping[str, Any]) -> 
         _refuse_archived(row)
         if not store.remove_right(unit, row.id, request["company_id"]):
             raise not_found("projects.right_not_found", "This company has no right in the project.")
-        _tell_right(unit, "project_right_removed", row, request["company_id"])
+        tell_right(unit, "project_right_removed", row, request["company_id"])
 
     database.command(call, "remove_right", request, work)
 
@@ -300,7 +300,7 @@ def _create(unit: Unit, actor: Actor, company_id: str, project_id: str, name: st
             "projects.name_taken", f"Another project of the company is called {name!r}: choose another name."
         )
     row = store.hold(unit, project_id)
-    _tell(unit, "project_created", row, {"name": name, "state": OPEN, "version": 1})
+    tell(unit, "project_created", row, {"name": name, "state": OPEN, "version": 1})
     return row
 
 
@@ -326,14 +326,16 @@ def _change(unit: Unit, row: Any, changed: Mapping[str, Any]) -> None:
     }
     if "name" in changed:
         data["old_name"] = row.name
-    _tell(unit, "project_changed", row, data)
+    tell(unit, "project_changed", row, data)
 
 
-def _tell(unit: Unit, type: str, row: Any, data: Mapping[str, Any]) -> None:
+def tell(unit: Unit, type: str, row: Any, data: Mapping[str, Any]) -> None:
+    """Tell of a project, to the company that has it."""
     unit.emit(type, subject=row.id, company_id=row.company_id, project_id=row.id, data={"project_id": row.id, **data})
 
 
-def _tell_right(unit: Unit, type: str, row: Any, guest_id: str) -> None:
+def tell_right(unit: Unit, type: str, row: Any, guest_id: str) -> None:
+    """Tell of a company's right in a project, to the owner and to the guest."""
     data = {
         "project_id": row.id,
         "name": row.name,

@@ -38,10 +38,10 @@ def register_production(database: Database, call: Call, request: dict[str, Any])
         number = entered_order_number(request["order_number"])
     except MalformedOrderNumberError as error:
         raise malformed("/order_number", str(error), "devices.malformed_order_number") from error
-    built = _read_devices(request["devices"])
+    built = read_devices(request["devices"])
 
     def work(unit: Unit) -> dict[str, Any]:
-        _take(unit, number, built, rehearse=request["dry_run"])
+        take_order(unit, number, built, rehearse=request["dry_run"])
         fail_point("devices.order.in_registering")
         return {"number": number, "items": [_order_device(built[hardware_id]) for hardware_id in sorted(built)]}
 
@@ -67,7 +67,7 @@ def apply_order_events(unit: Unit, events: Sequence[Event]) -> None:
             request = RegisterProductionRequest().load(
                 {"order_number": event.subject, "devices": event.data["devices"]}
             )
-            _take(unit, canonical_order_number(event.subject), _read_devices(request["devices"]), rehearse=False)
+            take_order(unit, canonical_order_number(event.subject), read_devices(request["devices"]), rehearse=False)
         except ServiceError as error:
             savepoint.rollback()
             del unit.events[told:]
@@ -106,7 +106,7 @@ def update_production_staff(database: Database, call: Call, request: dict[str, A
             prove_by_staff(unit, hardware_id, request["proven_company_id"])
         if row.rma != rma:
             store.set_rma(unit.connection, hardware_id, rma)
-            _tell_mark(unit, hardware_id, row.type, rma)
+            tell_mark(unit, hardware_id, row.type, rma)
         return answers.production_device(row, unit.now.date(), rma=rma)
 
     answer = database.command(call, "update_production_staff", {**request, "hardware_id": hardware_id}, work)
@@ -114,7 +114,7 @@ def update_production_staff(database: Database, call: Call, request: dict[str, A
     return answer
 
 
-def _read_devices(devices: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def read_devices(devices: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Return the devices of a request by canonical id, as columns of `production`."""
     built: dict[str, dict[str, Any]] = {}
     for place, device in enumerate(devices):
@@ -136,7 +136,7 @@ def _read_devices(devices: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return built
 
 
-def _take(unit: Unit, number: str, built: dict[str, dict[str, Any]], *, rehearse: bool) -> None:
+def take_order(unit: Unit, number: str, built: dict[str, dict[str, Any]], *, rehearse: bool) -> None:
     """Register the devices of an order that is new, compare them with those of one that is there."""
     is_new = not store.order_exists(unit.connection, number)
     if not rehearse:
@@ -179,7 +179,8 @@ def _compare(unit: Unit, number: str, built: dict[str, dict[str, Any]]) -> None:
         raise conflict("devices.order_changed", ERRORS["devices.order_changed"], order_number=number)
 
 
-def _tell_mark(unit: Unit, hardware_id: str, type_name: str, rma: bool) -> None:
+def tell_mark(unit: Unit, hardware_id: str, type_name: str, rma: bool) -> None:
+    """Tell the vendor, and every company that has the device, that it was marked for repair or is so no more."""
     event = "device_marked_rma" if rma else "device_unmarked_rma"
     data = {"hardware_id": hardware_id, "type": type_name}
     unit.emit(event, subject=hardware_id, data=data, hardware_id=hardware_id)

@@ -79,7 +79,7 @@ def delete_device(
         if request["if_version"] not in (None, row.version):
             raise stale("request.stale", MEANINGS["request.stale"], version=row.version)
         store.bury_record(unit.connection, row.id, unit.now)
-        _emit(unit, "device_deleted", row, {"project_name": access.name, "comment": row.comment})
+        tell_deleted(unit, row, access.name)
         return {}
 
     answer = database.command(call, "delete_device", request, work)
@@ -173,6 +173,11 @@ def _locked(unit: Unit, device_id: str, access: ProjectAccess) -> AnyRow:
     if row is None or row.project_id != access.project_id:
         raise device_not_found()
     return row
+
+
+def tell_deleted(unit: Unit, row: AnyRow, project_name: str) -> None:
+    """Tell that a record is gone from the company."""
+    _emit(unit, "device_deleted", row, {"project_name": project_name, "comment": row.comment})
 
 
 def _emit(unit: Unit, type_name: str, row: AnyRow, data: dict[str, Any]) -> None:

@@ -1,0 +1,117 @@
+"""What a restored room lost and the others still know: each room settles its own part (rule R25).
+
+Nobody writes another room's tables: what others know is handed to the room that owns it, and it tells what it did by
+events, as always.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+
+import sqlalchemy as sa
+
+from services.accounts.commands.restored import unknown_companies
+from services.chassis.db import Database
+from services.chassis.reconcile import Follower
+from services.chassis.unit import Unit
+from services.devices.commands.restored import take_back as take_back_devices
+from services.devices.models import Device
+from services.devices.models import Project as ProjectOfDevices
+from services.licensing import heard
+from services.licensing.store import holders
+from services.licensing.store.catalogue import get_catalogue
+from services.projects.models import Company as CompanyOfProjects
+from services.projects.restored import Heard, take_back
+
+Work = Callable[[Unit], list[str]]
+_MARKS = ("device_marked_rma", "device_unmarked_rma")
+
+
+class _RehearsedError(Exception):
+    def __init__(self, told: list[str]) -> None:
+        super().__init__()
+        self.told = told
+
+
+def settle(
+    source: Database, others: Mapping[str, Database], followers: Iterable[Follower], *, dry_run: bool
+) -> list[str]:
+    """Let a restored room take back what others know; returns a sentence for each thing. Done again, it does no more.
+
+    Args:
+        source: database of the room that was restored.
+        others: room -> database.
+        followers: how the others stood to its log before that was reconciled.
+        dry_run: only tell what would be done.
+    """
+    work = _WORKS.get(source.service)
+    lost = {(event.type, event.subject) for follower in followers for event in follower.lost}
+    if work is None or not any(follower.is_ahead for follower in followers):
+        return []
+    done = _written(source, work(others, lost), dry_run=dry_run)
+    if source.service == "devices" and not dry_run:
+        # Nothing tells of a record that nobody knows any more.
+        gone = [subject for kind, subject in lost if kind == "device_added"]
+        unknown = source.read(partial(_unknown_records, device_ids=gone))
+        others["licensing"].write(partial(_drop_holders, device_ids=unknown))
+    return done
+
+
+def company_names(projects: Database) -> dict[str, str]:
+    """Return the names of the companies that projects knows."""
+    statement = sa.select(CompanyOfProjects.id, CompanyOfProjects.name)
+    return {row.id: row.name for row in projects.read(lambda connection: connection.execute(statement).all())}
+
+
+def _written(database: Database, work: Work, *, dry_run: bool) -> list[str]:
+    def rehearse(unit: Unit) -> list[str]:
+        raise _RehearsedError(work(unit))
+
+    if not dry_run:
+        return database.write(work)
+    try:
+        return database.write(rehearse)
+    except _RehearsedError as rehearsed:
+        return rehearsed.told
+
+
+def _accounts(others: Mapping[str, Database], lost: set[tuple[str, str]]) -> Work:
+    return partial(unknown_companies, named=company_names(others["projects"]))
+
+
+def _projects(others: Mapping[str, Database], lost: set[tuple[str, str]]) -> Work:
+    table = ProjectOfDevices
+    statement = sa.select(table.id, table.company_id, table.name, table.state, table.version)
+    of_devices = others["devices"].read(lambda connection: connection.execute(statement).all())
+    of_licensing = others["licensing"].read(lambda connection: list(heard.projects(connection)))
+    rights = others["licensing"].read(heard.rights)
+    return partial(take_back, heard=[Heard(*row) for row in (*of_devices, *of_licensing)], rights=rights)
+
+
+def _devices(others: Mapping[str, Database], lost: set[tuple[str, str]]) -> Work:
+    licensing = others["licensing"]
+    catalogue = get_catalogue(licensing)
+    marked = {subject for kind, subject in lost if kind in _MARKS}
+    marks = licensing.read(
+        lambda connection: {hardware_id: heard.is_rma(connection, hardware_id) for hardware_id in marked}
+    )
+    orders = licensing.read(partial(heard.orders, catalogue=catalogue))
+    return partial(take_back_devices, orders=orders, lost=sorted(lost), marks=marks)
+
+
+def _unknown_records(connection: sa.Connection, device_ids: list[str]) -> list[str]:
+    known = set(connection.execute(sa.select(Device.id).where(Device.id.in_(device_ids))).scalars())
+    return [device_id for device_id in device_ids if device_id not in known]
+
+
+def _drop_holders(unit: Unit, device_ids: list[str]) -> None:
+    for device_id in device_ids:
+        holders.drop(unit.connection, device_id)
+
+
+_WORKS: dict[str, Callable[[Mapping[str, Database], set[tuple[str, str]]], Work]] = {
+    "accounts": _accounts,
+    "projects": _projects,
+    "devices": _devices,
+}

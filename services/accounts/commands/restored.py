@@ -1,0 +1,84 @@
+"""Companies that accounts lost by a restore of its database, and that other rooms still keep things of (rule R25)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import sqlalchemy as sa
+
+from services.accounts.api import ADMIN
+from services.accounts.commands.company_users import tell_membership
+from services.accounts.domain import normalized_email
+from services.accounts.models import Company
+from services.accounts.store import companies, people
+from services.chassis.db import Database
+from services.chassis.errors import conflict, not_found
+from services.chassis.unit import Unit
+
+
+def unknown_companies(unit: Unit, named: Mapping[str, str]) -> list[str]:
+    """Return what to do for each company that another room knows by name and accounts does not, a sentence each.
+
+    Args:
+        unit: of accounts' database.
+        named: id -> name, as projects knows them.
+    """
+    known = set(unit.execute(sa.select(Company.id)).scalars())
+    return [
+        f"company {company_id} {name!r} was made after the backup, and nobody can log in to it: let one of its people "
+        f"register again, and run: tessera-admin take-back-company {company_id} E-MAIL"
+        for company_id, name in sorted(named.items())
+        if company_id not in known
+    ]
+
+
+def take_back_company(database: Database, company_id: str, email: str, named: Mapping[str, str]) -> str:
+    """Make somebody an administrator of a company, which is made again first if accounts lost it.
+
+    For `tessera-admin` on the machine itself; there is no call for it. Done again, it changes nothing.
+
+    Args:
+        database: of accounts.
+        company_id: of the company.
+        email: address of an active account that is no staff.
+        named: id -> name of the companies that other rooms know.
+
+    Returns:
+        The company's name.
+    Raises: accounts.user_not_found, accounts.staff_in_company, accounts.company_not_found.
+    Emits: company_created, or company_user_added or company_user_changed for a company that is there.
+    """
+
+    def work(unit: Unit) -> str:
+        found = people.by_email(unit.connection, normalized_email(email))
+        user = people.locked_by_id(unit, found.id) if found is not None else None
+        if user is None:
+            raise not_found("accounts.user_not_found", f"Nobody has registered with {email}: let them register first.")
+        if user.staff:
+            raise conflict("accounts.staff_in_company", "Staff are in no customer's company; name another account.")
+        if companies.hold(unit, company_id):
+            return _appointed(unit, company_id, user.id)
+        if company_id not in named or unit.execute(sa.select(Company.id).where(Company.id == company_id)).first():
+            raise not_found("accounts.company_not_found", f"No room knows a company {company_id}; look at the id.")
+        values = {"id": company_id, "name": named[company_id], "vendor_customer_number": None}
+        companies.add(unit, values)
+        companies.add_membership(unit, company_id, user.id, ADMIN)
+        people.touch(unit, user.id, last_company_id=company_id)
+        data = {"name": named[company_id]}
+        unit.emit("company_created", subject=company_id, company_id=company_id, actor_id=user.id, data=data)
+        return named[company_id]
+
+    return database.write(work)
+
+
+def _appointed(unit: Unit, company_id: str, user_id: str) -> str:
+    row = companies.by_id(unit.connection, company_id)
+    assert row is not None
+    member = companies.membership(unit.connection, company_id, user_id)
+    if companies.add_membership(unit, company_id, user_id, ADMIN):
+        tell_membership(unit, "company_user_added", company_id, user_id, ADMIN, False)
+    elif member is not None and (member.role, member.locked) != (ADMIN, False):
+        companies.change_membership(unit, company_id, user_id, role=ADMIN, locked=False)
+        what = ["locked", "role"]
+        tell_membership(unit, "company_user_changed", company_id, user_id, ADMIN, False, what=what)
+    return str(row.name)

@@ -1,0 +1,39 @@
+"""What licensing has heard of other rooms, for those of them that were restored to an older state (rule R25)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from services.licensing.commands.orders import VendorOrder
+from services.licensing.domain.catalogue import Catalogue
+from services.licensing.models import GuestRight, Order, Project
+from services.licensing.store import keys, ledger
+
+
+def projects(connection: Connection) -> Iterator[tuple[str, str, str, str, int]]:
+    """Yield id, company, name, state and version of each project."""
+    for row in connection.execute(
+        sa.select(Project.id, Project.company_id, Project.name, Project.state, Project.version)
+    ):
+        yield row.id, row.company_id, row.name, row.state, row.version
+
+
+def rights(connection: Connection) -> dict[tuple[str, str], bool]:
+    """Return for each right of a company in a project whether its end was told."""
+    rows = connection.execute(sa.select(GuestRight.project_id, GuestRight.company_id, GuestRight.ended))
+    return {(row.project_id, row.company_id): row.ended for row in rows}
+
+
+def orders(connection: Connection, catalogue: Catalogue) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Return number and devices, as devices takes them, of each finished order."""
+    rows = connection.execute(sa.select(*Order.__table__.c).where(Order.state == keys.DONE).order_by(Order.number))
+    return [(row.number, VendorOrder.of_row(catalogue, row).for_devices()) for row in rows]
+
+
+def is_rma(connection: Connection, hardware_id: str) -> bool:
+    """Tell whether a device was last heard of as marked for repair."""
+    return ledger.is_rma(connection, hardware_id)
