@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from services.chassis.addresses import Networks
 from services.chassis.mail_server import MailServer, read_mail_server
@@ -27,6 +29,7 @@ class Settings:
     admin_http: tuple[str, int]
     portal: tuple[str, int]
     public_url: str
+    api_url: str
     allowed_hosts: frozenset[str]
     trusted_proxies: Networks
     amqp_uri: str
@@ -56,6 +59,7 @@ class Settings:
         """
         env = os.environ if environment is None else environment
         data_dir = Path(env.get("TESSERA_DATA_DIR", ".data")).absolute()
+        http = _address(env, "TESSERA_HTTP", "127.0.0.1:8000")
         portal = _address(env, "TESSERA_PORTAL", "127.0.0.1:8080")
         key_dir = Path(env.get("TESSERA_KEY_DIR", str(data_dir / "keys"))).absolute()
         database_uri = env.get("TESSERA_DATABASE_URI", f"sqlite:///{data_dir}/{{service}}.sqlite3")
@@ -70,10 +74,11 @@ class Settings:
             )
         return cls(
             data_dir=data_dir,
-            http=_address(env, "TESSERA_HTTP", "127.0.0.1:8000"),
+            http=http,
             admin_http=_address(env, "TESSERA_ADMIN_HTTP", "127.0.0.1:8001"),
             portal=portal,
             public_url=env.get("TESSERA_PUBLIC_URL", f"http://{portal[0]}:{portal[1]}").rstrip("/"),
+            api_url=_web_address(env, "TESSERA_API_URL", _reached(*http)),
             allowed_hosts=_names(env.get("TESSERA_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")),
             trusted_proxies=_networks(env, "TESSERA_TRUSTED_PROXIES"),
             amqp_uri=amqp_uri,
@@ -164,6 +169,28 @@ def _address(env: Mapping[str, str], name: str, default: str) -> tuple[str, int]
     if not host or not port.isascii() or not port.isdigit() or not 0 <= int(port) <= 65535:
         raise SettingsError(f"{name} is {value!r}: expected host:port, for example {default}.")
     return host.strip("[]"), int(port)
+
+
+def _web_address(env: Mapping[str, str], name: str, default: str) -> str:
+    value = env.get(name, "") or default
+    try:
+        parts = urlsplit(value)
+        works = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        works = False
+    if not works or "?" in value or "#" in value:
+        raise SettingsError(f"{name} is {value!r}: expected http://host:port or https://host.")
+    return value.rstrip("/")
+
+
+def _reached(host: str, port: int) -> str:
+    # Nobody reaches an address that stands for all of a machine's.
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return f"http://{host}:{port}"
+    known = "localhost" if address.is_unspecified else f"[{host}]" if address.version == 6 else host
+    return f"http://{known}:{port}"
 
 
 def _masked(uri: str) -> str:

@@ -46,6 +46,10 @@ def test_the_defaults_of_the_reference_are_those_of_the_code() -> None:
         ("TESSERA_DATABASE_URI", "mysql://secret@host"),
         ("TESSERA_TRUSTED_PROXIES", "10.0.0.0/40"),
         ("TESSERA_SMTP_URI", "mail.example.com:secret"),
+        *(
+            ("TESSERA_API_URL", value)
+            for value in ("licenses.example", "http://", "http://[", "http://x:99999", "http://x?y")
+        ),
         ("TESSERA_DEMO", "maybe"),
         ("TESSERA_STAFF_OTP", "2"),
         ("TESSERA_CLAIMED_CERTIFICATES", "-"),

@@ -29,10 +29,7 @@ _log = structlog.get_logger(__name__)
 
 def crl_url(settings: Settings) -> str:
     """Return where devices' certificates say that the revocation list is: the gateway, as the outside knows it."""
-    portal = f"http://{settings.portal[0]}:{settings.portal[1]}"
-    # Without a public address of its own the installation is reached at the gateway's port, not at the portal's.
-    base = f"http://{settings.http[0]}:{settings.http[1]}" if settings.public_url == portal else settings.public_url
-    return f"{base}/v1/device-ca.crl"
+    return f"{settings.api_url}/v1/device-ca.crl"
 
 
 def private(key: Key) -> ec.EllipticCurvePrivateKey:
