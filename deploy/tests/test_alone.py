@@ -86,7 +86,8 @@ def test_what_others_could_read_is_taken_from_them(tmp_path: Path) -> None:
         path.parent.mkdir(exist_ok=True)
         path.write_text("secret")
         path.chmod(0o644)
-    (tmp_path / "mail").chmod(0o755)
+    for folder in (tmp_path, tmp_path / "mail"):
+        folder.chmod(0o755)
     before = os.umask(0o022)
     try:
         keep_private(settings(tmp_path))

@@ -18,7 +18,7 @@ from services.accounts.commands.notices import send_held
 from services.accounts.kit import TOKENS, Argon2Hasher, Hasher, Kit
 from services.accounts.mails.sender import post_for, send_due
 from services.accounts.store import mails
-from services.accounts.store.housekeeping import sweep
+from services.accounts.store.housekeeping import sweep_all
 from services.chassis.db import Database
 from services.chassis.errors import ServiceError
 from services.chassis.providers import DatabaseExtension
@@ -142,7 +142,7 @@ class SweepLoop(Loop):
 
     def work(self, database: Database) -> None:
         """Sweep once."""
-        database.write(sweep)
+        sweep_all(database)
         keys = database.keystore
         assert keys is not None
         database.write(lambda unit: send_held(unit, keys))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -23,6 +24,9 @@ from services.chassis.tables import idempotency
 KEPT: Final = timedelta(days=30)
 """How long a repetition gets the first answer; part of the published contract."""
 SWEPT: Final = 1000
+LOOKED_AT: Final = 1000
+"""So many stored answers are looked at in one transaction."""
+Read = Callable[[Callable[[Connection], Any]], Any]
 
 _TAKE_POSTGRESQL = (
     postgresql.insert(idempotency)
@@ -53,21 +57,67 @@ def database_time(connection: Connection) -> datetime:
     return now
 
 
-def scrub(connection: Connection, *, scope: str, holding: Collection[str], but: str) -> None:
+def find_holding(read: Read, *, scope: str, holding: Collection[str]) -> list[tuple[str, str]]:
+    """Return the scopes and keys of stored answers that must be forgotten, so that `scrub` need not look for them.
+
+    Args:
+        read: runs reading work in a short transaction of its own; all that is stored is gone through, a piece in each.
+        scope: all answers of this scope,
+        holding: and those of any scope that hold one of these texts.
+    """
+    found, last = [], ("", "")
+    while True:
+        rows = read(partial(_look_at_some, last=last, scope=scope, holding=holding))
+        found += [(row.scope, row.key) for row in rows if row.held]
+        if len(rows) < LOOKED_AT:
+            return found
+        last = (rows[-1].scope, rows[-1].key)
+
+
+def scrub(
+    connection: Connection,
+    *,
+    scope: str,
+    holding: Collection[str],
+    but: str,
+    found: Collection[tuple[str, str]],
+    since: datetime,
+) -> None:
     """Empty stored answers that hold what must be forgotten; a repetition is still known and has no effect.
 
     Args:
         connection: of the running transaction.
-        scope: all answers of this scope,
-        holding: and those of any scope that hold one of these texts.
+        scope: as for `find_holding`.
+        holding: as for `find_holding`.
         but: the command id of the running command in that scope.
+        found: what `find_holding` found.
+        since: what was stored from then on is looked through here.
     """
     table = idempotency
+    emptied = sa.update(table).where(sa.or_(table.c.scope != scope, table.c.key != but))
+    emptied = emptied.values(answer=b"{}", refusal=None)
+    known = sorted(found)
+    for place in range(0, len(known), LOOKED_AT):
+        its_rows = sa.tuple_(table.c.scope, table.c.key).in_(known[place : place + LOOKED_AT])
+        connection.execute(emptied.where(its_rows))
+    held = _held(connection, scope, holding)
+    connection.execute(emptied.where(table.c.created_at >= since, held))
+
+
+def _look_at_some(connection: Connection, last: tuple[str, str], scope: str, holding: Collection[str]) -> Any:
+    table = idempotency
+    key = (table.c.scope, table.c.key)
+    behind = sa.tuple_(*key) > sa.tuple_(*(sa.literal(part) for part in last))
+    columns = (*key, _held(connection, scope, holding).label("held"))
+    return connection.execute(sa.select(*columns).where(behind).order_by(*key).limit(LOOKED_AT)).all()
+
+
+def _held(connection: Connection, scope: str, holding: Collection[str]) -> sa.ColumnElement[bool]:
     is_postgresql = connection.dialect.name == "postgresql"
     place = sa.func.pg_catalog.position if is_postgresql else sa.func.instr
-    own = sa.and_(table.c.scope == scope, table.c.key != but)
-    holds = [place(table.c.answer, sa.literal(text.encode(), sa.LargeBinary)) > 0 for text in sorted(holding)]
-    connection.execute(sa.update(table).where(sa.or_(own, *holds)).values(answer=b"{}", refusal=None))
+    answer = sa.func.coalesce(idempotency.c.answer, sa.literal(b"", sa.LargeBinary))
+    holds = [place(answer, sa.literal(text.encode(), sa.LargeBinary)) > 0 for text in sorted(holding)]
+    return sa.or_(idempotency.c.scope == scope, *holds)
 
 
 def canonical(value: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from datetime import datetime
 from uuid import UUID
 
 
@@ -23,6 +24,12 @@ class _Stamps:
 
 
 _stamps = _Stamps()
+
+
+def first_id(moment: datetime) -> str:
+    """Return a text that stands before all ids which are made from a moment on, and behind all earlier ones."""
+    milliseconds = int(moment.timestamp() * 1000)
+    return f"{milliseconds >> 16:08x}-{milliseconds & 0xFFFF:04x}"
 
 
 def new_id() -> str:

@@ -1,7 +1,10 @@
 """The end of an account: everything that accounts knows of a person is overwritten or deleted (ACC-12)."""
 
 from collections.abc import Mapping
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import Connection
 
 from services.accounts.api import SCOPE_ACCOUNT, Actor
 from services.accounts.commands.common import fits_password_again, require_password
@@ -12,6 +15,10 @@ from services.chassis import idempotency
 from services.chassis.context import Call
 from services.chassis.db import Database, Unit
 from services.chassis.errors import conflict, not_found, unavailable
+from services.chassis.ids import first_id
+
+_OVERLAP: Final = timedelta(minutes=10)
+"""Longer than a transaction lasts, and than clocks of two hosts differ."""
 
 
 def erase_me(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> None:
@@ -29,9 +36,11 @@ def erase_me(database: Database, call: Call, request: Mapping[str, Any], kit: Ki
     if database.answered(call, "erase_me", fingerprint, scope=actor.user_id) is not None:
         return
     fits = fits_password_again(database, call, kit, actor, request["password"])
+    traces = _Traces(database, kit, actor.user_id) if fits else None
 
     def work(unit: Unit) -> dict[str, Any]:
         require_password(fits)
+        assert traces is not None
         members = sorted(companies.memberships(unit.connection, actor.user_id), key=lambda member: member.company_id)
         for member in members:
             if not companies.hold(unit, member.company_id):
@@ -44,18 +53,47 @@ def erase_me(database: Database, call: Call, request: Mapping[str, Any], kit: Ki
         sessions.end_all(unit, user.id, "erased")
         sessions.revoke_api_tokens(unit, user.id)
         sessions.revoke(unit, "user", user.id)
-        _forget(unit, kit, user, call.command_id)
+        _forget(unit, kit, user, call.command_id, traces)
         unit.emit("user_erased", subject=user.id, data={"user_id": user.id})
         return {}
 
     database.command(call, "erase_me", fingerprint, work, scope=actor.user_id)
 
 
-def _forget(unit: Unit, kit: Kit, user: Any, command_id: str) -> None:
-    pending = mails.pending_email(unit.connection, EMAIL_CHANGE, user.id, unit.now)
-    former = {normalized_email(email) for email in undos.forget(unit, user.id)}
-    addresses = {*former, user.email_normalized, *([normalized_email(pending)] if pending else [])}
-    mails.forget(unit, kit.keys, addresses)
+class _Traces:
+    """Where a person's addresses stand in what grows, found before the transaction that forgets them.
+
+    That one holds locks which others wait for, so it looks through nothing but what came since.
+
+    Args:
+        database: of accounts.
+        kit: has the keys of sealed mails.
+        user_id: of the person.
+    """
+
+    def __init__(self, database: Database, kit: Kit, user_id: str) -> None:
+        self.since = database.read(idempotency.database_time) - _OVERLAP
+        self.addresses = database.read(lambda connection: _addresses(connection, user_id))
+        self.mails = mails.find_waiting(database.read, kit.keys, self.addresses)
+        self.answers = idempotency.find_holding(database.read, scope=user_id, holding=self.addresses)
+
+
+def _addresses(connection: Connection, user_id: str) -> set[str]:
+    """Return all addresses that a person has, had or asked for; as they are written, too."""
+    user = people.by_id(connection, user_id)
+    if user is None:
+        return set()
+    pending = mails.pending_email(connection, EMAIL_CHANGE, user_id, datetime.now(UTC))
+    former = undos.addresses(connection, user_id)
+    return {user.email, user.email_normalized, *(normalized_email(one) for one in (*former, pending) if one)}
+
+
+def _forget(unit: Unit, kit: Kit, user: Any, command_id: str, traces: _Traces) -> None:
+    addresses = _addresses(unit.connection, user.id)
+    if not addresses <= traces.addresses:
+        raise unavailable(detail="Your addresses have changed just now: repeat the request.")
+    undos.forget(unit, user.id)
+    mails.forget(unit, kit.keys, addresses, found=traces.mails, after=first_id(traces.since))
     mails.forget_links(unit, user.id)
     invitations.forget(unit, user.email_normalized)
     people.forget_registrations(unit, user.email_normalized)
@@ -63,7 +101,14 @@ def _forget(unit: Unit, kit: Kit, user: Any, command_id: str) -> None:
     throttles.clear(unit, throttles.key_of("mail", "account", user.email_normalized))
     throttles.clear(unit, throttles.key_of("login", "account", user.email_normalized, ""))
     # Answers are kept for repetitions, and some of them hold the address.
-    idempotency.scrub(unit.connection, scope=user.id, holding={user.email, *addresses}, but=command_id)
+    idempotency.scrub(
+        unit.connection,
+        scope=user.id,
+        holding=addresses,
+        but=command_id,
+        found=traces.answers,
+        since=traces.since,
+    )
     people.erase(unit, user.id)
 
 

@@ -7,9 +7,11 @@ import sqlalchemy as sa
 
 from services.accounts import models
 from services.accounts.domain import KNOWN_ADDRESS_LIFE, REUSE_GRACE
-from services.chassis.db import Unit
+from services.chassis.db import Database, Unit
 
 DAY: Final = timedelta(days=1)
+SWEPT: Final = 500
+"""So many rows go in one transaction: others wait for no longer than that takes."""
 _LIVES: Final[tuple[tuple[Any, timedelta], ...]] = (
     # For as long as one may lie beside another of the same address.
     (models.Registration.__table__.c.expires_at, 3 * DAY),
@@ -25,12 +27,36 @@ _LIVES: Final[tuple[tuple[Any, timedelta], ...]] = (
 )
 
 
+def sweep_all(database: Database) -> int:
+    """Delete all old rows, however many have piled up, in short transactions that let others in between.
+
+    Returns:
+        How many there were.
+    """
+    total = 0
+    while True:
+        swept = database.write(sweep)
+        total += swept
+        if swept < SWEPT:
+            return total
+
+
 def sweep(unit: Unit) -> int:
-    """Delete old rows; returns how many there were. Sessions stay: they tell when somebody was logged in."""
+    """Delete old rows, `SWEPT` at most; returns how many. Sessions stay: they tell when somebody was logged in."""
     total = 0
     for column, life in _LIVES:
-        total += unit.execute(sa.delete(column.table).where(column < unit.now - life)).rowcount
+        old = _some_of(column.table, column < unit.now - life, SWEPT - total)
+        total += unit.execute(sa.delete(column.table).where(old)).rowcount
+        if total >= SWEPT:
+            return total
     # Whoever asks for a successor after this is taken for a thief.
-    late = sa.and_(models.RefreshToken.used_at < unit.now - REUSE_GRACE, models.RefreshToken.successor.is_not(None))
-    unit.execute(sa.update(models.RefreshToken).where(late).values(successor=None))
-    return total
+    tokens: Any = models.RefreshToken.__table__
+    late = sa.and_(tokens.c.used_at < unit.now - REUSE_GRACE, tokens.c.successor.is_not(None))
+    late_ones = _some_of(tokens, late, SWEPT - total)
+    return total + unit.execute(sa.update(tokens).where(late_ones).values(successor=None)).rowcount
+
+
+def _some_of(table: Any, condition: Any, most: int) -> Any:
+    """Return a condition that at most so many rows fulfill."""
+    key = list(table.primary_key.columns)
+    return sa.tuple_(*key).in_(sa.select(*key).where(condition).limit(most))

@@ -1,9 +1,10 @@
 """SQL for mail links and the mails to send."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 import sqlalchemy as sa
 from cryptography.exceptions import InvalidTag
@@ -14,6 +15,10 @@ from services.accounts.models import Link, Mail
 from services.chassis.db import Unit
 from services.chassis.ids import new_id
 from services.chassis.keystore import KeyStore
+
+LOOKED_AT: Final = 500
+"""So many waiting mails are opened in one transaction."""
+Read = Callable[[Callable[[Connection], Any]], Any]
 
 
 def add_link(unit: Unit, purpose: str, secret: str, subject_id: str, life: timedelta, email: str | None = None) -> None:
@@ -116,19 +121,47 @@ def queue(
     )
 
 
-def forget(unit: Unit, keys: KeyStore, addresses: Collection[str]) -> int:
+def find_waiting(read: Read, keys: KeyStore, addresses: Collection[str], *, after: str = "") -> list[str]:
+    """Return the ids of the mails to some addresses that wait to be sent.
+
+    Args:
+        read: runs reading work in a short transaction of its own; a backlog is gone through, a piece in each.
+        keys: unseal the mails; recipients stand nowhere in the clear.
+        addresses: normalized.
+        after: only mails with ids behind this one.
+    """
+    table, found = Mail.__table__, []
+    while True:
+        waiting = sa.select(table.c.id, table.c.sealed).where(table.c.sealed.is_not(None), table.c.id > after)
+        piece = waiting.order_by(table.c.id).limit(LOOKED_AT)
+        rows = read(partial(_all, piece))
+        found += [row.id for row in rows if _recipient(keys, row) in addresses]
+        if len(rows) < LOOKED_AT:
+            return found
+        after = rows[-1].id
+
+
+def _all(statement: Any, connection: Connection) -> Any:
+    return connection.execute(statement).all()
+
+
+def forget(unit: Unit, keys: KeyStore, addresses: Collection[str], *, found: Collection[str], after: str) -> int:
     """Delete the mails to some addresses that wait to be sent; returns how many there were.
 
     Args:
         unit: the running transaction.
-        keys: unseal the mails; recipients stand nowhere in the clear.
-        addresses: normalized.
+        keys: as for `find_waiting`.
+        addresses: as for `find_waiting`.
+        found: what that found before.
+        after: mails with ids behind this one are looked through here.
     """
-    table = Mail.__table__
-    rows = unit.execute(sa.select(table.c.id, table.c.sealed).where(table.c.sealed.is_not(None))).all()
-    gone = [row.id for row in rows if _recipient(keys, row) in addresses]
-    unit.execute(sa.delete(Mail).where(Mail.id.in_(gone)))
-    return len(gone)
+    late = find_waiting(lambda work: work(unit.connection), keys, addresses, after=after)
+    gone = sorted({*found, *late})
+    deleted = 0
+    for place in range(0, len(gone), LOOKED_AT):
+        # One that was sent meanwhile is empty already.
+        deleted += unit.execute(sa.delete(Mail).where(Mail.id.in_(gone[place : place + LOOKED_AT]))).rowcount
+    return deleted
 
 
 def _recipient(keys: KeyStore, row: Row[Any]) -> str | None:

@@ -62,8 +62,11 @@ def open_ones(connection: Connection, user_id: str, now: datetime) -> Sequence[A
     ).all()
 
 
-def forget(unit: Unit, user_id: str) -> list[str]:
-    """Delete all links of a user, which hold former addresses, and return those."""
-    found = list(unit.execute(sa.select(_table.c.email).where(_table.c.user_id == user_id)).scalars())
+def addresses(connection: Connection, user_id: str) -> list[str]:
+    """Return the former addresses of a user."""
+    return list(connection.execute(sa.select(_table.c.email).where(_table.c.user_id == user_id)).scalars())
+
+
+def forget(unit: Unit, user_id: str) -> None:
+    """Delete all links of a user, which hold former addresses."""
     unit.execute(sa.delete(EmailUndo).where(EmailUndo.user_id == user_id))
-    return found

@@ -134,7 +134,7 @@ def test_a_mail_that_cannot_be_made_is_parked_and_others_go_on(world: World, spo
     assert [flaw.split(":")[0] for flaw in flaws] == [f"mail {bad.id} is parked"]
 
     # Who forgets a person is not held up by it, and once it is mended it goes out.
-    world.database.write(lambda unit: mails.forget(unit, world.kit.keys, ["carl@example.org"]))
+    world.database.write(lambda unit: mails.forget(unit, world.kit.keys, ["carl@example.org"], found=[], after=""))
     with world.database.engine.begin() as connection:
         connection.execute(sa.update(Mail).where(Mail.id == bad.id).values(template=bad.template, sealed=bad.sealed))
     assert world.database.write(mails.release) == 1

@@ -75,6 +75,7 @@ def test_a_rotation_by_another_process_is_seen_at_once_and_files_are_read_only_w
 def test_key_files_are_private_and_encrypted(store: KeyStore, tmp_path: Path) -> None:
     store.active("file", "ES256")
     store.seal(b"x", "context")
+    assert (tmp_path / "keys").stat().st_mode & 0o777 == 0o700
     for path in (tmp_path / "keys").glob("*.*"):
         if path.name != ".lock":
             assert path.stat().st_mode & 0o077 == 0, path
@@ -251,6 +252,7 @@ def test_each_purpose_is_sealed_by_a_key_of_its_own_and_what_was_sealed_before_o
         with pytest.raises(InvalidTag):
             yesterday.decrypt(sealed[context][4:16], sealed[context][16:], context.encode())
     keys = [store._opened_sealer()._key(context) for context in contexts]
+    assert keys[0].decrypt(sealed["mails:1"][4:16], sealed["mails:1"][16:], b"mails:1") == b"secret"
     with pytest.raises(InvalidTag):
         keys[1].decrypt(sealed["mails:1"][4:16], sealed["mails:1"][16:], b"mails:1")
     for cut in (b"", b"TSv2", sealed["mails:1"][:-1]):
