@@ -242,7 +242,7 @@ def authorize(row: Row, identity: Identity | None) -> None:
         if actor.service:
             raise forbidden(
                 "accounts.scope_needed",
-                "A service account reaches the routes of its scopes only.",
+                "A service account reaches the routes of its scopes only; `scope` names the one that is missing.",
                 scope=row.needed_scope,
             )
         actor.require_scope(row.needed_scope)
@@ -253,7 +253,9 @@ def authorize(row: Row, identity: Identity | None) -> None:
     elif row.right in (Right.COMPANY, Right.DEVICE) and not actor.staff:
         actor.require_company()
     if row.power is not None and not may_have(row.power, _columns(actor)):
-        raise forbidden("access.power_needed", "This can be done by users of a company only.", power=row.power)
+        raise forbidden(
+            "access.power_needed", "This can be done by users of a company only: log in as one.", power=row.power
+        )
     # Last: who has not the right would confirm for nothing.
     if row.recent:
         actor.require_recent_login()

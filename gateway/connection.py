@@ -131,7 +131,10 @@ class Connection:
                     self._closing = True
                     if not self._http.trailing_data[0]:
                         return None
-                    raise invalid("request.timeout", "The request did not arrive within 15 seconds.") from None
+                    raise invalid(
+                        "request.timeout",
+                        "The request did not arrive within 15 seconds; send it again, at once and whole.",
+                    ) from None
 
     def _receive(self, until: float | None = None) -> None:
         """Hand the next bytes to h11; an empty read tells it that the client has finished.
@@ -221,7 +224,8 @@ class Connection:
         """
         if self._length > self._limits.body:
             raise invalid(
-                "request.too_large", f"The body has {self._length} bytes; at most {self._limits.body} are taken.",
+                "request.too_large",
+                f"The body has {self._length} bytes; at most {self._limits.body} are taken: send less at once.",
                 length=self._length, limit=self._limits.body,
             )  # fmt: skip
         self._taken = True
@@ -246,7 +250,9 @@ class Connection:
                 raise _too_slow(got, self._length) from None
             except h11.RemoteProtocolError:
                 self._closing = True
-                raise invalid("request.bad_request", "The body is shorter than its Content-Length.") from None
+                raise invalid(
+                    "request.bad_request", "The body is shorter than its Content-Length; send it whole."
+                ) from None
 
     # --- writing -------------------------------------------------------------------------------------------------
 
@@ -334,7 +340,9 @@ class Connection:
 
 
 def _head_too_large() -> ServiceError:
-    return invalid("request.headers_too_large", "The request's head is larger than 16 KiB.")
+    return invalid(
+        "request.headers_too_large", "The request's head is larger than 16 KiB; send fewer or shorter headers."
+    )
 
 
 def _too_slow(got: int, length: int) -> ServiceError:
@@ -345,4 +353,4 @@ def _too_slow(got: int, length: int) -> ServiceError:
 def _unreadable(error: h11.RemoteProtocolError) -> ServiceError:
     if error.error_status_hint == 431:
         return _head_too_large()
-    return invalid("request.bad_request", "The request cannot be read as HTTP/1.1.")
+    return invalid("request.bad_request", "The request cannot be read as HTTP/1.1; correct it and send it again.")

@@ -19,7 +19,7 @@ from gateway.admission import Admission
 from gateway.authentication import Authentication, authorize
 from gateway.messages import JSON, Request, Response
 from gateway.metrics import Metrics
-from gateway.problems import choose_language, sentence, to_response
+from gateway.problems import choose_language, german, to_response
 from gateway.router import Match, Router
 from gateway.row import Answer, Compose, Right, Rooms, Row
 from gateway.validation import arguments_of, command_id_of
@@ -113,7 +113,7 @@ class Handler:
             self._fill_hidden(row, arguments, request)
             answer = (row.compose or _default(row))(row, self._rooms, call, arguments, request)
             if call.language == "de" and answer.result is not None and answer.content is None:
-                answer.result = wording.in_german(answer.result, sentence)
+                answer.result = wording.in_german(answer.result, german)
             if row.revokes:
                 self._authentication.learn_revocations(call)
         return _response_of(row, answer, match, request)

@@ -7,14 +7,13 @@ becomes `service.internal` with a fixed text.
 from __future__ import annotations
 
 import json
-import string
-from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 from gateway import wording
 from gateway.messages import Request, Response
+from gateway.sentences import german_of
 from services.chassis.errors import ServiceError
 from services.chassis.ids import new_id
 
@@ -43,19 +42,6 @@ ERRORS: Final[dict[str, str]] = {
 
 BEARER: Final = 'Bearer realm="tessera"'
 BASIC: Final = 'Basic realm="tessera", charset="UTF-8"'
-
-
-class Fill(string.Formatter):
-    """Fills extras into a text and refuses anything that looks inside a value."""
-
-    def get_field(self, field_name: str, args: Any, kwargs: Any) -> Any:
-        """Return the value of a plain name; attribute and item access raise KeyError."""
-        if not field_name.isidentifier():
-            raise KeyError(field_name)
-        return kwargs[field_name], field_name
-
-
-_fill = Fill()
 
 
 @cache
@@ -101,12 +87,11 @@ def document(error: ServiceError, language: str, request_id: str) -> dict[str, A
         request_id: becomes `instance`.
     """
     extra = error.extra
-    entry = texts(language).get(error.code) or {}
     problem = {
         "type": f"/problems/{error.code}",
-        "title": entry.get("title") or texts("en").get(error.code, {}).get("title") or error.code,
+        "title": texts(language).get(error.code, {}).get("title") or error.code,
         "status": status_of(error),
-        "detail": _detail(error, entry, language, extra),
+        "detail": _detail(error, language),
         "code": error.code,
         "instance": request_id,
     }
@@ -121,36 +106,30 @@ def document(error: ServiceError, language: str, request_id: str) -> dict[str, A
     return problem
 
 
-def _detail(error: ServiceError, entry: dict[str, str], language: str, extra: dict[str, Any]) -> str:
-    # The room's own English sentence names field and value, so it is better than any general one.
+def _detail(error: ServiceError, language: str) -> str:
+    # The sentence of the place that refuses names field and value, so it is better than the general one of the code.
     if language == "en" and error.detail:
         return error.detail
-    template = entry.get("detail", "")
-    if template:
-        try:
-            return _fill.vformat(template, (), extra)
-        except (KeyError, ValueError, IndexError):
-            pass
-    return error.detail or template or error.code
+    return german(error.code, error.detail) if language == "de" else error.code
 
 
-def sentence(code: str, facts: Mapping[str, Any], language: str = "de") -> str | None:
-    """Return the text of a code with facts filled in, None where there is none or a fact is missing."""
-    template = texts(language).get(code, {}).get("detail")
-    if not template:
-        return None
-    try:
-        return _fill.vformat(template, (), facts)
-    except (KeyError, ValueError, IndexError):
-        return None
+def german(code: str, english: str) -> str:
+    """Return a sentence in German with its facts, where it is not known what the code says in general.
+
+    Args:
+        code: of the refusal, the line or the action.
+        english: the sentence as the room said it; empty where it said none.
+    """
+    general = texts("de").get(code, {}).get("detail")
+    return german_of(english) or general or english or code
 
 
 def _translated(item: Any, language: str) -> Any:
     """Return one entry of `errors` with its text in the client's language, where there is one."""
     if language == "en" or not isinstance(item, dict):
         return item
-    german = wording.of_field(str(item.get("detail"))) or sentence(str(item.get("code")), item)
-    return {**item, "detail": german} if german else item
+    said = str(item.get("detail"))
+    return {**item, "detail": wording.of_field(said) or german(str(item.get("code")), said)}
 
 
 def to_response(error: ServiceError, request: Request | None) -> Response:

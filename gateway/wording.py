@@ -7,10 +7,10 @@ is that of this request, so it is the door that puts each sentence into it, with
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Final
 
-Sentence = Callable[[str, Mapping[str, Any]], str | None]
+Sentence = Callable[[str, str], str]
 
 # What marshmallow and our own fields say of a value, and the same in German with its numbers.
 _FIELDS: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
@@ -18,7 +18,35 @@ _FIELDS: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
     for pattern, german in (
         (r"Must have at least (\d+) characters\.", r"Mindestens \1 Zeichen sind nötig."),
         (r"Must have at most (\d+) characters\.", r"Höchstens \1 Zeichen gehen."),
-        (r"Must not contain control characters\.", "Steuerzeichen gehen nicht."),
+        (
+            r"Must not contain (U\+\w+): write one line, without control and invisible characters\.",
+            r"\1 geht nicht: Schreiben Sie eine Zeile, ohne Steuerzeichen und unsichtbare Zeichen.",
+        ),
+        (
+            r"Must not contain (U\+\w+): leave out control and invisible characters; lines end with U\+000A\.",
+            r"\1 geht nicht: Lassen Sie Steuerzeichen und unsichtbare Zeichen weg; Zeilen enden mit U+000A.",
+        ),
+        (r"Must not contain NUL or half surrogate pairs\.", "NUL und halbe Surrogatpaare gehen nicht."),
+        (r"Must not be 0\.", "Der Wert darf nicht 0 sein."),
+        (r"Missing data for required field\.", "Dieses Feld fehlt."),
+        (r"Unknown field\.", "Dieses Feld gibt es hier nicht."),
+        (r"Field may not be null\.", "Dieses Feld darf nicht null sein."),
+        (r"Not a valid string\.", "Das muss ein Text sein."),
+        (r"Not a valid utf-8 string\.", "Das muss ein Text in UTF-8 sein."),
+        (r"Not a valid integer\.", "Das muss eine ganze Zahl sein."),
+        (r"Number too large\.", "Die Zahl ist zu groß."),
+        (r"Not a valid boolean\.", "Das muss true oder false sein."),
+        (r"Not a valid list\.", "Das muss eine Liste sein."),
+        (r"Not a valid mapping type\.|Not a valid object\.", "Das muss ein JSON-Objekt sein."),
+        (r"Invalid input type\.|Invalid type\.", "Das muss ein JSON-Objekt sein."),
+        (r"Not a valid date\.", "Das muss ein Datum wie 2026-11-24 sein."),
+        (r"Not a valid email address\.", "Das muss eine E-Mail-Adresse sein."),
+        (
+            r"Not a valid time; write it as 2026-11-24T08:45:34Z or with an offset\.",
+            "Das ist kein Zeitpunkt; schreiben Sie ihn als 2026-11-24T08:45:34Z oder mit einer Abweichung von UTC.",
+        ),
+        (r"String does not match expected pattern\.", "Der Text hat nicht die erwartete Form."),
+        (r"Invalid value\.|Invalid input\.", "Der Wert ist nicht gültig."),
         (r"Must not be empty\.", "Das Feld darf nicht leer sein."),
         (r"Must not be empty; leave the parameter out\.", "Der Parameter ist leer; lassen Sie ihn weg."),
         (r"Must be given once\.", "Der Parameter darf nur einmal dastehen."),
@@ -80,7 +108,7 @@ def in_german(value: Any, sentence: Sentence) -> Any:
 
     Args:
         value: any part of the answer; it is not changed.
-        sentence: makes the German text of a code with the facts of a line, None where it knows none.
+        sentence: makes the German text of a code and its English sentence.
     """
     if isinstance(value, list):
         return [in_german(inner, sentence) for inner in value]
@@ -90,6 +118,6 @@ def in_german(value: Any, sentence: Sentence) -> Any:
         name: in_german(inner, sentence) if isinstance(inner, list | dict) else inner for name, inner in value.items()
     }
     code = value.get("code") or value.get("reason")
-    if isinstance(value.get("detail"), str) and isinstance(code, str) and (text := sentence(code, value)):
-        made["detail"] = text
+    if isinstance(value.get("detail"), str) and isinstance(code, str):
+        made["detail"] = sentence(code, value["detail"])
     return made

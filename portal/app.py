@@ -25,6 +25,8 @@ _HEADERS = {
     "X-Robots-Tag": "noindex",
 }
 
+# Status of what the form's own reader refuses, and the text that says so.
+_FAILURES = {405: "failed.method", 408: "failed.slow", 413: "failed.large"}
 _log = logging.getLogger(__name__)
 
 
@@ -121,9 +123,10 @@ class Portal:
             response = _html(pages.text_page(language, "not_found.title", "not_found.text"), error.code)
         except ClientDisconnected:
             # Half a form: whoever is still there was too slow.
-            response = _html(pages.failure_page(language, RequestTimeout().name), RequestTimeout.code)
+            response = _html(pages.failure_page(language, TEXTS[language]["failed.slow"]), RequestTimeout.code)
         except HTTPException as error:
-            response = _html(pages.failure_page(language, error.name), error.code or 500)
+            why = _FAILURES.get(error.code or 0, "failed.form")
+            response = _html(pages.failure_page(language, TEXTS[language][why]), error.code or 500)
             if isinstance(error, MethodNotAllowed):
                 response.headers["Allow"] = "GET, HEAD, POST"
         except GatewayUnreachable as error:
@@ -133,7 +136,9 @@ class Portal:
         except Exception:  # noqa: BLE001 - the visitor gets a sentence, the log gets all of it
             _log.exception("page failed")
             response = _html(pages.failure_page(language, TEXTS[language]["failed.internal"]), 500)
-        response.headers["Content-Language"] = language
+        if response.mimetype == "text/html":
+            response.headers["Content-Language"] = language
+            response.headers["Vary"] = "Accept-Language"
         return response(environ, start_response)
 
     def _answer(self, request: PortalRequest, language: str) -> Response:
@@ -171,8 +176,15 @@ class Portal:
 
 
 def _language(request: PortalRequest) -> str:
-    wanted = (value.partition("-")[0].lower() for value in request.accept_languages.values())
-    return next((value for value in wanted if value in LANGUAGES), "en")
+    asked = [(tag.partition("-")[0].lower(), weight) for tag, weight in request.accept_languages]
+    named = {language for language, _ in asked}
+    for language, weight in sorted(asked, key=lambda one: -one[1]):
+        if weight > 0 and language in LANGUAGES:
+            return language
+        # The asterisk is any language that is not named, such as one that is refused by q=0.
+        if weight > 0 and language == "*" and (others := [one for one in LANGUAGES if one not in named]):
+            return others[0]
+    return "en"
 
 
 def _show(page: Page, request: PortalRequest, language: str) -> Response:

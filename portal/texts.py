@@ -43,8 +43,9 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "failed.internal": "Something went wrong on our side. It is safe to try again.",
         "failed.no_token": "The link is not complete: copy it whole from the mail.",
         "failed.form": "The form was not complete. Please open the link from the mail again.",
-        "failed.login": "The login did not work.",
-        "back": "Back",
+        "failed.method": "This page is only opened, or its form sent. Please open the link from the mail again.",
+        "failed.slow": "The form did not arrive whole in time. It is safe to send it again.",
+        "failed.large": "The form is too large: at most 16 KiB are taken. Please shorten what you entered.",
         "not_found.title": "There is no such page",
         "not_found.text": "Please check the address.",
     },
@@ -60,15 +61,16 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "activate_again.text": "Diese Adresse wurde mehr als einmal registriert. Damit kein Passwort eines anderen "
         "gilt, wählen Sie jetzt das Ihres Kontos: 8 bis 128 Zeichen.",
         "activate_again.button": "Mit diesem Passwort aktivieren",
-        "email_change.text": "Melden Sie sich mit Ihrer bisherigen Adresse an. Danach gilt die neue.",
+        "email_change.text": "Melden Sie sich mit Ihrer bisherigen Adresse an. Von da an melden Sie sich mit der neuen "
+        "an.",
         "email_change.button": "Adresse bestätigen",
         "email_change.done": "Ihre E-Mail-Adresse ist geändert. Melden Sie sich mit der neuen an.",
         "email_undo.title": "Änderung der E-Mail-Adresse rückgängig machen",
         "email_undo.text": "Ihr Konto erhält diese Adresse zurück. Alle Anmeldungen und API-Tokens enden, und das "
-        "Passwort gilt nicht mehr: Sie erhalten eine Mail mit einem Link für ein neues.",
+        "Passwort gilt nicht mehr: Sie erhalten eine E-Mail mit einem Link für ein neues.",
         "email_undo.button": "Ich war es nicht: rückgängig machen",
-        "email_undo.done": "Ihr Konto hat wieder diese Adresse. Setzen Sie ein neues Passwort mit dem Link der Mail, "
-        "die unterwegs ist.",
+        "email_undo.done": "Ihr Konto hat wieder diese Adresse. Setzen Sie ein neues Passwort mit dem Link der "
+        "E-Mail, die unterwegs ist.",
         "reset.title": "Neues Passwort setzen",
         "reset.text": "Wählen Sie ein Passwort mit 8 bis 128 Zeichen.",
         "reset.button": "Passwort setzen",
@@ -83,12 +85,15 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "field.otp": "Code des zweiten Faktors, falls Sie einen haben",
         "field.email": "E-Mail",
         "failed.title": "Das hat nicht geklappt",
-        "failed.unreachable": "Tessera antwortet gerade nicht. Sie können das Formular gleich noch einmal senden.",
-        "failed.internal": "Bei uns ist etwas schiefgegangen. Sie können es noch einmal versuchen.",
+        "failed.unreachable": "Tessera antwortet gerade nicht. Sie können das Formular in einer Minute gefahrlos noch "
+        "einmal senden.",
+        "failed.internal": "Bei uns ist etwas schiefgegangen. Sie können es gefahrlos noch einmal versuchen.",
         "failed.no_token": "Der Link ist unvollständig: Kopieren Sie ihn ganz aus der E-Mail.",
         "failed.form": "Das Formular war unvollständig. Bitte öffnen Sie den Link aus der E-Mail noch einmal.",
-        "failed.login": "Die Anmeldung hat nicht geklappt.",
-        "back": "Zurück",
+        "failed.method": "Diese Seite wird nur geöffnet, oder ihr Formular gesendet. Bitte öffnen Sie den Link aus der "
+        "E-Mail noch einmal.",
+        "failed.slow": "Das Formular kam nicht rechtzeitig ganz an. Sie können es gefahrlos noch einmal senden.",
+        "failed.large": "Das Formular ist zu groß: Höchstens 16 KiB werden angenommen. Bitte kürzen Sie Ihre Eingaben.",
         "not_found.title": "Diese Seite gibt es nicht",
         "not_found.text": "Bitte prüfen Sie die Adresse.",
     },

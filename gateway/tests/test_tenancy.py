@@ -234,7 +234,7 @@ def test_a_token_of_before_the_company_is_told_to_refresh(gateway: Gateway) -> N
     gateway.rooms.on("accounts", "renew_token", {"access_token": gateway.tokens.make(), "expires_in": 900})
     answer = gateway.ask("GET", "/v1/projects", token=old, headers={"Accept-Language": "de"})
     problem = check_problem(answer, 401, "token.outdated")
-    assert "erneuern Sie die Sitzung" in problem["detail"]
+    assert "Erneuern Sie die Sitzung" in problem["detail"]
     assert 'error="invalid_token"' in answer.headers["www-authenticate"]
     gateway.rooms.on("accounts", "renew_token", {"access_token": old, "expires_in": 900})
     check_problem(gateway.ask("GET", "/v1/projects", token=old), 403, "accounts.company_needed")

@@ -3,14 +3,17 @@
 import json
 import re
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import eventlet
 import eventlet.wsgi
 import pytest
+from markupsafe import escape
 from werkzeug.test import Client
 from werkzeug.wrappers import Request, Response
 
+from portal import app, pages
 from portal.app import PAGES, Portal
 from portal.texts import LANGUAGES, TEXTS
 
@@ -161,11 +164,26 @@ def test_refusal_is_shown_in_the_gateways_words_and_escaped(portal: Client, gate
 
 @pytest.mark.parametrize(
     ("wanted", "language"),
-    [("", "en"), ("de", "de"), ("de-CH, en;q=0.5", "de"), ("fr, de;q=0.8, en;q=0.9", "en"), ("fr", "en"), ("*", "en")],
+    [
+        ("", "en"),
+        ("de", "de"),
+        ("de-CH, en;q=0.5", "de"),
+        ("fr, de;q=0.8, en;q=0.9", "en"),
+        ("fr", "en"),
+        ("*", "en"),
+        ("de-AT", "de"),
+        ("de;q=0", "en"),
+        ("de;q=0, en;q=0.1", "en"),
+        ("en;q=0, *", "de"),
+        ("de;q=0.5, *", "en"),
+        ("de;q=x, ;;;, \x7f, =", "en"),
+        (",".join(["xx"] * 1500) + ",de", "de"),
+    ],
 )
 def test_language_is_the_best_one_we_have(portal: Client, wanted: str, language: str) -> None:
     response = portal.get("/", headers={"Accept-Language": wanted})
     assert response.headers["Content-Language"] == language
+    assert response.headers["Vary"] == "Accept-Language"
     assert TEXTS[language]["home.text"] in response.text
 
 
@@ -188,6 +206,10 @@ def test_bad_request_is_told_apart_and_calls_nothing(
     assert response.status_code == status
     assert response.mimetype == "text/html"
     assert gateway.calls == []
+    german = portal.open(path, method=method, data=data, headers={"Accept-Language": "de"})
+    assert any(escape(text) in german.text for name, text in TEXTS["de"].items() if name[:3] in ("fai", "not"))
+    assert "Not " not in german.text
+    assert "Request" not in german.text
 
 
 def test_unreachable_gateway_is_503_with_a_plain_sentence() -> None:
@@ -199,6 +221,27 @@ def test_unreachable_gateway_is_503_with_a_plain_sentence() -> None:
     assert TEXTS["en"]["failed.unreachable"] in response.text
 
 
-def test_languages_have_the_same_texts() -> None:
+def _facts(text: str) -> list[str]:
+    """Return what a text tells beyond words: what is filled in, numbers, units, and names that both languages have."""
+    found = re.findall(r"\{\w+\}|%\w|\d+|KiB|API|Tessera|Gateway", text.replace("gateway", "Gateway"))
+    return sorted([*found, *(["1 min"] if re.search(r"\ba minute\b|\beiner Minute\b", text) else [])])
+
+
+@pytest.mark.parametrize("name", sorted(TEXTS["en"]))
+def test_languages_have_the_same_texts_with_the_same_facts(name: str) -> None:
+    english = TEXTS["en"][name]
     for language in LANGUAGES:
         assert TEXTS[language].keys() == TEXTS["en"].keys(), language
+        text = TEXTS[language][name]
+        assert _facts(text) == _facts(english)
+        assert text.strip()
+        assert language == "en" or text != english or name == "home.title"
+
+
+def test_only_texts_that_are_there_are_asked_for() -> None:
+    source = "".join(Path(module.__file__ or "").read_text("utf-8") for module in (app, pages))
+    asked = set(re.findall(r'"((?:failed|field|not_found|home)\.\w+)"', source))
+    asked |= {f"{page.name}.{part}" for page in PAGES.values() for part in ("title", "text", "button", "done")}
+    assert asked <= TEXTS["en"].keys()
+    left = {name for name in TEXTS["en"] if name not in asked and not name.startswith("activate_again.")}
+    assert left == set()

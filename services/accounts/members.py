@@ -62,7 +62,7 @@ def list_my_invitations(database: Database, call: Call, request: Mapping[str, An
     def work(connection: Connection) -> dict[str, Any]:
         user = people.by_id(connection, actor.user_id)
         if user is None:
-            raise not_found("accounts.user_not_found", "Your account was erased.")
+            raise not_found("accounts.user_not_found", "Your account was erased: log in with another one.")
         rows = invitations.of_address(connection, user.email_normalized, datetime.now(UTC), after, listing.limit)
         page, following = listing.page(rows, lambda row: (row.id,))
         names = people.names(connection, [row.invited_by for row in page])
@@ -87,7 +87,9 @@ def member_of(connection: Connection, company_id: str, user_id: str) -> Membersh
     """
     member = companies.membership(connection, company_id, user_id)
     if member is None:
-        raise not_found("accounts.user_not_found", "There is no such user in the company.")
+        raise not_found(
+            "accounts.user_not_found", "There is no such user in the company; list its users to see their ids."
+        )
     return member
 
 

@@ -33,7 +33,7 @@ def me(connection: Connection, actor: Actor) -> dict[str, Any]:
     """
     user = people.by_id(connection, actor.user_id)
     if user is None:
-        raise not_found("accounts.user_not_found", "Your account was erased.")
+        raise not_found("accounts.user_not_found", "Your account was erased: log in with another one.")
     members = [] if user.staff else companies.memberships(connection, user.id)
     present = next((member for member in members if member.company_id == actor.company_id), None)
     now = datetime.now(UTC)
@@ -132,7 +132,7 @@ def present_company(connection: Connection, company_id: str) -> Any:
     """
     row = companies.by_id(connection, company_id)
     if row is None:
-        raise not_found("accounts.company_not_found", "There is no such company.")
+        raise not_found("accounts.company_not_found", "There is no such company; check the id.")
     return row
 
 
@@ -238,7 +238,7 @@ def list_api_tokens(database: Database, call: Call, request: Mapping[str, Any]) 
     actor = Actor.of(call)
     actor.require_recent_login()
     if SCOPE_ACCOUNT not in actor.scopes:
-        raise forbidden("accounts.scope_needed", "API tokens are managed after a login, not by an API token.")
+        raise forbidden("accounts.scope_needed", "API tokens are managed after a login, not by an API token: log in.")
     listing = Listing(call, "list_api_tokens", request, own=True)
     after = listing.after(read_text)
     rows = database.read(lambda connection: sessions.api_tokens(connection, actor.user_id, after, listing.limit))
@@ -270,7 +270,9 @@ def get_job(database: Database, call: Call, request: Mapping[str, Any]) -> dict[
     def work(connection: Connection) -> dict[str, Any]:
         row = imports.by_id(connection, request["job_id"])
         if row is None or not (actor.staff or actor.owns(row.company_id)):
-            raise not_found("accounts.job_not_found", "There is no such job of your company.")
+            raise not_found(
+                "accounts.job_not_found", "There is no such job of your company: use the address that its start gave."
+            )
         if not actor.staff and row.started_by != actor.user_id:
             actor.require_admin()
         return job_answer(connection, row)

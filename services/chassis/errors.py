@@ -40,7 +40,8 @@ ERRORS: Final[dict[str, str]] = {
     "request.too_large": "The body is larger than 1 MiB; send less at once.",
     "request.too_much_at_once": "This is too much for one step; send less at once.",
     "request.answer_too_large": "The answer is larger than one message may be; ask for less at once (`limit`).",
-    "request.unsupported_media_type": "The body's media type is not the one this address takes.",
+    "request.unsupported_media_type": "The body's media type is not the one this address takes; send the one that "
+    "`accepted` names.",
     "request.method_not_allowed": "This address does not know this method; `Allow` names those it knows.",
     "request.not_found": "There is nothing at this address.",
     "request.stale": "The object was changed since it was read; read it again and repeat the change.",

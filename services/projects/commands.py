@@ -53,7 +53,10 @@ def create_project(
     actor.require_scope(SCOPE_WRITE)
     company_id = actor.require_company()
     if actor.project_id is not None:
-        raise forbidden("projects.token_bound", "This token is bound to one project and cannot make another.")
+        raise forbidden(
+            "projects.token_bound",
+            "This token is bound to one project and cannot make another: use one that is not bound.",
+        )
     names = company_names(database, call, accounts, [company_id])
 
     def work(unit: Unit) -> dict[str, Any]:
@@ -172,7 +175,7 @@ def remove_right(database: Database, call: Call, request: Mapping[str, Any]) -> 
         row = load_with_power(unit.connection, actor, request["project_id"], MANAGE)
         _refuse_archived(row)
         if not store.remove_right(unit, row.id, request["company_id"]):
-            raise not_found("projects.right_not_found", "This company has no right in the project.")
+            raise not_found("projects.right_not_found", "This company has no right in the project; list the rights.")
         tell_right(unit, "project_right_removed", row, request["company_id"])
 
     database.command(call, "remove_right", request, work)
@@ -347,7 +350,9 @@ def tell_right(unit: Unit, type: str, row: Any, guest_id: str) -> None:
 
 
 def _own_company() -> ServiceError:
-    return invalid("projects.own_company", "This address belongs to your own company, which has every right.")
+    return invalid(
+        "projects.own_company", "This address belongs to your own company, which has every right: give another one."
+    )
 
 
 def _guest(found: Mapping[str, Any], request: Mapping[str, Any], actor: Actor) -> tuple[str, str]:
@@ -359,10 +364,10 @@ def _guest(found: Mapping[str, Any], request: Mapping[str, Any], actor: Actor) -
     if not others and meant:
         raise _own_company()
     if not others:
-        text = "No user with a company has this e-mail address."
+        text = "No user with a company has this e-mail address: ask for the right one."
         raise invalid(
             "projects.user_without_company",
-            text if wanted is None else "No user of this company has this e-mail address.",
+            text if wanted is None else "No user of this company has this e-mail address: ask for the right one.",
         )
     if len(others) > 1:
         raise conflict(

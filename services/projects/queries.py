@@ -43,7 +43,9 @@ def load_with_power(connection: Connection, actor: Actor, project_id: str, power
         if row.state != OPEN and power in powers(actor, row, relation, OPEN):
             raise refusal_of_state(row.state)
         raise forbidden(
-            "access.power_needed", f"You may see this project, but not do this in it ({power}).", power=power
+            "access.power_needed",
+            f"You may see this project, but not do this in it ({power}): ask a user of the company it belongs to.",
+            power=power,
         )
     return row
 

@@ -112,7 +112,9 @@ class Actor:
         """
         company_id = self.require_company()
         if self.role != ADMIN:
-            raise forbidden("accounts.admin_needed", "Only an administrator of the company may do this.")
+            raise forbidden(
+                "accounts.admin_needed", "Only an administrator of the company may do this: ask one of them."
+            )
         self.require_unbound()
         return company_id
 
@@ -122,7 +124,10 @@ class Actor:
         Raises: accounts.token_bound.
         """
         if self.project_id is not None:
-            raise forbidden("accounts.token_bound", "The token is bound to one project, and this goes beyond it.")
+            raise forbidden(
+                "accounts.token_bound",
+                "The token is bound to one project, and this goes beyond it: use one that is not bound.",
+            )
 
     @property
     def waits(self) -> bool:
@@ -153,7 +158,7 @@ class Actor:
         if self.staff_waits:
             raise factor_demanded(staff=True)
         if not self.staff:
-            raise forbidden("accounts.staff_needed", "Only staff of the vendor may do this.")
+            raise forbidden("accounts.staff_needed", "Only staff of the vendor may do this; ask them to do it.")
         self.require_unbound()
 
     def serves(self, scope: str | None) -> bool:
@@ -215,7 +220,9 @@ class Actor:
         if name != SCOPE_ENROLMENT:
             self.require_factor()
         if name not in self.scopes:
-            raise forbidden("accounts.scope_needed", f"The token lacks the scope {name}.", scope=name)
+            raise forbidden(
+                "accounts.scope_needed", f"The token lacks the scope {name}: use one that has it.", scope=name
+            )
 
 
 def factor_demanded(*, staff: bool) -> ServiceError:

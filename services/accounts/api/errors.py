@@ -33,7 +33,7 @@ ERRORS: Final[dict[str, str]] = {
     "accounts.invitation_of_another": "The invitation went to another address; accept it with that account.",
     "accounts.last_admin": "The company would be left without an administrator; give another user the role first.",
     "accounts.admin_needed": "Only an administrator of the company may do this; ask one of them.",
-    "accounts.staff_needed": "Only staff of the vendor may do this.",
+    "accounts.staff_needed": "Only staff of the vendor may do this; ask them to do it.",
     "accounts.staff_otp_needed": "Staff need a second factor here; switch it on under `/me/otp`, then go on.",
     "accounts.otp_demanded": "The company demands a second factor of its users; switch it on under `/me/otp`, then "
     "refresh the session; API tokens work again after that.",
@@ -42,7 +42,7 @@ ERRORS: Final[dict[str, str]] = {
     "accounts.token_bound": "The token is bound to one project, and this goes beyond it; use a token that is not.",
     "accounts.staff_self": "Staff may not change their own staff mark or lock; ask another staff member.",
     "accounts.token_not_found": "There is no such API token here; list the tokens to see their ids.",
-    "accounts.scope_refused": "The account may not give this scope to a token; only staff have `events`.",
+    "accounts.scope_refused": "The account may not give this scope to a token; only staff have `events`: leave it out.",
     "accounts.expiry_past": "The expiry time lies in the past; give a later one.",
     "accounts.expiry_too_late": "An API token lives for a year at most; give an earlier expiry time.",
     "accounts.too_many_tokens": "A person has at most 50 API tokens; delete one that is not needed any more.",
@@ -53,7 +53,7 @@ ERRORS: Final[dict[str, str]] = {
     "accounts.otp_enabled": "The second factor is on already; switch it off before a new start.",
     "accounts.otp_not_started": "No second factor was started; ask for a secret first.",
     "accounts.otp_wrong": "The code does not match or was used before; wait for the next one and try again.",
-    "accounts.otp_not_enabled": "The account has no second factor.",
+    "accounts.otp_not_enabled": "The account has no second factor; there is nothing to switch off.",
     "accounts.email_unchanged": "The new e-mail address equals the present one; give another.",
     "accounts.email_taken": "The address belongs to another account by now; log in to that one, or take another "
     "address.",

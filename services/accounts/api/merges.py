@@ -93,7 +93,9 @@ class MergeRehearsal:
         absorbing = call.claims.get("absorbing")
         if not absorbing or SCOPE_REHEARSAL not in (call.claims.get("scopes") or ()):
             raise forbidden(
-                "accounts.scope_needed", f"The token lacks the scope {SCOPE_REHEARSAL}.", scope=SCOPE_REHEARSAL
+                "accounts.scope_needed",
+                f"The token lacks the scope {SCOPE_REHEARSAL}: use one that has it.",
+                scope=SCOPE_REHEARSAL,
             )
         return cls(
             tuple(str(one) for one in call.claims["companies"]),

@@ -36,7 +36,9 @@ def create_api_token(database: Database, call: Call, request: Mapping[str, Any],
     scopes = sorted(set(request["scopes"]))
     if SCOPE_EVENTS in scopes and not actor.staff:
         raise forbidden(
-            "accounts.scope_refused", "Only staff may give the scope events to a token.", scope=SCOPE_EVENTS
+            "accounts.scope_refused",
+            "Only staff may give the scope events to a token: leave it out.",
+            scope=SCOPE_EVENTS,
         )
 
     def work(unit: Unit) -> dict[str, Any]:
@@ -46,7 +48,7 @@ def create_api_token(database: Database, call: Call, request: Mapping[str, Any],
         # Held, so that two requests at once do not both make the fiftieth.
         user = people.locked_by_id(unit, actor.user_id)
         if user is None:
-            raise not_found("accounts.user_not_found", "Your account was erased.")
+            raise not_found("accounts.user_not_found", "Your account was erased: log in with another one.")
         if sessions.count_api_tokens(unit, actor.user_id) >= API_TOKENS_AT_MOST:
             raise conflict(
                 "accounts.too_many_tokens",
@@ -88,7 +90,9 @@ def delete_api_token(database: Database, call: Call, request: Mapping[str, Any])
         company_id = companies.share(unit, actor.company_id)
         token = sessions.api_token_by_id(unit.connection, request["token_id"])
         if token is None or not sessions.revoke_api_token(unit, actor.user_id, token.id):
-            raise not_found("accounts.token_not_found", "There is no such API token of yours.")
+            raise not_found(
+                "accounts.token_not_found", "There is no such API token of yours; list your tokens to see their ids."
+            )
         sessions.revoke(unit, "session", token.id)
         _tell(unit, "api_token_revoked", actor, company_id, token.id, token.name, token.scopes)
 

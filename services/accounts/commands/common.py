@@ -137,7 +137,7 @@ def require_password(fits: bool) -> None:
     Raises: accounts.password_wrong.
     """
     if not fits:
-        raise invalid("accounts.password_wrong", "This is not your present password.")
+        raise invalid("accounts.password_wrong", "This is not your present password: enter the right one.")
 
 
 def tell_by_mail(database: Database, unit: Unit, template: str, user: Any) -> None:

@@ -29,7 +29,7 @@ def create_company(database: Database, call: Call, request: Mapping[str, Any]) -
     def work(unit: Unit) -> dict[str, Any]:
         user = people.locked_by_id(unit, actor.user_id)
         if user is None:
-            raise not_found("accounts.user_not_found", "Your account was erased.")
+            raise not_found("accounts.user_not_found", "Your account was erased: log in with another one.")
         if user.staff:
             raise staff_in_company()
         if len(companies.memberships(unit.connection, actor.user_id)) >= COMPANIES_AT_MOST:
@@ -79,7 +79,7 @@ def update_company(database: Database, call: Call, request: Mapping[str, Any]) -
         companies.hold(unit, company_id)
         row = companies.by_id(unit.connection, company_id)
         if row is None:
-            raise not_found("accounts.company_not_found", "There is no such company.")
+            raise not_found("accounts.company_not_found", "There is no such company; check the id.")
         if request.get("if_version") not in (None, row.version):
             raise stale("request.stale", "The company was changed since it was read: read it again.")
         changed = {name: value for name, value in wanted.items() if getattr(row, name) != value}

@@ -210,7 +210,9 @@ class _Import:
             )
         mine = companies.membership(unit.connection, self.own_id, self.actor.user_id)
         if mine is None or mine.locked or mine.role != ADMIN:
-            raise forbidden("accounts.admin_needed", "Only an administrator of the company may do this.")
+            raise forbidden(
+                "accounts.admin_needed", "Only an administrator of the company may do this: ask one of them."
+            )
         return present
 
     def _choice(self, memberships: Sequence[Membership]) -> Membership | ServiceError:
@@ -304,7 +306,8 @@ def _tell_again(unit: Unit, row: Any, told_before: datetime) -> None:
 def _login_failed() -> ServiceError:
     return invalid(
         "accounts.import_login_failed",
-        "Address, password or second factor of the other company's administrator do not match.",
+        "Address, password or second factor of the other company's administrator do not match: check them and try "
+        "again.",
     )
 
 

@@ -110,7 +110,7 @@ def hold_company(unit: Unit, company_id: str) -> None:
     Raises: accounts.company_not_found.
     """
     if not companies.hold(unit, company_id):
-        raise not_found("accounts.company_not_found", "There is no such company.")
+        raise not_found("accounts.company_not_found", "There is no such company; check the id.")
 
 
 def still_admin(unit: Unit, actor: Actor, company_id: str) -> None:
@@ -120,7 +120,7 @@ def still_admin(unit: Unit, actor: Actor, company_id: str) -> None:
     """
     member = companies.membership(unit.connection, company_id, actor.user_id)
     if member is None or member.locked or member.role != ADMIN:
-        raise forbidden("accounts.admin_needed", "Only an administrator of the company may do this.")
+        raise forbidden("accounts.admin_needed", "Only an administrator of the company may do this: ask one of them.")
 
 
 def _keep_an_admin(unit: Unit, company_id: str) -> None:

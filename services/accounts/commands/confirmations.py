@@ -29,7 +29,7 @@ def confirm_session(database: Database, call: Call, request: Mapping[str, Any], 
     actor.require_enrolment()
     person = database.read(lambda connection: people.by_id(connection, actor.user_id))
     if person is None:
-        raise not_found("accounts.user_not_found", "Your account was erased.")
+        raise not_found("accounts.user_not_found", "Your account was erased: log in with another one.")
     login = logins.begin(database, call, person.email, request.get("client_address"))
     fits = kit.hasher.verify(person.password_hash, request["password"])
 
@@ -37,7 +37,7 @@ def confirm_session(database: Database, call: Call, request: Mapping[str, Any], 
         user = people.locked_by_id(unit, actor.user_id)
         if user is None or not fits or user.password_hash != person.password_hash:
             logins.refuse(unit, login, "confirmation")
-            return invalid("accounts.password_wrong", "This is not your present password.")
+            return invalid("accounts.password_wrong", "This is not your present password: enter the right one.")
         if user.otp_confirmed_at is not None:
             if not request["otp"]:
                 return invalid("accounts.otp_needed", "Your account has a second factor: send `otp` as well.")

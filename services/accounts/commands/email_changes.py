@@ -198,7 +198,7 @@ def _offer_undo(unit: Unit, kit: Kit, user: Any, template: str) -> None:
 def _self(unit: Unit, actor: Actor) -> Any:
     user = people.locked_by_id(unit, actor.user_id)
     if user is None:
-        raise not_found("accounts.user_not_found", "Your account was erased.")
+        raise not_found("accounts.user_not_found", "Your account was erased: log in with another one.")
     return user
 
 

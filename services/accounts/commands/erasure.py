@@ -47,7 +47,7 @@ def erase_me(database: Database, call: Call, request: Mapping[str, Any], kit: Ki
                 raise unavailable(detail="A company of yours was imported by another one just now: repeat the request.")
         user = people.locked_by_id(unit, actor.user_id)
         if user is None:
-            raise not_found("accounts.user_not_found", "Your account was erased.")
+            raise not_found("accounts.user_not_found", "Your account was erased: log in with another one.")
         for member in members:
             _leave(unit, user.id, member.company_id, member.role)
         sessions.end_all(unit, user.id, "erased")

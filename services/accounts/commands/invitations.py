@@ -48,12 +48,16 @@ def add_company_user(database: Database, call: Call, request: Mapping[str, Any],
         hold_company(unit, company_id)
         inviter = companies.membership(unit.connection, company_id, actor.user_id)
         if inviter is None or inviter.locked:
-            raise not_found("accounts.user_not_found", "You are no user of this company any more.")
+            raise not_found(
+                "accounts.user_not_found", "You are no user of this company any more: switch to another one."
+            )
         user = people.by_email(unit.connection, normalized)
         if user is not None and user.staff:
             raise staff_in_company()
         if user is not None and companies.membership(unit.connection, company_id, user.id) is not None:
-            raise conflict("accounts.already_member", "This user belongs to the company already.")
+            raise conflict(
+                "accounts.already_member", "This user belongs to the company already: change the role instead."
+            )
         language = user.language if user is not None else actor.language
         return _invite(unit, kit, actor, company_id, request["email"], language)
 
@@ -183,7 +187,9 @@ def _mine(unit: Unit, actor: Actor, invitation_id: str) -> Any:
     user = people.by_id(unit.connection, actor.user_id)
     found = invitations.by_id(unit.connection, invitation_id, unit.now)
     if user is None or found is None or found.email_normalized != user.email_normalized:
-        raise not_found("accounts.invitation_not_found", "There is no such open invitation to your address.")
+        raise not_found(
+            "accounts.invitation_not_found", "There is no such open invitation to your address; list your invitations."
+        )
     return found
 
 
@@ -192,7 +198,9 @@ def _hold(unit: Unit, found: Any) -> None:
     held = companies.hold(unit, found.company_id)
     present = invitations.by_id(unit.connection, found.id, unit.now)
     if present is None:
-        raise not_found("accounts.invitation_not_found", "The invitation was withdrawn or answered just now.")
+        raise not_found(
+            "accounts.invitation_not_found", "The invitation was withdrawn or answered just now; list your invitations."
+        )
     if not held or present.company_id != found.company_id:
         raise unavailable(detail="The company was imported by another one just now: repeat the request.")
 
@@ -202,7 +210,9 @@ def _join(unit: Unit, actor: Actor, found: Any) -> None:
     # The row is held, so that a staff mark, an erasure or another address either comes first or sees the membership.
     user = people.locked_by_id(unit, actor.user_id)
     if user is None or user.email_normalized != found.email_normalized:
-        raise not_found("accounts.invitation_not_found", "There is no such open invitation to your address.")
+        raise not_found(
+            "accounts.invitation_not_found", "There is no such open invitation to your address; list your invitations."
+        )
     if user.staff:
         raise staff_in_company()
     _close(unit, found.id)

@@ -18,7 +18,9 @@ from services.chassis.errors import ServiceError, unauthenticated
 
 def login_failed() -> ServiceError:
     """Return the one refusal of a wrong login: it never tells what was wrong (S2)."""
-    return unauthenticated("accounts.login_failed", "E-mail address, password or second factor do not match.")
+    return unauthenticated(
+        "accounts.login_failed", "E-mail address, password or second factor do not match: check them and try again."
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,5 +85,5 @@ def change_password(database: Database, call: Call, request: Mapping[str, Any], 
 def _self(unit: Unit, actor: Actor) -> Any:
     user = people.locked_by_id(unit, actor.user_id)
     if user is None:
-        raise not_found("accounts.user_not_found", "Your account was erased.")
+        raise not_found("accounts.user_not_found", "Your account was erased: log in with another one.")
     return user

@@ -38,7 +38,10 @@ def end_user_session(database: Database, call: Call, request: Mapping[str, Any])
         # Of the company alone: that there is a session elsewhere is not told either.
         there = row is not None and (row.user_id, row.company_id) == (user_id, company_id)
         if row is None or not there or row.expires_at <= unit.now or not sessions.end(unit, row.id, "admin"):
-            raise not_found("accounts.session_not_found", "The user has no such session in this company.")
+            raise not_found(
+                "accounts.session_not_found",
+                "The user has no such session in this company; list the sessions to see their ids.",
+            )
         sessions.revoke(unit, "session", row.id)
         data = {"user_id": user_id, "session_id": row.id, "reason": "admin"}
         unit.emit("session_revoked", subject=user_id, company_id=company_id, data=data)
@@ -67,7 +70,10 @@ def delete_user_token(database: Database, call: Call, request: Mapping[str, Any]
         row = sessions.api_token_by_id(unit.connection, request["token_id"])
         there = row is not None and (row.user_id, row.company_id) == (user_id, company_id)
         if row is None or not there or not sessions.revoke_api_token(unit, user_id, row.id):
-            raise not_found("accounts.token_not_found", "The user has no such API token for this company.")
+            raise not_found(
+                "accounts.token_not_found",
+                "The user has no such API token for this company; list the tokens to see their ids.",
+            )
         sessions.revoke(unit, "session", row.id)
         data = {"user_id": user_id, "token_id": row.id, "name": row.name, "scopes": list(row.scopes)}
         unit.emit("api_token_revoked", subject=user_id, company_id=company_id, data=data)
@@ -83,5 +89,7 @@ def _held_user(unit: Unit, actor: Actor, company_id: str, user_id: str) -> Any:
     member_of(unit.connection, company_id, user_id)
     user = people.locked_by_id(unit, user_id)
     if user is None:
-        raise not_found("accounts.user_not_found", "There is no such user in the company.")
+        raise not_found(
+            "accounts.user_not_found", "There is no such user in the company; list its users to see their ids."
+        )
     return user

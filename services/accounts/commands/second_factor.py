@@ -91,7 +91,9 @@ def delete_otp(database: Database, call: Call) -> None:
     def work(unit: Unit) -> None:
         user = _self(unit, actor)
         if user.otp_confirmed_at is None:
-            raise conflict("accounts.otp_not_enabled", "The account has no second factor.")
+            raise conflict(
+                "accounts.otp_not_enabled", "The account has no second factor; there is nothing to switch off."
+            )
         people.change(unit, user.id, otp_secret=None, otp_confirmed_at=None)
         people.replace_recovery_codes(unit, user.id, [])
         tell_by_mail(database, unit, "second_factor_off", user)
@@ -103,5 +105,5 @@ def delete_otp(database: Database, call: Call) -> None:
 def _self(unit: Unit, actor: Actor) -> Any:
     user = people.locked_by_id(unit, actor.user_id)
     if user is None:
-        raise not_found("accounts.user_not_found", "Your account was erased.")
+        raise not_found("accounts.user_not_found", "Your account was erased: log in with another one.")
     return user

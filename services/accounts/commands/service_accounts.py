@@ -116,7 +116,7 @@ def delete_service_token(database: Database, call: Call, request: Mapping[str, A
     def work(unit: Unit) -> None:
         account = _locked(unit, request["account_id"])
         if not _revoke(unit, account, request["token_id"]):
-            raise not_found("accounts.token_not_found", "The service account has no such token.")
+            raise not_found("accounts.token_not_found", "The service account has no such token; list its tokens.")
         _mail(database, unit, actor)
 
     database.command(call, "delete_service_token", request, work, scope=actor.user_id)

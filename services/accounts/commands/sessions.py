@@ -132,7 +132,7 @@ def delete_session(database: Database, call: Call, request: Mapping[str, Any]) -
     def work(unit: Unit) -> None:
         session = sessions.by_id(unit.connection, session_id)
         if session is None or session.user_id != actor.user_id or session.ended_at is not None:
-            raise not_found("accounts.session_not_found", "There is no such session of yours.")
+            raise not_found("accounts.session_not_found", "There is no such session of yours; list your sessions.")
         _end(unit, session, "logout" if current else "revoked")
 
     database.write(work, call=call)
@@ -233,7 +233,10 @@ def _not_activated() -> ServiceError:
 
 def _refusal_of_company(locked: bool, asked: str | None) -> ServiceError:
     if asked is not None and not locked:
-        return forbidden("accounts.company_not_found", "You are no unlocked user of a company with this id.")
+        return forbidden(
+            "accounts.company_not_found",
+            "You are no unlocked user of a company with this id: refresh the session to see your companies.",
+        )
     return forbidden("accounts.locked", "The account is locked: ask an administrator to unlock it.")
 
 

@@ -30,9 +30,12 @@ def update_user_staff(database: Database, call: Call, request: Mapping[str, Any]
     def work(unit: Unit) -> dict[str, Any]:
         user = people.locked_by_id(unit, request["user_id"])
         if user is None:
-            raise not_found("accounts.user_not_found", "There is no such user.")
+            raise not_found("accounts.user_not_found", "There is no such user; check the id.")
         if user.id == actor.user_id and ("locked" in request or "staff" in request):
-            raise conflict("accounts.staff_self", "You cannot lock yourself or change your own staff mark.")
+            raise conflict(
+                "accounts.staff_self",
+                "You cannot lock yourself or change your own staff mark: ask another staff member.",
+            )
         changed = _changes(user, request)
         if changed.get("staff"):
             _require_no_company(unit, user.id)

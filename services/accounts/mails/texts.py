@@ -35,7 +35,7 @@ TEXTS: Final[dict[str, dict[str, Text]]] = {
             "Aktivieren Sie Ihr Konto",
             "mit dieser E-Mail-Adresse wurde ein Konto im Lizenzportal angefordert. Öffnen Sie den Link und bestätigen "
             "Sie dort, um es zu aktivieren. Der Link gilt einmal und 48 Stunden lang.",
-            "Haben Sie kein Konto angefordert? Dann ignorieren Sie diese Mail: Ohne den Link geschieht nichts.",
+            "Haben Sie kein Konto angefordert? Dann ignorieren Sie diese E-Mail: Ohne den Link geschieht nichts.",
             "/activate",
             "Konto aktivieren",
         ),
@@ -53,7 +53,7 @@ TEXTS: Final[dict[str, dict[str, Text]]] = {
             "Sie haben schon ein Konto",
             "mit dieser E-Mail-Adresse wurde eine Registrierung versucht; es gibt dazu schon ein Konto. Es wurde "
             "nichts geändert. Falls Sie das Passwort vergessen haben, fordern Sie auf der Anmeldeseite ein neues an.",
-            "Waren Sie es nicht? Dann ignorieren Sie diese Mail.",
+            "Waren Sie es nicht? Dann ignorieren Sie diese E-Mail.",
             "/login",
             "Zur Anmeldeseite",
         ),
@@ -71,7 +71,7 @@ TEXTS: Final[dict[str, dict[str, Text]]] = {
             "Neues Passwort setzen",
             "für Ihr Konto wurde ein neues Passwort angefordert. Öffnen Sie den Link, um es zu setzen. Der Link gilt "
             "einmal und eine Stunde lang.",
-            "Waren Sie es nicht? Dann ignorieren Sie diese Mail: Ihr Passwort bleibt, wie es ist.",
+            "Waren Sie es nicht? Dann ignorieren Sie diese E-Mail: Ihr Passwort bleibt, wie es ist.",
             "/reset",
             "Neues Passwort setzen",
         ),
@@ -106,7 +106,7 @@ TEXTS: Final[dict[str, dict[str, Text]]] = {
             "von Ihrem Konto aus wurde ein Dienstkonto oder eines seiner Tokens angelegt oder beendet. Mit einem "
             "solchen Token handelt ein Programm für den Hersteller.",
             "Waren Sie es nicht? Dann setzen Sie sofort ein neues Passwort und bitten Sie eine Kollegin oder einen "
-            "Kollegen, die Dienstkonten anzusehen.",
+            "Kollegen, sich die Dienstkonten anzusehen.",
             "/login",
             "Zur Anmeldeseite",
         ),
@@ -201,9 +201,9 @@ TEXTS: Final[dict[str, dict[str, Text]]] = {
         ),
         "de": Text(
             "Ob Ihre Firma einen zweiten Faktor verlangt, wurde geändert",
-            "ein Administrator oder der Hersteller hat geändert, ob Benutzer Ihrer Firma zum Anmelden einen zweiten "
+            "ein Administrator oder der Hersteller hat geändert, ob Benutzer Ihrer Firma einen zweiten "
             "Faktor brauchen. Wo einer verlangt wird, schalten Benutzer ohne ihn ihn bei der nächsten Anmeldung ein.",
-            "Haben Sie das nicht erwartet? Dann sehen Sie in der Historie der Firma nach, und fragen Sie die anderen "
+            "Haben Sie das nicht erwartet? Dann sehen Sie im Verlauf der Firma nach, und fragen Sie die anderen "
             "Administratoren.",
             "/login",
             "Zur Anmeldeseite",
@@ -240,7 +240,7 @@ TEXTS: Final[dict[str, dict[str, Text]]] = {
             "dies soll die Adresse eines Kontos im Lizenzportal werden. Öffnen Sie den Link und bestätigen Sie dort "
             "mit der Anmeldung dieses Kontos. Der Link gilt einmal und 48 Stunden lang, und nicht mehr, sobald das "
             "Passwort geändert wird.",
-            "Haben Sie das nicht veranlasst? Dann ignorieren Sie diese Mail.",
+            "Haben Sie das nicht veranlasst? Dann ignorieren Sie diese E-Mail.",
             "/email-change",
             "Adresse bestätigen",
         ),
@@ -261,7 +261,7 @@ TEXTS: Final[dict[str, dict[str, Text]]] = {
             "Adresse bestätigt ist. Waren Sie es nicht, dann öffnen Sie den Link: Er hält die Änderung auf oder macht "
             "sie 7 Tage lang rückgängig, beendet alle Anmeldungen und API-Tokens und schickt Ihnen einen Link für ein "
             "neues Passwort.",
-            "Waren Sie es? Dann ignorieren Sie diese Mail.",
+            "Waren Sie es? Dann ignorieren Sie diese E-Mail.",
             "/email-undo",
             "Ich war es nicht",
         ),
@@ -281,7 +281,7 @@ TEXTS: Final[dict[str, dict[str, Text]]] = {
             "Ihr Konto im Lizenzportal hat ab jetzt eine andere E-Mail-Adresse. Waren Sie es nicht, dann öffnen Sie "
             "innerhalb von 7 Tagen den Link: Er gibt dem Konto diese Adresse zurück, beendet alle Anmeldungen und "
             "API-Tokens und schickt Ihnen einen Link für ein neues Passwort.",
-            "Waren Sie es? Dann ignorieren Sie diese Mail.",
+            "Waren Sie es? Dann ignorieren Sie diese E-Mail.",
             "/email-undo",
             "Ich war es nicht",
         ),
@@ -322,7 +322,7 @@ TEXTS: Final[dict[str, dict[str, Text]]] = {
             "dann registrieren Sie sich zuerst mit dieser Adresse. Öffnen Sie dann den Link und nehmen Sie dort an; er "
             "gilt einmal und 14 Tage lang. Sie finden die Einladung auch nach jeder Anmeldung in Ihrem Konto und "
             "können sie dort ablehnen.",
-            "Möchten Sie das nicht? Dann ignorieren Sie diese Mail: Niemand gehört zu einer Firma, ohne Ja zu sagen.",
+            "Möchten Sie das nicht? Dann ignorieren Sie diese E-Mail: Niemand gehört zu einer Firma, ohne Ja zu sagen.",
             "/invitation",
             "Einladung ansehen",
         ),
@@ -342,9 +342,9 @@ TEXTS: Final[dict[str, dict[str, Text]]] = {
             "Mit einem Ihrer Geräte wurde etwas gemacht",
             "eine andere Firma hat ein Gerät hinzugefügt, das Ihre Firma hat oder für das sie Lizenzen bezahlt hat, "
             "oder hat etwas mit seinen Lizenzen, Dateien oder Zertifikaten gemacht. Der Verlauf Ihrer Firma sagt, "
-            "welches Gerät und was es war. Es gibt höchstens eine solche Mail in der Stunde.",
+            "welches Gerät und was es war. Es gibt höchstens eine solche E-Mail in der Stunde.",
             "Wissen Sie nichts davon? Dann sehen Sie im Portal nach dem Gerät und fragen Sie den Support des "
-            "Herstellers. Die Administratoren Ihrer Firma haben diese Mails bestellt und können sie in den "
+            "Herstellers. Die Administratoren Ihrer Firma haben diese E-Mails bestellt und können sie in den "
             "Einstellungen der Firma abbestellen.",
             "/login",
             "Zur Anmeldeseite",

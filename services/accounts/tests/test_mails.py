@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email
+import re
 import socket
 import subprocess
 import sys
@@ -64,6 +65,59 @@ def test_every_mail_is_there_in_both_languages_as_text_and_html(template: str, l
         if path not in (None, "/login"):
             assert f"{URL}{path}?token=a%26b%3D%3Cc%3E" in text
         assert "<c>" not in text
+
+
+#: What a mail tells beyond words, as each language says it: times, counts, things, where to go. One row is one fact.
+FACTS = {
+    "once": (r"(?<!at )\bonce\b(?! the)", r"\beinmal\b"),
+    "an hour": (r"\ban hour\b", r"\beine[r]? Stunde\b|\bin der Stunde\b"),
+    "hours": (r"(\d+) hours", r"(\d+) Stunden"),
+    "days": (r"(\d+)\s+days", r"(\d+) Tage"),
+    "API token": (r"API token", r"API-Token"),
+    "second factor": (r"second factor", r"zweite[rn]? Faktor"),
+    "password": (r"password", r"Passwort"),
+    "login page": (r"login page", r"Anmeldeseite"),
+    "support": (r"support", r"Support"),
+    "administrator": (r"administrator", r"Administrator"),
+    "history": (r"history", r"Verlauf"),
+    "sessions": (r"session", r"Sitzung"),
+    "company": (r"compan(?:y|ies)", r"Firm(?:a|en)"),
+    "device": (r"device", r"Gerät"),
+    "ignore": (r"ignore", r"ignorieren"),
+    "confirm": (r"confirm", r"[Bb]estätig"),
+    "link": (r"\blink\b", r"\bLink\b"),
+    "register": (r"register", r"[Rr]egistr"),
+    "program": (r"program", r"Programm"),
+    "colleague": (r"colleague", r"Kollegin"),
+    "decline": (r"decline", r"ablehnen"),
+    "settings": (r"settings", r"Einstellungen"),
+    "vendor": (r"vendor", r"Hersteller"),
+    "at once": (r"at once", r"sofort"),
+    "licenses": (r"\blicenses", r"Lizenzen"),
+    "all": (r"\ball\b", r"\balle[n]?\b"),
+}
+
+
+def _told(template: str, language: str) -> dict[str, list[str]]:
+    text = TEXTS[template][language]
+    words = f"{text.subject} {text.opening} {text.closing}"
+    place = 0 if language == "en" else 1
+    found = {name: sorted(set(re.findall(pair[place], words))) for name, pair in FACTS.items()}
+    # Of a word it counts that it is there, of a number which one.
+    return {name: [one if one.isdigit() else "told" for one in ones][:1] for name, ones in found.items() if ones}
+
+
+@pytest.mark.parametrize("template", sorted(TEXTS))
+def test_a_german_mail_tells_what_the_english_one_tells(template: str) -> None:
+    """Also its link, and what to do: mails have nothing filled in but the token of the link."""
+    english, german = TEXTS[template]["en"], TEXTS[template]["de"]
+    assert _told(template, "de") == _told(template, "en")
+    assert german.path == english.path
+    assert bool(german.label) == bool(english.label) == (english.path is not None)
+    numbers = [sorted(re.findall(r"\d+", text.opening + text.closing)) for text in (english, german)]
+    assert numbers[0] == numbers[1]
+    assert not re.search(r"[{}%]|\b(?:du|dein|dir)\b|(?<!E-)\bMails?\b", german.opening + german.closing)
+    assert re.search(r"\b\w+e?n Sie\b", german.closing + german.opening)
 
 
 def test_a_mail_is_written_once_and_its_content_forgotten(world: World, tmp_path: Path) -> None:

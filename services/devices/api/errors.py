@@ -17,12 +17,13 @@ ERRORS: Final[dict[str, str]] = {
     "and gives access to all its current licenses.",
     "devices.several_users": "The device has old licenses of several users; do not import it unless you own it.",
     "devices.malformed_id": "The text is no hardware id; write a MAC address or an IPEI as on the label.",
-    "devices.repeated_in_request": "The device stands earlier in the same request; this line is not needed.",
+    "devices.repeated_in_request": "The device stands earlier in the same request; leave this line out.",
     "devices.too_many": "More devices were given than one request may hold; `count` and `limit` tell; split them.",
     "devices.range_invalid": "The two addresses make no range; give the first and the last MAC address of it.",
     "devices.order_not_found": "No devices are known under this order number; compare it with the shipping papers.",
     "devices.malformed_order_number": "The text cannot be an order number; write it as on the shipping papers.",
-    "devices.device_not_found": "There is no such device in your company's projects.",
+    "devices.device_not_found": "There is no such device in your company's projects; list the devices to see their "
+    "ids.",
     "devices.project_closed": "The project is archived or being deleted and takes no devices; choose another one.",
     "devices.not_in_order": "The device did not come with this order; give the number on its own shipping papers.",
     "devices.possession_needed": "Your company only claimed this device, and another company holds it or paid for "

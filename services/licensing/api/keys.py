@@ -33,7 +33,8 @@ ERRORS: Final[dict[str, str]] = {
     "licensing.order_exists": "An order with this number and other contents exists; use another number.",
     "licensing.order_empty": "The order names neither a device nor a license; add at least one.",
     "licensing.order_not_found": "There is no order with this number; list the orders.",
-    "licensing.insufficient_balance": "There are too few licenses; `shortages` says what is missing and where some is.",
+    "licensing.insufficient_balance": "There are too few licenses; `shortages` says what is missing and where some "
+    "is: take fewer, or choose `sources`.",
 }
 
 

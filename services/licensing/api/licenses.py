@@ -34,7 +34,8 @@ ERRORS: Final[dict[str, str]] = {
     "licensing.source_not_usable": "A project in `sources` is not an open project of your company; leave it out.",
     "licensing.line_not_found": "The device has no such license line; list its licenses.",
     "licensing.file_issued": "A license file was issued for this assignment, so it can no longer be taken back.",
-    "licensing.line_not_yours": "The assignment was paid by another company; only that company can take it back.",
+    "licensing.line_not_yours": "The assignment was paid by another company; only that company can take it back: "
+    "ask it to do so.",
 }
 
 

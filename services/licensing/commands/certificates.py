@@ -121,7 +121,9 @@ class _Request:
         try:
             key = read_request(pem)
         except FormatError as error:
-            raise invalid(f"licensing.request_{error.reason}", error.detail) from error
+            raise invalid(
+                f"licensing.request_{error.reason}", f"{error.detail} Let the device make a new request."
+            ) from error
         access.refuse_rma(self.device)
         authority, _ = issuing_authority(self.database, self.keystore)
         fingerprint = {"device": self.device.hardware_id, "pem": pem, "proof": proof}
@@ -240,7 +242,7 @@ class _Request:
         try:
             proof = read_proof(text)
         except FormatError as error:
-            raise invalid("licensing.proof_invalid", error.detail) from error
+            raise invalid("licensing.proof_invalid", f"{error.detail} Let the device make the proof anew.") from error
         refusal = conflict("licensing.proof_invalid", ERRORS["licensing.proof_invalid"])
         if current is None or current.signed_at is None:
             raise refusal

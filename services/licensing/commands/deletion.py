@@ -287,5 +287,7 @@ def _tell_by_event(unit: Unit, row: Row) -> None:
 def _not_empty(blockers: Mapping[str, int]) -> ServiceError:
     found = [f"{blockers[kind]} {_NAMES[kind]}" for kind in _KINDS if blockers[kind]]
     return conflict(
-        "projects.not_empty", f"The project is not empty: there are {', '.join(found)}.", blockers=dict(blockers)
+        "projects.not_empty",
+        f"The project is not empty: there are {', '.join(found)}; move or end them first.",
+        blockers=dict(blockers),
     )

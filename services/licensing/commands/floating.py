@@ -87,7 +87,7 @@ def remove_floating(
         access.lock(unit, actor, device, although_rma=True)
         line = _floating_line(unit, device, catalogue)
         if line is None:
-            raise not_found("licensing.line_not_found", "The device has no floating license.")
+            raise not_found("licensing.line_not_found", "The device has no floating license; list its licenses.")
         if json.loads(line.draws)[0][0] != ledger.ISSUED:
             refuse_filed(line, catalogue)
         return _take_off(unit, actor, device, catalogue, project.ref(), line)

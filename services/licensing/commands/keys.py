@@ -15,6 +15,7 @@ from services.chassis.errors import ServiceError, conflict, invalid, not_found
 from services.chassis.fields import write_moment
 from services.chassis.ids import new_id
 from services.licensing import access
+from services.licensing.api import ERRORS
 from services.licensing.commands.guesses import count_guess
 from services.licensing.commands.naming import named
 from services.licensing.commands.running import repeatable, run
@@ -37,10 +38,11 @@ from services.licensing.store.projects import ProjectCopy
 from services.projects.api import ADD, ProjectsClient
 
 _REFUSALS: Final = {
-    keys.USED: ("licensing.key_used", "The key has been added already; a key can be added once."),
-    keys.CANCELLED: ("licensing.key_cancelled", "The key was cancelled by its owner; ask for a new one."),
-    keys.EXPIRED: ("licensing.key_expired", "The key has expired; ask its owner for a new one."),
+    keys.USED: "licensing.key_used",
+    keys.CANCELLED: "licensing.key_cancelled",
+    keys.EXPIRED: "licensing.key_expired",
 }
+_USED: Final = "The key has been added already; a key can be added once."
 
 
 @repeatable
@@ -175,11 +177,11 @@ class _Redemption:
         # Where one's own key went is no secret from oneself.
         project = project_store.get(unit.connection, key.used_project_id)
         when: datetime = key.used_at
-        return _refusal(
-            keys.USED,
-            f" It was added to the project {project.name} on {when:%Y-%m-%d}." if project is not None else "",
-            project_id=key.used_project_id,
-            used_at=write_moment(when),
+        facts = {"project_id": key.used_project_id, "used_at": write_moment(when)}
+        if project is None:
+            return conflict("licensing.key_used", _USED, **facts)
+        return conflict(
+            "licensing.key_used", f"{_USED} It was added to the project {project.name} on {when:%Y-%m-%d}.", **facts
         )
 
     def _tell(self, unit: Unit, key: Row, contents: list[dict[str, Any]]) -> None:
@@ -201,6 +203,6 @@ class _Redemption:
             )
 
 
-def _refusal(state: str, more: str = "", **extra: Any) -> ServiceError:
-    code, text = _REFUSALS[state]
-    return conflict(code, text + more, **extra)
+def _refusal(state: str) -> ServiceError:
+    code = _REFUSALS[state]
+    return conflict(code, _USED if state == keys.USED else ERRORS[code])

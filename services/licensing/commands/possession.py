@@ -201,7 +201,9 @@ def _read(text: str) -> PossessionProof:
     try:
         return read_possession(text)
     except FormatError as error:
-        raise invalid("licensing.possession_proof_invalid", error.detail) from error
+        raise invalid(
+            "licensing.possession_proof_invalid", f"{error.detail} Let the device make the proof anew."
+        ) from error
 
 
 def _verify(connection: Connection, device: Device, proof: PossessionProof) -> None:

@@ -75,7 +75,7 @@ def _read(xml: str) -> DeviceReturn:
     try:
         return read_return(xml.encode("utf-8", "surrogatepass"))
     except FormatError as error:
-        raise invalid("licensing.return_malformed", error.detail) from error
+        raise invalid("licensing.return_malformed", f"{error.detail} Upload the file as the device made it.") from error
 
 
 def _take(
@@ -111,7 +111,10 @@ def _check_signature(connection: Connection, given: DeviceReturn) -> str:
         certificate = x509.load_der_x509_certificate(given.certificate)
         serial = f"{certificate.serial_number:x}"
     except (ValueError, x509.InvalidVersion) as error:
-        raise invalid("licensing.return_malformed", "The certificate in the return cannot be read.") from error
+        raise invalid(
+            "licensing.return_malformed",
+            "The certificate in the return cannot be read. Upload the file as the device made it.",
+        ) from error
     row = certificates.get(connection, serial)
     if row is None or row.certificate is None or _der(row.certificate) != given.certificate:
         raise invalid("licensing.return_untrusted", ERRORS["licensing.return_untrusted"])
@@ -218,7 +221,8 @@ class _Return:
             # The device signs that it installs nothing up to this counter again: that must be true of the file itself.
             raise invalid(
                 "licensing.return_malformed",
-                f"The return gives up files up to the counter {self.given.counter}, and the file has {file.counter}.",
+                f"The return gives up files up to the counter {self.given.counter}, and the file has {file.counter}: "
+                "upload the return unchanged.",
             )
         if file.form != files.ENCRYPTED or file.kind != "license":
             raise _refusal("licensing.return_not_encrypted")

@@ -111,7 +111,9 @@ def read_envelope(data: bytes) -> Envelope:
     except _Refusal as error:
         raise FormatError("malformed", f"The document is refused because {error}.") from error
     except (ParseError, ValueError) as error:
-        raise FormatError("malformed", f"The document is not well-formed XML: {error}.") from error
+        where = getattr(error, "position", None)
+        why = f"line {where[0]}, column {where[1]}" if where else "it cannot be read"
+        raise FormatError("malformed", f"The document is not well-formed XML: {why}.") from error
     if not isinstance(envelope, Envelope):
         raise FormatError("malformed", "The document is empty.")
     return envelope
