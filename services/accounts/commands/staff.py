@@ -45,7 +45,7 @@ def update_user_staff(database: Database, call: Call, request: Mapping[str, Any]
             tell_by_mail(database, unit, "rights_changed", user)
         row = people.by_id(unit.connection, user.id)
         assert row is not None
-        return staff_user(unit.connection, row)
+        return staff_user(row, companies.memberships(unit.connection, row.id))
 
     return database.command(call, "update_user_staff", request, work, scope=actor.user_id) or {}
 

@@ -1,6 +1,6 @@
 """SQL for companies and memberships."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -101,13 +101,28 @@ def search(connection: Connection, text: str | None, after: str | None, limit: i
 
 def memberships(connection: Connection, user_id: str) -> list[Member]:
     """Return a user's memberships, oldest first."""
+    return memberships_of(connection, [user_id])[user_id]
+
+
+def memberships_of(connection: Connection, user_ids: Collection[str]) -> dict[str, list[Member]]:
+    """Return the memberships of each of these users, oldest first, by one statement."""
     rows = connection.execute(
-        sa.select(Membership.company_id, Company.name, Membership.role, Membership.locked, Company.otp_demanded_at)
+        sa.select(
+            Membership.user_id,
+            Membership.company_id,
+            Company.name,
+            Membership.role,
+            Membership.locked,
+            Company.otp_demanded_at,
+        )
         .join(Company, Company.id == Membership.company_id)
-        .where(Membership.user_id == user_id)
+        .where(Membership.user_id.in_(user_ids))
         .order_by(Membership.created_at, Membership.id)
     )
-    return [Member(row.company_id, row.name, row.role, row.locked, row.otp_demanded_at) for row in rows]
+    found: dict[str, list[Member]] = {user_id: [] for user_id in user_ids}
+    for row in rows:
+        found[row.user_id].append(Member(row.company_id, row.name, row.role, row.locked, row.otp_demanded_at))
+    return found
 
 
 def memberships_whole(connection: Connection, user_id: str) -> Sequence[Any]:
