@@ -59,6 +59,7 @@ class Connection:
         self._deadline = 0.0
         self._closing = False
         self._length = 0
+        self._host = ""
         self._taken = False
         # Monotonic time since when we wait for the client: for a head, a body, or that it reads an answer.
         self.waiting_since: float | None = time.monotonic()
@@ -83,6 +84,9 @@ class Connection:
                     return
                 self.waiting_since, self.in_request = None, True
                 request = self._request_of(head)
+                # Only now, so that a device is refused in the form that it can read.
+                self._check_framing(request.headers)
+                self._check_host()
                 self._check_room(request)
                 self._closing = self.is_aside
                 response = self._rules.handler(request)
@@ -174,9 +178,8 @@ class Connection:
         # h11 bounds only what it cannot read yet, not a head that came in one piece.
         if size > self._limits.head:
             raise _head_too_large()
-        self._check_framing(headers)
         path, query, authority = split_target(head.target.decode("latin-1"))
-        self._check_host(authority or headers.get("host", ""))
+        self._host = authority or headers.get("host", "")
         self.address = self._client_address(headers)
         return Request(
             method=head.method.decode("ascii"),
@@ -200,10 +203,10 @@ class Connection:
             raise invalid("request.length_required", "Chunked bodies are not taken; send a Content-Length.")
         self._length = int(headers.get("content-length", "0"))
 
-    def _check_host(self, host: str) -> None:
+    def _check_host(self) -> None:
         if not self._rules.allowed_hosts:
             return
-        name = host.strip().lower()
+        name = self._host.strip().lower()
         if name not in self._rules.allowed_hosts and without_port(name) not in self._rules.allowed_hosts:
             raise invalid("request.host_refused", "This server does not answer for that Host; check the address.")
 

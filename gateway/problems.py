@@ -166,5 +166,9 @@ def _headers(
     if error.replayed:
         headers.append(("Idempotent-Replayed", "true"))
     if status in (429, 503) or "retry_after" in problem:
-        headers.append(("Retry-After", str(max(1, int(problem.get("retry_after", 1))))))
+        wait = max(1, int(problem.get("retry_after", 1)))
+        headers.append(("Retry-After", str(wait)))
+        if status == 429:
+            # The draft of the IETF: nothing is left of this limit for so many seconds.
+            headers.append(("RateLimit", f'"{error.code}";r=0;t={wait}'))
     return headers

@@ -27,6 +27,15 @@ HEADERS: Final[dict[str, dict[str, Any]]] = {
         "schema": {**_STRING, "enum": ["true"]},
     },
     "RetryAfter": {"required": True, "description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}},
+    "RateLimit": {
+        "required": True,
+        "description": "Which limit is used up (its code), what is left of it, and in how many seconds there is more.",
+        "schema": {
+            **_STRING,
+            "pattern": '^"[a-z_.]+";r=[0-9]+;t=[0-9]+$',
+            "examples": ['"devices.throttled";r=0;t=90'],
+        },
+    },
     "WWWAuthenticate": {"required": True, "description": "How to log in.", "schema": _STRING},
     "Allow": {"required": True, "description": "The methods of this address.", "schema": _STRING},
     "XErrorCode": {"required": True, "description": "The code, for devices that cannot read JSON.", "schema": _STRING},
@@ -162,6 +171,8 @@ def _refusal(row: Row, status: int, codes: list[str]) -> dict[str, Any]:
     names = ["XRequestId", "ContentLanguage"]
     if status in (429, 503):
         names.append("RetryAfter")
+    if status == 429:
+        names.append("RateLimit")
     if status == 401:
         names.append("WWWAuthenticate")
     if status == 405:
