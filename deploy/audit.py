@@ -16,12 +16,14 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
 
+from deploy.audit_copies import check_copies
 from deploy.installed import installed_settings
 from deploy.rooms import ROOMS
-from services.chassis.audit import Check, Log, Report, check_places, outbox_report
+from services.chassis.audit import Check, Log, Report
+from services.chassis.audit_places import LogEnd, check_places, read_end
+from services.chassis.audit_report import outbox_report
 from services.chassis.db import Database
 from services.chassis.errors import ServiceError
-from services.chassis.outbox import last_upto
 from services.chassis.settings import Settings, SettingsError
 from services.history.audit import behind, compare
 
@@ -52,7 +54,8 @@ def audit(settings: Settings, *, patience: float | None = None) -> list[Report]:
     reports = [_settled_report(room, settings, deadline) for room in ROOMS]
     logs = [report.log for report in reports if report.log is not None and report.room != "history"]
     _wait_for_history(settings, logs, deadline)
-    return [*reports, compare(settings, logs), Report("all", _place_checks(settings, reports))]
+    compared = [compare(settings, logs), Report("all", _place_checks(settings, reports))]
+    return [*reports, *compared, *check_copies(settings, ROOMS, deadline)]
 
 
 def _place_checks(settings: Settings, reports: Sequence[Report]) -> tuple[Check, ...]:
@@ -62,11 +65,10 @@ def _place_checks(settings: Settings, reports: Sequence[Report]) -> tuple[Check,
         for database in databases.values():
             opened.callback(database.close)
 
-        def last_id(database: Database, sequence: int) -> str | None:
-            last = database.read(partial(last_upto, sequence=sequence))
-            return str(last.id) if last is not None else None
+        def end(database: Database, sequence: int) -> LogEnd:
+            return database.read(partial(read_end, sequence=sequence))
 
-        sources = {room: partial(last_id, database) for room, database in databases.items()}
+        sources = {room: partial(end, database) for room, database in databases.items()}
         return tuple(check_places(report.room, report.places, sources) for report in reports)
 
 

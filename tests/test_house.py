@@ -265,7 +265,7 @@ def test_every_check_of_the_audits_has_a_test_in_which_the_data_were_tampered_wi
             words = (node.value for node in ast.walk(tree(path)) if isinstance(node, ast.Constant))
             tampered |= {word for word in words if isinstance(word, str)}
     assert len(declared) > 35
-    none_of([f"nobody tampers for: {name}" for name in declared if not any(t.startswith(name) for t in tampered)])
+    none_of([f"nobody tampers for: {name}" for name in declared if not any(name in t for t in tampered)])
 
 
 def test_two_runs_on_one_machine_never_meet() -> None:

@@ -34,10 +34,12 @@ from deploy.tests.tampering import (
     gap,
     two_lines,
 )
+from deploy.tests.tampering_beside import BESIDE, PLACES
 from services.accounts import audit as accounts
 from services.accounts import models as people
 from services.chassis.aliases import aliases
-from services.chassis.audit import Check, check_places
+from services.chassis.audit import Check
+from services.chassis.audit_places import LogEnd, check_places
 from services.chassis.db import Database
 from services.chassis.place import Place
 from services.chassis.tables import outbox, positions, retry_events
@@ -294,6 +296,7 @@ TAMPERED: list[tuple[str, str, Forgery, str]] = [
     ),
     *GARBAGE,
     *TOLD,
+    *BESIDE,
     ("history", "events have one line", two_lines, "event e has 2 lines"),
     ("history", "hash chains", forged((Chain, {"chain": "c", "count": 1, "hash": "f" * 64})), "c"),
 ]
@@ -336,11 +339,14 @@ def test_what_was_forged_is_told_by_the_check_for_it(databases: Callable[[str], 
     assert text in flaws_of(audited(room, database), name)
 
 
-def test_a_place_in_a_log_that_does_not_have_it_is_told() -> None:
-    place = Place(7, "e7")
-    (flaw,) = check_places("history", {"devices": place}, {"devices": lambda _: "other"}).flaws
+@pytest.mark.parametrize("number", range(len(PLACES)))
+def test_a_place_in_a_log_that_does_not_have_it_is_told(number: int) -> None:
+    place, text = PLACES[number]
+    end = LogEnd(9, "e9", frozenset("a"))
+    (flaw,) = check_places("history", {"devices": place}, {"devices": lambda _: end}).flaws
+    assert text in flaw and "reconcile-events devices" in flaw
+    assert check_places("history", {"devices": Place(9, "e9", "a")}, {"devices": lambda _: end}).flaws == ()
     assert check_places("history", {}, {}).name == "applied events are in their sources"
-    assert "reconcile-events devices" in flaw
 
 
 # Only SQLite takes whatever it is given; PostgreSQL refuses such rows by the types of its columns.

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.orm import aliased
 
+from services.accounts.audit_grants import check_grants
 from services.accounts.audit_people import check_people
 from services.accounts.audit_told import check_told
 from services.accounts.models import (
@@ -21,7 +22,8 @@ from services.accounts.models import (
     Session,
     User,
 )
-from services.chassis.audit import Check, Flaws, Report, outbox_report, read_all, stream
+from services.chassis.audit import Check, Flaws, Report, read_all, stream
+from services.chassis.audit_report import outbox_report
 from services.chassis.audit_rows import check_rows
 from services.chassis.db import Database
 from services.chassis.keystore import KeyStore
@@ -47,6 +49,7 @@ def report(connection: Connection, keys: KeyStore) -> Report:
         partial(check_rows, connection, Base.metadata, metadata),
         partial(check_people, connection, keys),
         partial(check_told, connection),
+        partial(check_grants, connection),
         partial(check_imports, connection),
     )
 

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -215,55 +214,6 @@ def check_followed(connection: Connection) -> Check:
     stopped = read_stopped(connection)
     flaws = tuple(f"events of {source} are not applied since: {reason}" for source, reason in stopped.items())
     return Check("every source is followed", len(read_places(connection)), flaws)
-
-
-def check_places(room: str, places: Mapping[str, Place], sources: Mapping[str, Callable[[int], str | None]]) -> Check:
-    """Check that each source's log still has the event that a room has applied last (rule R25).
-
-    Args:
-        room: whose places they are.
-        places: source -> where the room stands.
-        sources: source -> what gives the id of its last event up to a sequence.
-    """
-    flaws = Flaws()
-    for source, place in places.items():
-        if source in sources and not place.is_unnamed and sources[source](place.sequence) != place.event_id:
-            flaws.add(
-                f"{room} has applied {source} up to {place.sequence}, event {place.event_id}, which {source} does not "
-                f"have there: one of the two was restored; run: tessera-admin reconcile-events {source}"
-            )
-    return Check("applied events are in their sources", len(places), flaws.told())
-
-
-def outbox_report(connection: Connection, room: str, *makers: Callable[[], Check | list[Check]]) -> Report:
-    """Report a room's checks together with those that are the same for every room.
-
-    Args:
-        connection: of a snapshot.
-        room: whose tables are read.
-        makers: make its checks; one that garbage stops is a finding, and the others are made all the same.
-    """
-    checks: list[Check] = []
-    logs: list[Log] = []
-
-    def of_log() -> list[Check]:
-        log, gaps, unreadable = check_outbox(connection, room)
-        logs.append(log)
-        return [gaps, unreadable]
-
-    flaws = Flaws()
-    common = [partial(check, connection) for check in (check_sent, check_parked, check_followed)]
-    all_makers: list[Callable[[], Check | list[Check]]] = [*makers, of_log, *common]
-    for maker in all_makers:
-        name = str(getattr(maker, "func", maker).__name__).strip("_").replace("_", " ")
-        try:
-            made = maker()
-        except (*UNREADABLE, sa.exc.OperationalError) as error:
-            flaws.add(f"{name}: a row cannot be read ({type(error).__name__}); see the check 'every row can be read'")
-            continue
-        checks += [made] if isinstance(made, Check) else made
-    made_all = Check("every check could be made", len(checks), flaws.told())
-    return Report(room, (*checks, made_all), logs[0] if logs else None, read_places(connection))
 
 
 def event_of(row: Row[Any]) -> Event | None:

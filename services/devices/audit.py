@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -16,7 +17,8 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Row
 
 from services.chassis import aliases
-from services.chassis.audit import Check, Flaws, Report, events, outbox_report, read_all, stream
+from services.chassis.audit import Check, Flaws, Report, events, read_all, stream
+from services.chassis.audit_report import outbox_report
 from services.chassis.audit_rows import check_rows
 from services.chassis.audit_sorted import Scratch, in_order, merged
 from services.chassis.db import Database
@@ -26,7 +28,12 @@ from services.devices.api import PROOFS, PROVEN
 from services.devices.domain.hardware_ids import MalformedIdError, parse_hardware_id
 from services.devices.models import Base, Device, Production, ProductionOrder, Project
 
-_TOLD = ("device_added", "device_deleted", "device_merged", "device_moved", "device_possession_proven")
+_TOLD = (
+    *("device_added", "device_changed", "device_deleted", "device_merged", "device_moved"),
+    "device_possession_proven",
+)
+_KEPT = "kept its comments"
+_COMMENTS = ("comment", "license_comment")
 _BUILT = ("production_registered", "device_marked_rma", "device_unmarked_rma")
 
 
@@ -118,10 +125,12 @@ def _told(connection: Connection) -> Check:
     """Every record was told once when added and once when deleted, and is as its events say: thing, place, proof."""
     flaws, checked = Flaws(), 0
     columns = (Device.id, Device.hardware_id, Device.project_id, Device.order_number, Device.proven_by)
-    statement = sa.select(*columns, Device.deleted_at)
+    statement = sa.select(*columns, Device.deleted_at, Device.added_at, Device.comment, Device.license_comment)
     with Scratch() as told:
         for row, event in events(connection, _TOLD):
             told.add(event.subject, row.event, rank=row.emission)
+            if event.type == "device_merged" and event.deviceid is not None:
+                told.add(event.deviceid, json.dumps({**json.loads(row.event), "type": _KEPT}), rank=row.emission)
         rows = stream(connection, statement.order_by(in_order(connection, Device.id)))
         for device_id, found, documents in merged(((row.id, row) for row in rows), told.items()):
             checked += len(found)
@@ -151,17 +160,42 @@ def _record_flaws(found: list[Row[Any]], told: list[Mapping[str, Any]]) -> Itera
     for event in told:
         if event.get("hardwareid", row.hardware_id) != row.hardware_id and event["type"] != "device_merged":
             yield f"is {row.hardware_id}, and was told as {event['hardwareid']}"
+    yield from _time_flaws(row, added, deleted)
+    yield from _comment_flaws(row, told)
     moves = [event for event in told if event["type"] in ("device_added", "device_moved")]
     places = [event["projectid"] for event in moves if "projectid" in event]
     if places and places[-1] != row.project_id and row.deleted_at is None:
         yield f"is in project {row.project_id}, and was told to be in {places[-1]}"
 
 
+def _time_flaws(row: Row[Any], added: list[Mapping[str, Any]], deleted: list[Mapping[str, Any]]) -> Iterator[str]:
+    for name, told in (("added", added), ("deleted", deleted)):
+        at: datetime | None = getattr(row, f"{name}_at")
+        said = datetime.fromisoformat(told[-1]["time"]) if told else None
+        # Events say it in milliseconds.
+        if at is not None and said is not None and not timedelta() <= at - said < timedelta(milliseconds=1):
+            yield f"was {name} at {at:%Y-%m-%d %H:%M:%S}, and was told at {said:%Y-%m-%d %H:%M:%S}"
+
+
+def _comment_flaws(row: Row[Any], told: list[Mapping[str, Any]]) -> Iterator[str]:
+    for name in _COMMENTS:
+        said = ""
+        for event in told:
+            if event["type"] == "device_changed" and name in event["data"]["changes"]:
+                said = event["data"]["changes"][name]["new"]
+            elif event["type"] == _KEPT:
+                # An import gave the record that it kept what it lacked itself.
+                said = said or event["data"][name]
+        if getattr(row, name) != said:
+            yield f"has another {name} than was told ({len(getattr(row, name))} and {len(said)} characters)"
+
+
 def _built_as_told(connection: Connection) -> Check:
     """What was built is as it was registered: type, order, day; and marked for repair as it was told last (DEV-8)."""
     flaws, checked = Flaws(), 0
     built = Production
-    statement = sa.select(built.hardware_id, built.type, built.order_number, built.shipped_on, built.rma)
+    columns = (built.hardware_id, built.type, built.order_number, built.shipped_on, built.rma, built.warranty_months)
+    statement = sa.select(*columns, built.extension_months, built.ssa_ends_on, built.registered_at)
     with Scratch() as told:
         for row, event in events(connection, _BUILT):
             # Companies are told of marks too, by their records; the one about the thing itself counts.
@@ -177,7 +211,7 @@ def _built_as_told(connection: Connection) -> Check:
 
 
 def _built_flaws(found: list[Row[Any]], told: list[Mapping[str, Any]]) -> Iterator[str]:
-    registered = [event["data"] for event in told if event["type"] == "production_registered"]
+    registered = [event for event in told if event["type"] == "production_registered"]
     if not found:
         yield "was told and is not there"
         return
@@ -185,11 +219,18 @@ def _built_flaws(found: list[Row[Any]], told: list[Mapping[str, Any]]) -> Iterat
     if len(registered) != 1:
         yield f"was told as registered {len(registered)} times"
         return
-    data = registered[0]
+    data, said_at = registered[0]["data"], datetime.fromisoformat(registered[0]["time"])
     said = (data["type"], data["order_number"], data["shipped_on"])
     day = row.shipped_on.isoformat() if row.shipped_on is not None else None
     if said != (row.type, row.order_number, day):
         yield f"is {row.type} of {day} for the order {row.order_number}, and was told as {said}"
+    if row.warranty_months != data.get("warranty_months", row.warranty_months):
+        yield f"has {row.warranty_months} months of warranty, and was told with {data['warranty_months']}"
+    if row.extension_months or row.ssa_ends_on is not None:
+        # Nothing sells these yet; what does will tell of it.
+        yield f"has {row.extension_months} more months and an SSA until {row.ssa_ends_on}, which nothing gave it"
+    if not timedelta() <= row.registered_at - said_at < timedelta(milliseconds=1):
+        yield f"was registered at {row.registered_at:%Y-%m-%d %H:%M:%S}, and was told at {said_at:%Y-%m-%d %H:%M:%S}"
     marks = [event["type"] == "device_marked_rma" for event in told if event["type"] != "production_registered"]
     if row.rma != (bool(marks) and marks[-1]):
         yield f"is {'' if row.rma else 'not '}marked for repair, and was told otherwise"

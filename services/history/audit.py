@@ -14,7 +14,8 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from services.chassis import aliases
-from services.chassis.audit import UNREADABLE, Check, Flaws, Log, Report, log_of, outbox_report, read_all, stream
+from services.chassis.audit import UNREADABLE, Check, Flaws, Log, Report, log_of, read_all, stream
+from services.chassis.audit_report import outbox_report
 from services.chassis.audit_rows import check_rows
 from services.chassis.audit_sorted import merged
 from services.chassis.db import Database
@@ -33,7 +34,7 @@ def audit(settings: Settings) -> Report:
     database = Database.from_settings(settings, "history", pool_size=1)
     try:
         heads = SignedHeads.from_settings(settings)
-        return read_all(database, lambda connection: _report(connection, heads))
+        return read_all(database, lambda connection: report(connection, heads))
     finally:
         database.close()
 
@@ -58,7 +59,7 @@ def compare(settings: Settings, logs: Sequence[Log]) -> Report:
     """
     database = Database.from_settings(settings, "history", pool_size=1)
     try:
-        checks = [check for log in logs for check in database.read(partial(_compared, log), snapshot=True)]
+        checks = [check for log in logs for check in database.read(partial(compare_log, log), snapshot=True)]
     finally:
         database.close()
     return Report("history", tuple(checks))
@@ -79,7 +80,8 @@ def behind(settings: Settings, logs: Sequence[Log]) -> dict[str, int]:
     return {source: count for source, count in missing.items() if count}
 
 
-def _report(connection: Connection, signed_heads: SignedHeads) -> Report:
+def report(connection: Connection, signed_heads: SignedHeads) -> Report:
+    """Report all checks over one snapshot, against the signed heads."""
     flaws = Flaws()
     try:
         signed = signed_heads.read()
@@ -151,7 +153,8 @@ def _chains(connection: Connection, signed: Signed) -> Check:
     return Check("hash chains", checked, flaws.told())
 
 
-def _compared(log: Log, connection: Connection) -> list[Check]:
+def compare_log(log: Log, connection: Connection) -> list[Check]:
+    """Compare the lines of a source with the digest of its log."""
     lines = store.source_lines(connection, log.source, log.first, log.last)
     try:
         own = log_of(log.source, log.first, log.last, _events(lines))

@@ -16,7 +16,8 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Row
 
 from services.chassis import aliases
-from services.chassis.audit import Check, Flaws, Report, outbox_report, read_all, stream
+from services.chassis.audit import Check, Flaws, Report, read_all, stream
+from services.chassis.audit_report import outbox_report
 from services.chassis.audit_rows import check_rows
 from services.chassis.db import Database
 from services.chassis.idempotency import database_time
@@ -25,8 +26,10 @@ from services.chassis.settings import Settings
 from services.chassis.tables import metadata
 from services.licensing.audit_certificates import check_certificates
 from services.licensing.audit_files import check_files
+from services.licensing.audit_issued import check_issued
 from services.licensing.audit_keys import check_keys, check_sealed_keys
 from services.licensing.audit_lines import check_lines
+from services.licensing.audit_stored import check_stored
 from services.licensing.audit_told import check_told
 from services.licensing.models import (
     ActivationKey,
@@ -50,12 +53,13 @@ def audit(settings: Settings) -> Report:
     database = Database.from_settings(settings, "licensing", pool_size=1)
     keystore = KeyStore.from_settings(settings, "licensing")
     try:
-        return read_all(database, lambda connection: _report(connection, keystore))
+        return read_all(database, lambda connection: report(connection, keystore))
     finally:
         database.close()
 
 
-def _report(connection: Connection, keystore: KeyStore) -> Report:
+def report(connection: Connection, keystore: KeyStore) -> Report:
+    """Report all checks over one snapshot."""
     return outbox_report(
         connection,
         "licensing",
@@ -63,6 +67,7 @@ def _report(connection: Connection, keystore: KeyStore) -> Report:
         *ledger_checks(connection),
         partial(check_files, connection, keystore),
         partial(check_certificates, connection),
+        partial(check_issued, connection),
         partial(check_sealed_keys, connection, keystore),
         partial(aliases.check_unused, connection, OWNERS),
     )
@@ -91,6 +96,7 @@ def ledger_checks(connection: Connection) -> list[Callable[[], Check | list[Chec
         _check_orders,
         check_told,
         check_keys,
+        check_stored,
     )
     return [partial(maker, connection) for maker in makers]
 
@@ -229,6 +235,9 @@ def _check_deletions(connection: Connection) -> Check:
     keys = sa.select(ActivationKey.id, ActivationKey.used_project_id)
     for key in stream(connection, keys.where(ActivationKey.used_project_id.in_(deleted))):
         flaws.add(f"the key {key.id} was added to the deleted project {key.used_project_id}")
+    own = sa.exists().where(Project.id == deletion.project_id, Project.closing_id == deletion.closing_id)
+    for row in stream(connection, sa.select(deletion.project_id).where(deletion.state == "deleted", ~own)):
+        flaws.add(f"the project {row.project_id} was deleted, and is not closed for that")
     closing = sa.select(deletion.closing_id).where(deletion.state.in_(("counting", "closing", "deleted")))
     closed = sa.select(Project.id, Project.closing_id).where(Project.closing_id.is_not(None))
     for project in stream(connection, closed.where(Project.closing_id.not_in(closing))):

@@ -116,6 +116,8 @@ def _list_flaws(connection: Connection, newest: Row[Any], flaws: Flaws) -> None:
     number = listed.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
     if number != newest.number:
         flaws.add(f"revocation list {newest.number} is number {number}")
+    if listed.last_update_utc != newest.issued_at.replace(microsecond=0):
+        flaws.add(f"revocation list {newest.number} is of {listed.last_update_utc}, and noted as of {newest.issued_at}")
     revoked = sa.select(DeviceCertificate.serial, DeviceCertificate.revoked_at).where(
         DeviceCertificate.authority == signer, DeviceCertificate.state == store.REVOKED
     )

@@ -14,12 +14,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import Connection, Row
 
 from services.chassis.audit import UNREADABLE, Check, Flaws, stream
+from services.chassis.audit_sorted import Scratch, in_order, merged
 from services.chassis.keystore import KeyStore, KeyStoreError
 from services.licensing.certificates.requests import load_key
 from services.licensing.commands.authority import FILE_KEY, TEXT_KEY
 from services.licensing.commands.files import text_lines, vendor_secret
 from services.licensing.files import envelope, payload, signing, text
-from services.licensing.files.returns import RETURN_PURPOSE
+from services.licensing.files.returns import RETURN_PURPOSE, counter_of
 from services.licensing.models import FileCounter, LicenseFileRow, LicenseReturn, Transfer
 from services.licensing.store import certificates as certificate_store
 from services.licensing.store import files as store
@@ -38,6 +39,7 @@ def check_files(connection: Connection, keystore: KeyStore) -> list[Check]:
         _check_files(connection, keystore),
         _check_counters(connection),
         _check_returns(connection),
+        _check_floors(connection),
     ]
 
 
@@ -72,7 +74,15 @@ def _file_flaws(connection: Connection, keystore: KeyStore, row: Row[Any]) -> It
         return
     if hashlib.sha256(row.content.encode()).hexdigest() != row.content_digest:
         yield "its bytes are not those that were stored first"
+    if (row.form == store.ENCRYPTED) != (row.certificate_serial is not None):
+        yield f"it is {row.form} and was made for the certificate {row.certificate_serial}"
+    elif row.certificate_serial is not None:
+        certificate = certificate_store.get(connection, row.certificate_serial)
+        if certificate is None or certificate.hardware_id != row.hardware_id:
+            yield f"it was made for the certificate {row.certificate_serial}, which is none of the device's"
     if row.form == store.TEXT:
+        if row.signature is not None:
+            yield "it is a text and has a signature"
         secret = vendor_secret(keystore.kept(TEXT_KEY, row.kid))
         if text.check_text(row.content, row.hardware_id, secret) != text_lines(row):
             yield "its text has other lines than were recorded"
@@ -136,12 +146,8 @@ def _check_returns(connection: Connection) -> Check:
     flaws, checked, file, given = Flaws(), 0, LicenseFileRow, LicenseReturn
     transfer_id = sa.literal("return:") + given.serial
     columns = sa.select(given.__table__, file.state.label("state"), Transfer.kind.label("kind"))
-    columns = columns.add_columns(file.hardware_id.label("device"), file.counter, FileCounter.floor)
-    statement = (
-        columns.outerjoin(file, file.serial == given.serial)
-        .outerjoin(Transfer, Transfer.id == transfer_id)
-        .outerjoin(FileCounter, FileCounter.hardware_id == given.hardware_id)
-    )
+    columns = columns.add_columns(file.hardware_id.label("device"))
+    statement = columns.outerjoin(file, file.serial == given.serial).outerjoin(Transfer, Transfer.id == transfer_id)
     for row in stream(connection, statement):
         checked += 1
         with flaws.reading(f"return {row.id}"):
@@ -163,11 +169,36 @@ def _check_returns(connection: Connection) -> Check:
 
 
 def _return_flaws(connection: Connection, row: Row[Any]) -> Iterator[str]:
-    signed = bytes.fromhex(row.document)[signing.SIGNATURE_BYTES :]
+    signed = _signed(row.document)
     if hashlib.sha256(signed).hexdigest() != row.signed_digest or not signed.startswith(RETURN_PURPOSE.encode()):
         yield "its document is not what was accepted"
     elif not _signed_by_device(connection, row):
         yield f"no certificate of {row.hardware_id} signed it"
+
+
+def _check_floors(connection: Connection) -> Check:
+    """A device's floor is a counter that it named in a return, and none above its own files is forgotten (L10)."""
+    flaws, checked, given = Flaws(), 0, LicenseReturn
+    counters = sa.select(FileCounter.hardware_id, FileCounter.counter, FileCounter.floor)
+    documents = sa.select(given.hardware_id, given.document)
+    with Scratch() as named:
+        for row in stream(connection, documents):
+            with flaws.reading(f"a return of {row.hardware_id}"):
+                named.add(row.hardware_id, str(counter_of(_signed(row.document))))
+        ordered = stream(connection, counters.order_by(in_order(connection, FileCounter.hardware_id)))
+        for hardware_id, found, texts in merged(((row.hardware_id, row) for row in ordered), named.items()):
+            said = [int(text) for text in texts]
+            for row in found:
+                checked += 1
+                # The next file must be above what the device has: it refuses any other.
+                forgotten = [counter for counter in said if counter > max(row.counter, row.floor)]
+                if forgotten or row.floor not in (0, *said):
+                    flaws.add(f"the floor of {hardware_id} is {row.floor}, its returns named {sorted(set(said))}")
+    return Check("return floors are what devices named", checked, flaws.told())
+
+
+def _signed(document: str) -> bytes:
+    return bytes.fromhex(document)[signing.SIGNATURE_BYTES :]
 
 
 def _signed_by_device(connection: Connection, row: Row[Any]) -> bool:

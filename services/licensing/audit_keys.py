@@ -23,7 +23,7 @@ def check_keys(connection: Connection) -> Check:
     """
     flaws, checked, key = Flaws(), 0, ActivationKey
     statement = (
-        sa.select(key.id, key.state, key.used_by, key.used_at, key.used_company_id, key.company_id, key.project_id)
+        sa.select(key.id, key.state, key.used_by, key.used_at, key.used_company_id, key.used_project_id)
         .add_columns(Transfer.actor_id, Transfer.at, Project.company_id.label("owner_id"))
         .outerjoin(Transfer, Transfer.id == sa.literal("redeem:") + key.id)
         .outerjoin(Project, Project.id == key.used_project_id)
@@ -37,7 +37,7 @@ def check_keys(connection: Connection) -> Check:
 
 def _use_flaws(key: Row[Any]) -> Iterator[str]:
     if key.state != "used":
-        if (key.used_by, key.used_at, key.used_company_id) != (None, None, None):
+        if (key.used_by, key.used_at, key.used_company_id, key.used_project_id) != (None, None, None, None):
             yield f"is {key.state} and says who used it"
         return
     if key.used_company_id != key.owner_id:

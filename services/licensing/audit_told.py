@@ -39,6 +39,8 @@ _BEGINS: Final = ("licenses_assigned", "floating_license_set")
 _ENDS: Final = ("licenses_taken_back", "floating_license_removed")
 
 Amounts = dict[str, int]
+_Line = tuple[str | None, str | None, str | None]
+"""By which transfers a line began and ended, and in which project."""
 
 
 @dataclass(slots=True)
@@ -49,6 +51,7 @@ class _Booked:
     kind: str
     company_id: str | None
     actor_id: str | None
+    reason: str
     entries: dict[str, Amounts] = field(default_factory=lambda: defaultdict(dict))
     told: int = 0
 
@@ -77,7 +80,14 @@ class _Told:
             return ledger.project_pool(self.data["project"]["id"]), 1
         return ledger.device_pool(self.subject), 1 if self.type in _BEGINS else -1
 
-    def transfer_ids(self, lines: Mapping[str, tuple[str, str | None]]) -> set[str | None]:
+    @property
+    def reason(self) -> str:
+        """Why it was booked, as the booking says it."""
+        if self.type == "order_entered":
+            return f"Order {self.subject}"
+        return str(self.data["reason"]) if self.type == "balance_corrected" else ""
+
+    def transfer_ids(self, lines: Mapping[str, _Line]) -> set[str | None]:
         """Return the transfer that the event tells; none or several are wrong."""
         match self.type:
             case "order_entered":
@@ -89,7 +99,7 @@ class _Told:
             case "licenses_returned":
                 return {f"return:{self.data['serial']}"}
         place = 1 if self.type in _ENDS else 0
-        return {lines.get(line["id"], (None, None))[place] for line in self.licenses}
+        return {lines.get(line["id"], (None, None, None))[place] for line in self.licenses}
 
 
 _Moment = tuple[list[_Booked], list[_Told]]
@@ -126,7 +136,7 @@ def check_told(connection: Connection) -> list[Check]:
 def _event_flaws(
     event: _Told,
     by_id: Mapping[str, _Booked],
-    lines: Mapping[str, tuple[str, str | None]],
+    lines: Mapping[str, _Line],
     names: Mapping[str, str],
 ) -> Iterator[str]:
     named = event.transfer_ids(lines)
@@ -145,7 +155,19 @@ def _event_flaws(
         transfer.told += 1
         if event.actor_id not in (None, transfer.actor_id):
             yield f"it names {event.actor_id}, the booking {transfer.actor_id}"
+        if event.reason != transfer.reason:
+            yield f"it was told for the reason {event.reason!r}, and booked for {transfer.reason!r}"
+        if event.type in _BEGINS:
+            yield from _place_flaws(event, lines)
     yield from _amount_flaws(event, transfer, whole=mine)
+
+
+def _place_flaws(event: _Told, lines: Mapping[str, _Line]) -> Iterator[str]:
+    told = event.data["project"]["id"]
+    for line in event.licenses:
+        project_id = lines.get(line["id"], (None, None, None))[2]
+        if project_id != told:
+            yield f"the line {line['id']} is in project {project_id}, told was {told}"
 
 
 def _amount_flaws(event: _Told, transfer: _Booked, *, whole: bool) -> Iterator[str]:
@@ -194,13 +216,13 @@ def _transfers(connection: Connection) -> Iterator[tuple[datetime, _Booked]]:
     rows = stream(
         connection,
         sa.select(Transfer.id, Transfer.kind, Transfer.company_id, Transfer.actor_id, Transfer.at)
-        .add_columns(entry.pool_id, entry.license_type, entry.quantity)
+        .add_columns(Transfer.reason, entry.pool_id, entry.license_type, entry.quantity)
         .outerjoin(entry, entry.transfer_id == Transfer.id)
         .order_by(Transfer.at, Transfer.id, entry.number),
     )
     for _, group in groupby(rows, key=attrgetter("id")):
         first, *others = group
-        transfer = _Booked(first.id, first.kind, first.company_id, first.actor_id)
+        transfer = _Booked(first.id, first.kind, first.company_id, first.actor_id, first.reason)
         for row in (first, *others):
             if row.pool_id is not None:
                 transfer.entries[row.pool_id][row.license_type] = row.quantity
@@ -223,14 +245,16 @@ def _events(connection: Connection) -> Iterator[tuple[datetime, _Told]]:
             yield row.created_at, told
 
 
-def _lines_named(connection: Connection, events: Iterable[_Told]) -> dict[str, tuple[str, str | None]]:
-    """Return by which transfers the lines that events name began and ended."""
+def _lines_named(connection: Connection, events: Iterable[_Told]) -> dict[str, _Line]:
+    """Return by which transfers the lines that events name began and ended, and in which project."""
     wanted: set[str] = set()
     for event in events:
         # One that does not name its lines is told of when it is compared.
         with Flaws().reading(event.subject):
             wanted |= {line["id"] for line in event.licenses if event.type in _BEGINS + _ENDS}
     rows = connection.execute(
-        sa.select(DeviceLine.id, DeviceLine.transfer_id, DeviceLine.ended_by).where(DeviceLine.id.in_(wanted))
+        sa.select(DeviceLine.id, DeviceLine.transfer_id, DeviceLine.ended_by, DeviceLine.project_id).where(
+            DeviceLine.id.in_(wanted)
+        )
     )
-    return {row.id: (row.transfer_id, row.ended_by) for row in rows}
+    return {row.id: (row.transfer_id, row.ended_by, row.project_id) for row in rows}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -14,7 +15,8 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Row
 
 from services.chassis import aliases
-from services.chassis.audit import Check, Flaws, Report, events, outbox_report, read_all, stream
+from services.chassis.audit import Check, Flaws, Report, events, read_all, stream
+from services.chassis.audit_report import outbox_report
 from services.chassis.audit_rows import check_rows
 from services.chassis.audit_sorted import Scratch, in_order, merged
 from services.chassis.db import Database
@@ -108,11 +110,12 @@ def _told(connection: Connection) -> Check:
     """Every project was told once when made, once when deleted, and is as told last: name, state, version, owner."""
     flaws, checked = Flaws(), 0
     names = partial(aliases.current, connection)
-    columns = (Project.id, Project.name, Project.state, Project.version, Project.company_id, Project.created_by)
+    columns = (Project.id, Project.name, Project.state, Project.version, Project.company_id)
+    statement = sa.select(*columns, Project.created_by, Project.created_at)
     with Scratch() as told:
         for row, event in events(connection, _TOLD):
             told.add(event.subject, row.event, rank=row.emission)
-        rows = stream(connection, sa.select(*columns).order_by(in_order(connection, Project.id)))
+        rows = stream(connection, statement.order_by(in_order(connection, Project.id)))
         for project_id, found, documents in merged(((row.id, row) for row in rows), told.items()):
             checked += len(found)
             with flaws.reading(f"what was told of project {project_id}"):
@@ -138,6 +141,10 @@ def _project_flaws(found: list[Row[Any]], told: list[Mapping[str, Any]], today: 
         yield f"is {row.name!r}, {row.state}, version {row.version}; told was {dict(last)}"
     if "companyid" in made[0] and today(made[0]["companyid"]) != row.company_id:
         yield f"belongs to company {row.company_id}, and was told as one of {made[0]['companyid']}"
+    said_at = datetime.fromisoformat(made[0]["time"])
+    # Events say it in milliseconds.
+    if not timedelta() <= row.created_at - said_at < timedelta(milliseconds=1):
+        yield f"was made at {row.created_at:%Y-%m-%d %H:%M:%S}, and was told at {said_at:%Y-%m-%d %H:%M:%S}"
     if "actorid" in made[0] and made[0]["actorid"] != row.created_by:
         yield f"was made by {row.created_by}, and was told as made by {made[0]['actorid']}"
 

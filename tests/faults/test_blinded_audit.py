@@ -24,6 +24,9 @@ TESTS = {
     "services/licensing/audit_files.py": "services/licensing/tests/files/test_audit.py",
     "services/licensing/audit_certificates.py": "services/licensing/tests/files/test_audit.py",
     "services/licensing/audit_keys.py": "services/licensing/tests",
+    "services/licensing/audit_stored.py": "services/licensing/tests/test_tampering.py",
+    "services/licensing/audit_issued.py": "services/licensing/tests/files/test_audit.py",
+    "services/accounts/audit_grants.py": "deploy/tests/test_tampering.py",
     "services/accounts/audit_told.py": "deploy/tests/test_tampering.py",
     "services/chassis/audit_rows.py": "deploy/tests/test_tampering.py",
     "services/accounts/audit.py": "deploy/tests/test_tampering.py",
@@ -32,10 +35,13 @@ TESTS = {
     "services/projects/audit.py": "deploy/tests/test_tampering.py",
     "services/history/audit.py": "deploy/tests",
     "services/chassis/audit.py": "deploy/tests",
+    "services/chassis/audit_places.py": "deploy/tests/test_tampering.py",
+    "services/chassis/audit_report.py": "deploy/tests/test_tampering.py",
+    "services/chassis/audit_copies.py": "deploy/tests/test_audit_copies.py",
     "services/chassis/aliases.py": "deploy/tests/test_tampering.py",
 }
 # A key of the table keeps this from ever being stored; who drops the key has other ways.
-_NOTED = ("flaws", "untold", "unbooked", "unreadable")
+_NOTED = ("flaws", "untold", "unbooked", "unreadable", "late")
 UNREACHABLE = ("belongs to company {company_id} {count} times",)
 
 

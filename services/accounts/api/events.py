@@ -113,6 +113,9 @@ class ApiTokenData(UserData):
     token_id = fields.String(required=True)
     name = fields.String(required=True)
     scopes = fields.List(fields.String())
+    # Told when it is made; the audit compares the token with it.
+    expires_at = fields.String(allow_none=True)
+    project_id = fields.String(allow_none=True)
 
 
 class ServiceAccountData(_Data):
@@ -127,6 +130,8 @@ class ServiceTokenData(ServiceAccountData):
     """A token of a service account; subject is the account's id."""
 
     token_id = fields.String(required=True)
+    # Told when it is made; the audit compares the token with it.
+    expires_at = fields.String()
 
 
 EVENTS: Final[dict[str, type[Schema]]] = {

@@ -15,6 +15,7 @@ from services.accounts.domain import (
 )
 from services.accounts.kit import Kit
 from services.accounts.store import companies, mails, people, sessions
+from services.accounts.times import iso
 from services.chassis.context import Call
 from services.chassis.db import Database, Unit
 from services.chassis.errors import conflict, forbidden, invalid, not_found
@@ -69,7 +70,8 @@ def create_api_token(database: Database, call: Call, request: Mapping[str, Any],
                 "expires_at": expires_at,
             },
         )
-        _tell(unit, "api_token_created", actor, company_id, token_id, request["name"], scopes)
+        bounds = {"expires_at": iso(expires_at), "project_id": request["project_id"]}
+        _tell(unit, "api_token_created", actor, company_id, token_id, request["name"], scopes, **bounds)
         mails.queue(unit, kit.keys, "api_token_created", user.language, user.email, {})
         return {"id": token_id, "token": secret}
 
@@ -114,9 +116,16 @@ def end_api_tokens(unit: Unit, user_id: str) -> None:
 
 
 def _tell(
-    unit: Unit, type: str, actor: Actor, company_id: str | None, token_id: str, name: str, scopes: list[str]
+    unit: Unit,
+    type: str,
+    actor: Actor,
+    company_id: str | None,
+    token_id: str,
+    name: str,
+    scopes: list[str],
+    **bounds: str | None,
 ) -> None:
-    data = {"user_id": actor.user_id, "token_id": token_id, "name": name, "scopes": list(scopes)}
+    data = {"user_id": actor.user_id, "token_id": token_id, "name": name, "scopes": list(scopes), **bounds}
     unit.emit(type, subject=actor.user_id, company_id=company_id, data=data)
 
 

@@ -97,6 +97,7 @@ def create_service_token(database: Database, call: Call, request: Mapping[str, A
         values = {"id": token_id, "account_id": account.id, "created_by": actor.user_id, "expires_at": expires_at}
         service_accounts.add_token(unit, {**values, "token_hash": digest(secret)})
         data = {"name": account.name, "scopes": list(account.scopes), "token_id": token_id}
+        data["expires_at"] = iso(expires_at)
         _tell(database, unit, "service_token_created", actor, account.id, data)
         return {"id": token_id, "token": secret, "expires_at": iso(expires_at)}
 

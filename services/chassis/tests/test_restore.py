@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from services.chassis import tables
 from services.chassis.apply import STOPPED, Applier
-from services.chassis.audit import outbox_report
+from services.chassis.audit_report import outbox_report
 from services.chassis.broadcast import Broadcast
 from services.chassis.context import Call
 from services.chassis.db import Database, Unit

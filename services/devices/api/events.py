@@ -82,6 +82,8 @@ class ProductionRegistered(DeviceData):
 
     order_number = fields.String(required=True)
     shipped_on = fields.Date(required=True, allow_none=True)
+    # Events of old have none.
+    warranty_months = fields.Integer()
 
 
 class OrderDevicesSettled(Schema):

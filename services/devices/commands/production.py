@@ -167,6 +167,7 @@ def _register(unit: Unit, number: str, built: dict[str, dict[str, Any]], *, rehe
                 "type": row["type"],
                 "order_number": number,
                 "shipped_on": _day(row["shipped_on"]),
+                "warranty_months": row["warranty_months"],
             },
             hardware_id=row["hardware_id"],
         )

@@ -105,6 +105,15 @@ def read_return(data: bytes) -> DeviceReturn:
     )
 
 
+def counter_of(signed: bytes) -> int:
+    """Return the counter that a return names, of the bytes under its signature.
+
+    Raises:
+        FormatError: `malformed` when it is not a return.
+    """
+    return int(read_signed(signed, RETURN_PURPOSE, _RETURN_HEADERS)["counter"])
+
+
 def split_proof(pem: str) -> tuple[str, str | None]:
     """Split an upload into the request's PEM and the proof's base64, which may stand behind it."""
     match = _PROOF_PEM.search(pem)

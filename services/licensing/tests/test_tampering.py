@@ -30,6 +30,88 @@ _DELETED = "(SELECT min(project_id) FROM project_deletions)"
 _OTHER_ORDER = "UPDATE orders SET number = 'x' WHERE number = (SELECT min(number) FROM orders WHERE key_id IS NOT NULL)"
 _EDIT = "UPDATE outbox SET event = replace(event, {}) WHERE id = " + _TOLD
 
+BESIDE: list[tuple[str, str, str]] = [
+    ("device lines say who and when", "UPDATE device_lines SET company_id = 'x'", "was assigned by x"),
+    ("device lines say who and when", "UPDATE device_lines SET assigned_by = 'x'", "and booked by"),
+    (
+        "device lines say who and when",
+        f"UPDATE device_lines SET ended_at = '2020-01-01 00:00:00' WHERE id = {_TAKEN}",
+        "ended at 2020-01-01 00:00:00, and was booked at",
+    ),
+    (
+        "device lines say who and when",
+        f"UPDATE device_lines SET state = 'installed' WHERE id = {_TAKEN}",
+        "is installed and was ended by",
+    ),
+    (
+        "keys are as they were ordered",
+        f"UPDATE activation_keys SET created_by = 'x' WHERE id = {_OPEN}",
+        "was made by x",
+    ),
+    (
+        "keys are as they were ordered",
+        f"UPDATE activation_keys SET expires_at = '2020-01-01 00:00:00' WHERE id = {_OPEN}",
+        "has expires_at = 2020-01-01",
+    ),
+    (
+        "keys are as they were ordered",
+        f"UPDATE activation_keys SET company_id = 'x' WHERE id = {_OPEN}",
+        "company_id = x",
+    ),
+    (
+        "keys are as they were ordered",
+        f"UPDATE activation_keys SET comment = 'x' WHERE id = {_USED}",
+        "another comment",
+    ),
+    (
+        "keys are as they were ordered",
+        "UPDATE outbox SET event = replace(event, '\"comment\":', '\"note\":') WHERE type = 'activation_key_redeemed'",
+        "about a key cannot be read (KeyError)",
+    ),
+    (
+        "orders are as they were entered",
+        "UPDATE orders SET customer_name = 'x'",
+        "has other contents than its fingerprint",
+    ),
+    ("orders are as they were entered", "UPDATE orders SET state = 'entered'", "is entered and was told 1 times"),
+    ("orders are as they were entered", "UPDATE orders SET licenses = '[[\"port8\",7]]'", "'port8': 7}"),
+    (
+        "orders are as they were entered",
+        "UPDATE orders SET created_at = '2099-01-01 00:00:00'",
+        "has created_at = 2099",
+    ),
+    ("orders are as they were entered", "DELETE FROM orders", "was told and is not there"),
+    (
+        "orders are as they were entered",
+        "UPDATE outbox SET event = replace(event, '\"devices\":', '\"things\":') WHERE type = 'order_entered'",
+        "about an order cannot be read (KeyError)",
+    ),
+    ("orders are as they were entered", "UPDATE orders SET devices = '[7]'", "cannot be read (TypeError)"),
+    ("the catalogue is as shipped", "UPDATE device_types SET origin = 'x'", "is of the origin 'x'"),
+    (
+        "the catalogue is as shipped",
+        "UPDATE license_types SET returnable = {false} WHERE id = 'port8'",
+        "type port8 is",
+    ),
+    ("the catalogue is as shipped", "UPDATE catalogue_versions SET offered = {false}", "version 8 is (False,)"),
+    ("every event was booked as told", f"UPDATE transfers SET reason = 'x' WHERE id = {_CORRECT}", "booked for 'x'"),
+    (
+        "every event was booked as told",
+        f"UPDATE device_lines SET project_id = 'x' WHERE id = {_INSTALLED}",
+        "is in project x, told was",
+    ),
+    (
+        "deleted projects are empty",
+        "UPDATE project_deletions SET project_id = 'x'",
+        "project x was deleted, and is not closed for that",
+    ),
+    (
+        "keys were used as booked",
+        f"UPDATE activation_keys SET used_project_id = 'x' WHERE id = {_OPEN}",
+        "says who used it",
+    ),
+]
+"""What stands beside the amounts: who, for whom, when, until when."""
 TAMPERED: list[tuple[str, str, str]] = [
     (
         "transfers sum to zero",
@@ -199,6 +281,7 @@ TAMPERED: list[tuple[str, str, str]] = [
         "UPDATE device_lines SET transfer_id = (SELECT max(id) FROM transfers) WHERE id = " + _OF_TWO,
         "it tells of 2 transfers",
     ),
+    *BESIDE,
 ]
 
 

@@ -18,11 +18,13 @@ from services.chassis.tables import outbox
 from services.chassis.testing import flaws_of, make_call, unguarded
 from services.licensing.audit_certificates import check_certificates
 from services.licensing.audit_files import check_files
+from services.licensing.audit_issued import check_issued
 from services.licensing.audit_keys import check_sealed_keys
 from services.licensing.commands.authority import FILE_KEY, private
 from services.licensing.files import envelope, payload, signing
 from services.licensing.models import (
     Authority,
+    CertificateAcceptance,
     DeviceCertificate,
     FileCounter,
     LicenseFileLine,
@@ -38,7 +40,7 @@ def audited(room: Room) -> list[Check]:
     """Return all checks of files and certificates."""
 
     def work(connection: sa.Connection) -> list[Check]:
-        checks = [*check_files(connection, room.keystore), *check_certificates(connection)]
+        checks = [*check_files(connection, room.keystore), *check_certificates(connection), *check_issued(connection)]
         return [*checks, check_sealed_keys(connection, room.keystore)]
 
     return room.database.read(work, snapshot=True)
@@ -125,6 +127,49 @@ FORGED: list[tuple[str, Callable[[Room], Any], str]] = [
     ("stored license files verify", _foreign_envelope, "its envelope says something else"),
     ("stored license files verify", _signed_anew, "its envelope holds another content"),
 ]
+_LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+BESIDE: list[tuple[str, Callable[[Any], Any], str]] = [
+    ("files are as they were told", _set(LicenseFileRow, project_id="x"), '"x", "20'),
+    ("files are as they were told", _set(LicenseFileRow, expires_at=_LONG_AGO), "ends at 2020-01-01 00:00:00"),
+    ("files are as they were told", lambda _: sa.delete(LicenseFileRow), "was told and is not there"),
+    ("files are as they were told", _edited("license_file_issued", '"form"', '"shape"'), "about a file cannot be read"),
+    ("returns are as they were told", _set(LicenseReturn, company_id="x"), "and was told as"),
+    ("returns are as they were told", _set(LicenseReturn, answer={}), "is ["),
+    ("returns are as they were told", lambda _: sa.delete(LicenseReturn), "was told and is not there"),
+    (
+        "returns are as they were told",
+        _edited("licenses_returned", '"kept"', '"left"'),
+        "about a return cannot be read",
+    ),
+    ("certificates say whose they are", _set(DeviceCertificate, device_id="x"), "and was told as"),
+    ("certificates say whose they are", _set(DeviceCertificate, state="superseded"), "is superseded and the device's"),
+    ("certificates say whose they are", _set(DeviceCertificate, reason="x"), "is current and has the reason 'x'"),
+    ("certificates say whose they are", _set(DeviceCertificate, renews="x"), "renews x, which is none"),
+    (
+        "certificates say whose they are",
+        _edited("certificate_issued", '"expires_at"', '"until"'),
+        "about a certificate cannot be read",
+    ),
+    (
+        "accepted keys are of certificates",
+        lambda _: sa.insert(CertificateAcceptance).values(
+            company_id="c", hardware_id=IP800, key_digest="x", serial="x", accepted_by="u", accepted_at=_LONG_AGO
+        ),
+        "by the certificate x, which is none of the device's",
+    ),
+    ("return floors are what devices named", _set(FileCounter, floor=99), f"the floor of {IP800} is 99"),
+    ("return floors are what devices named", _set(FileCounter, counter=0, floor=0), f"the floor of {IP800} is 0"),
+    ("return floors are what devices named", _set(LicenseReturn, document="zz"), f"a return of {IP800} cannot be read"),
+    (
+        "stored license files verify",
+        _set(LicenseFileRow, certificate_serial="x"),
+        "for the certificate x, which is none",
+    ),
+    ("stored license files verify", _set(LicenseFileRow, certificate_serial="x"), "is plain and was made for"),
+    ("stored license files verify", _set(LicenseFileRow, signature=b"x"), "it is a text and has a signature"),
+    ("the revocation list is complete", _set(RevocationList, issued_at=_LONG_AGO), "and noted as of 2020-01-01"),
+]
+"""What stands beside the contents: whose, of which record, where, when."""
 TAMPERED: list[tuple[str, Callable[[Any], Any], str]] = [
     ("stored license files verify", _flip, "bytes are not those"),
     ("stored license files verify", _set(LicenseFileRow, payload=b"other"), "not what was recorded"),
@@ -176,6 +221,7 @@ TAMPERED: list[tuple[str, Callable[[Any], Any], str]] = [
         "and not in list 1",
     ),
     ("files are returned at most once", _set(LicenseReturn, document="zz"), "cannot be read (ValueError)"),
+    *BESIDE,
 ]
 
 

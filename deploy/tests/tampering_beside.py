@@ -1,0 +1,161 @@
+"""Rows that say something else than the events about them, or than other rooms: forged for `test_tampering`."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from deploy.tests.tampering import BOX, BUILT, GONE, HOME, MAC, MADE, NEW, NOW, Forgery, event_row, forged
+from services.accounts import models as people
+from services.chassis.place import Place
+from services.chassis.tables import applied_events, log_epochs, positions
+from services.chassis.testing import forge
+from services.devices import models as things
+from services.projects import models as sites
+
+_LATER = NOW + timedelta(hours=1)
+_TOKEN = {"id": "t", "user_id": "u", "company_id": "c", "created_at": NOW, "scopes": ["read"], "name": "n"}
+_CREATED = {"token_id": "t", "user_id": "u", "scopes": ["read"], "name": "n", "_companyid": "c"}
+_REGISTERED = {**MADE, "order_number": "4711", "warranty_months": 0}
+_BUILT = {**BUILT[1], "type": "IP6000", "shipped_on": None, "rma": False, "registered_at": NOW}
+
+
+def _second(row: tuple[Any, dict[str, Any]]) -> tuple[Any, dict[str, Any]]:
+    """Return an event's row with the next number."""
+    return row[0], {**row[1], "sequence": 2, "emission": 2}
+
+
+def _token(**changes: Any) -> Forgery:
+    return forged((people.ApiToken, {**_TOKEN, **changes}), event_row("api_token_created", "u", **_CREATED))
+
+
+def _built(**changes: Any) -> Forgery:
+    return forged(
+        (things.Production, {**_BUILT, **changes}),
+        event_row("production_registered", MAC, _hardwareid=MAC, **_REGISTERED),
+    )
+
+
+def _set_back(connection: sa.Connection) -> None:
+    forge(connection, positions, source="accounts", sequence=3)
+    forge(connection, applied_events, source="accounts", event_id="e4", sequence=4)
+
+
+def _wrong_epoch(connection: sa.Connection) -> None:
+    forge(connection, log_epochs, epoch="x", start=9, previous_end=5)
+
+
+_TOKENS = "API tokens are as they were told"
+_IMPORT = {"merge_id": "i", "company_id": "new", "gone_id": "old", "gone_ids": ["old"]}
+BESIDE: list[tuple[str, str, Forgery, str]] = [
+    ("accounts", _TOKENS, forged((people.ApiToken, _TOKEN)), "t was told as made 0 times"),
+    ("accounts", _TOKENS, _token(created_at=_LATER), "t was made at 2026-11-24 01:00:00, and was told at"),
+    ("accounts", _TOKENS, _token(scopes=["write"]), "t has scopes = ['write'], and was told with ['read']"),
+    ("accounts", _TOKENS, _token(company_id="d"), "t is for company d, and was told for c"),
+    (
+        "accounts",
+        _TOKENS,
+        forged(
+            (people.ApiToken, _TOKEN),
+            event_row("api_token_created", "u", **_CREATED),
+            _second(event_row("api_token_revoked", "u", **_CREATED)),
+        ),
+        "t has not ended, and was told as ended",
+    ),
+    (
+        "accounts",
+        "sessions are as they were told",
+        forged(
+            (people.Session, {"id": "s", "user_id": "v", "created_at": NOW}),
+            event_row("session_created", "u", session_id="s", user_id="u"),
+        ),
+        "s has user_id = v, and was told with u",
+    ),
+    (
+        "accounts",
+        "service accounts are as they were told",
+        forged((people.ServiceAccount, {"id": "a", "scopes": ["orders"]})),
+        "a was told as made 0 times",
+    ),
+    (
+        "accounts",
+        "service tokens are as they were told",
+        forged((people.ServiceToken, {"id": "t"})),
+        "t was told as made 0 times",
+    ),
+    (
+        "accounts",
+        "invitations are as they were told",
+        forged(
+            (people.Invitation, {"id": "i", "company_id": "c"}), event_row("company_user_invited", "i", _companyid="d")
+        ),
+        "invitation i is of company c, and was told of ['d']",
+    ),
+    (
+        "accounts",
+        "companies have the names that were told",
+        forged((people.Company, {"id": "c", "name": "Old"}), event_row("company_created", "c", name="New")),
+        "company c is called 'Old', and was told as ['New']",
+    ),
+    (
+        "accounts",
+        "imports are as they were told",
+        forged((people.CompanyImport, {"id": "i", "company_id": "new", "gone_id": "old", "gone_ids": ["old"]})),
+        "import i is [",
+    ),
+    (
+        "accounts",
+        "imports are as they were told",
+        forged(
+            (people.Company, {**GONE[1], "absorbed_into": "other"}),
+            NEW,
+            (people.CompanyImport, {"id": "i", "company_id": "new", "gone_id": "old", "gone_ids": ["old"]}),
+            event_row("company_merged", "old", **_IMPORT),
+        ),
+        "company old was imported by new, and stands for other",
+    ),
+    (
+        "devices",
+        "every record told once",
+        forged((things.Device, {**BOX, "added_at": _LATER}), event_row("device_added", "d")),
+        "was added at 2026-11-24 01:00:00, and was told at 2026-11-24 00:00:00",
+    ),
+    (
+        "devices",
+        "every record told once",
+        forged((things.Device, {**BOX, "comment": "mine"}), event_row("device_added", "d")),
+        "has another comment than was told (4 and 0 characters)",
+    ),
+    (
+        "devices",
+        "what was built is as it was told",
+        _built(warranty_months=1),
+        "has 1 months of warranty, and was told",
+    ),
+    (
+        "devices",
+        "what was built is as it was told",
+        _built(extension_months=1),
+        "has 1 more months and an SSA until None",
+    ),
+    ("devices", "what was built is as it was told", _built(registered_at=_LATER), "was registered at 2026-11-24 01:00"),
+    (
+        "projects",
+        "projects are as they were told",
+        forged(
+            (sites.Project, {**HOME, "version": 1, "created_at": _LATER}),
+            event_row("project_created", "p", name="Home", state="open", version=1),
+        ),
+        "was made at 2026-11-24 01:00:00, and was told at 2026-11-24 00:00:00",
+    ),
+    ("projects", "places are not set back", _set_back, "the place in the log of accounts is 3, and 4 was applied"),
+    ("projects", "epochs follow each other", _wrong_epoch, "epoch x starts at 9 behind 5, the log before ends at 0"),
+]
+PLACES = [
+    (Place(7, "e7", "a"), "event e7, which devices does not have there"),
+    (Place(8, "e9", "a"), "up to 8, event e9, which devices does not"),
+    (Place(9, "e9", "b"), "in the epoch b, which devices never had"),
+]
+"""Places in a log that ends at sequence 9 with the event e9, in the epoch a."""

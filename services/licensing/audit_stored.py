@@ -1,0 +1,184 @@
+"""The part of licensing's audit about what is written beside the amounts: who, for whom, when, where, until when (L18).
+
+Each row is compared with the booking or the event of the very transaction that made it, and the catalogue with the file
+that it was loaded from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, Row
+from sqlalchemy.orm import aliased
+
+from services.chassis.audit import Check, Flaws, events, stream
+from services.chassis.audit_sorted import Scratch, in_order, merged
+from services.chassis.idempotency import canonical
+from services.licensing.domain.catalogue import expand
+from services.licensing.models import (
+    ActivationKey,
+    CatalogueVersion,
+    DeviceLine,
+    DeviceType,
+    LicenseType,
+    Order,
+    Transfer,
+)
+
+_SHIPPED: Final = Path(__file__).parent / "catalogue.json"
+_ORDERED: Final = ("number", "customer_name", "customer_reference", "devices", "licenses")
+
+
+def check_stored(connection: Connection) -> list[Check]:
+    """Return the checks of what stands beside the amounts: lines, keys, orders; and the catalogue.
+
+    Args:
+        connection: of a snapshot.
+    """
+    return [
+        _check_lines(connection),
+        _check_keys(connection),
+        _check_orders(connection),
+        _check_catalogue(connection),
+    ]
+
+
+def _check_lines(connection: Connection) -> Check:
+    """Every line names company, person and time of the booking that began it, and the time of the one that ended it."""
+    flaws, checked, line, ending = Flaws(), 0, DeviceLine, aliased(Transfer)
+    statement = (
+        sa.select(line.id, line.state, line.company_id, line.assigned_by, line.assigned_at, line.ended_at)
+        .add_columns(line.ended_by, Transfer.company_id.label("payer_id"), Transfer.actor_id, Transfer.at)
+        .add_columns(ending.at.label("end"))
+        .outerjoin(Transfer, Transfer.id == line.transfer_id)
+        .outerjoin(ending, ending.id == line.ended_by)
+    )
+    for row in stream(connection, statement):
+        checked += 1
+        said = (row.company_id, row.assigned_by, row.assigned_at)
+        if said != (row.payer_id, row.actor_id, row.at):
+            flaws.add(
+                f"line {row.id} was assigned by {_shown(said)}, and booked by "
+                f"{_shown((row.payer_id, row.actor_id, row.at))}"
+            )
+        if row.ended_at != row.end:
+            flaws.add(f"line {row.id} ended at {_shown((row.ended_at,))}, and was booked at {_shown((row.end,))}")
+        if (row.state == "installed") != (row.ended_by is None):
+            flaws.add(f"line {row.id} is {row.state} and was ended by {row.ended_by}")
+    return Check("device lines say who and when", checked, flaws.told())
+
+
+def _check_keys(connection: Connection) -> Check:
+    """Every key was made by its order's booking, belongs to nobody before it is used, and has the comment told."""
+    flaws, checked, key = Flaws(), 0, ActivationKey
+    columns = (key.id, key.state, key.created_by, key.created_at, key.expires_at, key.company_id, key.project_id)
+    statement = sa.select(*columns, key.comment, Transfer.actor_id, Transfer.at).outerjoin(
+        Transfer, Transfer.id == sa.literal("order:") + key.id
+    )
+    with Scratch() as told:
+        for row, event in events(connection, ("activation_key_redeemed",)):
+            with flaws.reading(f"event {row.id} about a key"):
+                told.add(event.subject, str(event.data["comment"]), rank=row.emission)
+        rows = stream(connection, statement.order_by(in_order(connection, key.id)))
+        for key_id, found, comments in merged(((row.id, row) for row in rows), told.items()):
+            for row in found:
+                checked += 1
+                for flaw in _key_flaws(row, comments):
+                    flaws.add(f"key {key_id} {flaw}")
+    return Check("keys are as they were ordered", checked, flaws.told())
+
+
+def _key_flaws(row: Row[Any], comments: list[str]) -> Iterator[str]:
+    said = (row.created_by, row.created_at)
+    if said != (row.actor_id, row.at):
+        yield f"was made by {_shown(said)}, and booked by {_shown((row.actor_id, row.at))}"
+    # Only orders make keys: those belong to whoever has the paper, and never end.
+    for name in ("expires_at", "company_id", "project_id"):
+        if getattr(row, name) is not None:
+            yield f"has {name} = {getattr(row, name)}, which a key of an order has not"
+    expected = comments[-1] if comments else ""
+    if row.comment != expected:
+        yield f"has another comment than was told when it was used ({len(row.comment)} and {len(expected)} characters)"
+
+
+def _check_orders(connection: Connection) -> Check:
+    """Every order is what was entered, by its fingerprint, and what was told when it was done."""
+    flaws, checked = Flaws(), 0
+    with Scratch() as told:
+        for row, event in events(connection, ("order_entered",)):
+            with flaws.reading(f"event {row.id} about an order"):
+                told.add(event.subject, _order_told(event.data, row.created_at), rank=row.emission)
+        rows = stream(connection, sa.select(Order.__table__).order_by(in_order(connection, Order.number)))
+        for number, found, facts in merged(((row.number, row) for row in rows), told.items()):
+            checked += len(found)
+            with flaws.reading(f"order {number}"):
+                for flaw in _order_flaws(found, [json.loads(fact) for fact in facts]):
+                    flaws.add(f"order {number} {flaw}")
+    return Check("orders are as they were entered", checked, flaws.told())
+
+
+def _order_told(data: Mapping[str, Any], at: datetime) -> str:
+    licenses = {line["license_type"]: line["quantity"] for line in data["licenses"]}
+    return json.dumps([data["devices"], licenses, data["activation_key_id"], at.isoformat()])
+
+
+def _order_flaws(found: list[Row[Any]], told: list[Any]) -> Iterator[str]:
+    if not found:
+        yield "was told and is not there"
+        return
+    (row,) = found
+    entered = {name: getattr(row, name) for name in _ORDERED}
+    if hashlib.sha256(canonical(entered).encode()).hexdigest() != row.fingerprint:
+        yield "has other contents than its fingerprint says"
+    if len(told) != (1 if row.state == "done" else 0):
+        yield f"is {row.state} and was told {len(told)} times"
+        return
+    for devices, licenses, key_id, at in told:
+        said = ([device["hardware_id"] for device in row.devices], dict(row.licenses), row.key_id)
+        if said != (devices, licenses, key_id):
+            yield f"is {said}, and was told as {(devices, licenses, key_id)}"
+        for name in ("created_at", "resumed_at"):
+            if getattr(row, name) is not None and getattr(row, name) > datetime.fromisoformat(at):
+                yield f"has {name} = {_shown((getattr(row, name),))}, and was told as done at {at}"
+
+
+def _check_catalogue(connection: Connection) -> Check:
+    """License types, versions and the models that nobody edited are those that the product is shipped with."""
+    flaws = Flaws()
+    types, models, versions = expand(json.loads(_SHIPPED.read_text()))
+    names = [column.name for column in LicenseType.__table__.columns if column.name != "position"]
+    shipped: dict[tuple[str, Any], Any] = {
+        ("license type", one.id): (*(getattr(one, name) for name in names), place) for place, one in enumerate(types)
+    }
+    stored: dict[tuple[str, Any], Any] = {
+        ("license type", row.id): (*(getattr(row, name) for name in names), row.position)
+        for row in connection.execute(sa.select(LicenseType.__table__))
+    }
+    shipped |= {("device type", m.id): (m.category, m.warranty_months, dict(m.maxima)) for m in models}
+    for row in connection.execute(sa.select(DeviceType.__table__)):
+        facts = (row.category, row.warranty_months, row.maxima)
+        is_edited = row.origin == "staff"
+        stored[("device type", row.id)] = shipped.get(("device type", row.id), facts) if is_edited else facts
+        if row.origin not in ("default", "staff"):
+            flaws.add(f"device type {row.id} is of the origin {row.origin!r}")
+        if is_edited:
+            shipped.setdefault(("device type", row.id), facts)
+    shipped |= {("version", version): (offered,) for version, offered in versions.items()}
+    stored |= {
+        ("version", row.version): (row.offered,) for row in connection.execute(sa.select(CatalogueVersion.__table__))
+    }
+    for kind, name in sorted(shipped.keys() | stored.keys(), key=str):
+        is_, was = stored.get((kind, name)), shipped.get((kind, name))
+        if is_ != was:
+            flaws.add(f"{kind} {name} is {is_}, and was shipped as {was}")
+    return Check("the catalogue is as shipped", len(stored), flaws.told())
+
+
+def _shown(values: tuple[Any, ...]) -> str:
+    return " ".join(f"{value:%Y-%m-%d %H:%M:%S}" if isinstance(value, datetime) else str(value) for value in values)
