@@ -17,12 +17,13 @@ from services.chassis.audit_copies import ABSENT, Copy, check_copy
 from services.chassis.db import Database
 from services.chassis.settings import Settings
 from services.devices import audit_copies as devices
+from services.history import audit_copies as history
 from services.licensing import audit_copies as licensing
 from services.projects import audit_copies as projects
 
 
 def known_aliases(connection: Connection) -> Iterator[tuple[str, str]]:
-    """Yield for each old id the one that stands for it in a room."""
+    """Yield for each absorbed company the one that stands for it in a room that knows no other old ids."""
     for row in stream(connection, sa.select(aliases.c.old_id, aliases.c.new_id)):
         yield row.old_id, row.new_id
 
@@ -54,10 +55,11 @@ COPIES: Final = (
     ),
     Copy("closings", "licensing", "projects", licensing.closings, projects.closings, _no_more),
     Copy("closings", "licensing", "devices", licensing.closings, devices.closings, _no_more),
-    *(
-        Copy("absorbed companies", "accounts", room, accounts.absorbed, known_aliases)
-        for room in ("projects", "devices", "licensing", "history")
-    ),
+    Copy("absorbed companies", "accounts", "projects", accounts.absorbed, known_aliases),
+    Copy("absorbed companies", "accounts", "devices", accounts.absorbed, devices.absorbed),
+    Copy("absorbed companies", "accounts", "licensing", accounts.absorbed, known_aliases),
+    Copy("absorbed companies", "accounts", "history", accounts.absorbed, history.absorbed),
+    Copy("joined records", "devices", "history", devices.joined, history.joined),
 )
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Final
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from services.chassis.aliases import aliases
 from services.chassis.audit import stream
 from services.devices.models import Device, Production, Project
+
+_IS_RECORD: Final = sa.exists().where(Device.id == aliases.c.old_id)
 
 
 def records(connection: Connection) -> Iterator[tuple[str, str]]:
@@ -45,3 +49,15 @@ def closings(connection: Connection) -> Iterator[tuple[str, str]]:
     columns = sa.select(Project.id, Project.closing_id)
     for row in stream(connection, columns.where(Project.closing_id.is_not(None), Project.closing_until.is_(None))):
         yield row.id, row.closing_id
+
+
+def absorbed(connection: Connection) -> Iterator[tuple[str, str]]:
+    """Yield for each absorbed company the one that stands for it here."""
+    for row in stream(connection, sa.select(aliases.c.old_id, aliases.c.new_id).where(~_IS_RECORD)):
+        yield row.old_id, row.new_id
+
+
+def joined(connection: Connection) -> Iterator[tuple[str, str]]:
+    """Yield for each record that an import joined with another one that one."""
+    for row in stream(connection, sa.select(aliases.c.old_id, aliases.c.new_id).where(_IS_RECORD)):
+        yield row.old_id, row.new_id
