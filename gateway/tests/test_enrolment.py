@@ -10,9 +10,10 @@ from gateway.openapi import document
 from gateway.routes import ROWS
 from gateway.row import Right, Row
 from gateway.tests.conftest import Gateway
+from gateway.tests.fakes import COMPANY
 from gateway.tests.test_rows import check_problem, is_door, name_of
-from gateway.tests.test_tenancy import ask
-from services.accounts.api import SCOPE_ENROLMENT
+from gateway.tests.test_tenancy import ask, event
+from services.accounts.api import SCOPE_ENROLMENT, factor_demanded
 
 CLOSED = [row for row in ROWS if row.right is not Right.NONE]
 # Who waits sees oneself, proves once more who one is, switches the factor on, or logs out; nothing else.
@@ -71,3 +72,20 @@ def test_the_document_tells_it_of_every_row_but_those() -> None:
                 told.add(f"{method.upper()} {path}")
     assert {name_of(row) for row in CLOSED} - NEEDED <= told
     assert told & NEEDED == set()
+
+
+def test_a_remembered_api_token_is_asked_for_again_when_its_company_demands_a_factor(gateway: Gateway) -> None:
+    """Issue 6.2: API tokens of users without a second factor stop within a second, not when they are forgotten."""
+    answer = {"access_token": gateway.tokens.make(scopes=["read"], auth_time=None), "expires_in": 900}
+    gateway.rooms.on("accounts", "exchange_token", answer)
+    for _ in range(2):
+        assert gateway.ask("GET", "/v1/devices", token="tsk_remembered").status == 200
+    assert len(gateway.rooms.named("exchange_token")) == 1
+    revocations = gateway.authentication.revocations
+    revocations.note(event("company_changed", {"name": "Acme", "what": ["name"]}, company=COMPANY))
+    assert gateway.ask("GET", "/v1/devices", token="tsk_remembered").status == 200
+    assert len(gateway.rooms.named("exchange_token")) == 1
+    gateway.rooms.on("accounts", "exchange_token", factor_demanded(staff=False))
+    revocations.note(event("company_changed", {"name": "Acme", "what": ["otp_demanded"]}, company=COMPANY))
+    answer_now = gateway.ask("GET", "/v1/devices", token="tsk_remembered")
+    check_problem(answer_now, 403, "accounts.otp_demanded")

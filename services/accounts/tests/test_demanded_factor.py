@@ -138,6 +138,16 @@ def test_no_switch_and_no_refresh_leads_around_it(world: World, admin: Call) -> 
     assert is_limited(world, refresh(world, back, company_id=acme))
 
 
+def test_a_renewal_for_another_company_is_a_login_there(world: World, admin: Call) -> None:
+    answer = world.login("bob@example.org", company_id=company_of(admin))
+    own = world.do(companies.create_company, requests.CreateCompanyRequest, world.call_of(answer), name="Bob's")["id"]
+    elsewhere = refresh(world, answer, company_id=own)
+    demand(world, admin)
+    # It has been elsewhere since before the demand, which counts for nothing here.
+    assert is_limited(world, world.renew(world.call_of(elsewhere), company_id=company_of(admin)))
+    assert is_limited(world, refresh(world, elsewhere))
+
+
 def test_api_tokens_and_passwords_of_devices_stop_too(world: World, admin: Call) -> None:
     bob = world.call_of(world.login("bob@example.org"))
     schema = requests.CreateApiTokenRequest

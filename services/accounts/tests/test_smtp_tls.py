@@ -111,7 +111,9 @@ def test_only_the_server_that_was_named_gets_a_mail(
     assert not list((tmp_path / "maildir").glob("new/*"))
 
 
-def test_a_ca_that_is_not_trusted_is_refused_and_starttls_is_demanded(world: World, tmp_path: Path) -> None:
+def test_only_the_authorities_that_were_named_are_trusted(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pair, other = issue(tmp_path, "pair"), issue(tmp_path, "other")
     world.register("ada@example.org")
 
@@ -126,6 +128,11 @@ def test_a_ca_that_is_not_trusted_is_refused_and_starttls_is_demanded(world: Wor
             # Without a CA of one's own it is the system's.
             send_smtp(read_mail_server(f"smtps://127.0.0.1:{port}"), _mail())
         assert "SSLCertVerificationError" in fails(f"smtps://127.0.0.1:{port}?ca={other}.ca")
+        # Those of the system are not trusted beside a CA of one's own, and alone without one.
+        monkeypatch.setenv("SSL_CERT_FILE", f"{pair}.ca")
+        with pytest.raises(ssl.SSLCertVerificationError):
+            send_smtp(read_mail_server(f"smtps://127.0.0.1:{port}?ca={other}.ca"), _mail())
+        send_smtp(read_mail_server(f"smtps://127.0.0.1:{port}"), _mail())
 
 
 def test_a_server_that_offers_no_tls_gets_a_mail_only_where_it_was_said(tmp_path: Path) -> None:

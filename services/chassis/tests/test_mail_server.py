@@ -72,3 +72,9 @@ def test_a_file_of_authorities_that_cannot_be_read_is_named(tmp_path: Path, cont
         settings.check_mail_server()
     assert str(caught.value).startswith(f"TESSERA_SMTP_URI: ca={path}: ")
     assert "name a readable PEM file" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_name_that_no_file_can_have_is_told_like_one_that_is_gone() -> None:
+    settings = Settings.from_environment({"TESSERA_SMTP_URI": "smtp://mail.example.com?ca=/etc/a%00b"})
+    with pytest.raises(SettingsError, match=r"TESSERA_SMTP_URI: ca=/etc/a.b: .*name a readable PEM file"):
+        settings.check_mail_server()
