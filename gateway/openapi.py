@@ -10,6 +10,7 @@ from apispec.ext.marshmallow import MarshmallowPlugin, resolver
 from apispec.ext.marshmallow.openapi import OpenAPIConverter
 from marshmallow import Schema
 
+from gateway import examples
 from gateway.formats import portable, with_formats
 from gateway.messages import JSON
 from gateway.refusals import PROBLEM
@@ -145,14 +146,15 @@ def _header_parameters(row: Row) -> list[dict[str, Any]]:
 
 def _body(row: Row, converter: OpenAPIConverter) -> dict[str, Any] | None:
     if row.raw is not None:
-        return {"required": True, "content": {row.takes: {"schema": {"type": "string"}}}}
+        content = {"schema": {"type": "string"}, "example": examples.body_of(row)}
+        return {"required": True, "content": {row.takes: content}}
     if not row.body_names or row.request is None or row.schema is None:
         return None
     names = [name for name, field in row.schema.fields.items() if (field.data_key or name) in row.body_names]
     schema: Schema = row.request(only=names)
     return {
         "required": any(schema.fields[name].required for name in names),
-        "content": {JSON: {"schema": _json_schema(converter, schema)}},
+        "content": {JSON: {"schema": _json_schema(converter, schema), "example": examples.body_of(row)}},
     }
 
 

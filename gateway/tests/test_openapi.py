@@ -14,6 +14,9 @@ from gateway.openapi import document
 from gateway.routes import ROWS
 from gateway.row import Right
 from gateway.tests.conftest import Gateway
+from gateway.tests.test_rows import path_of, token_of
+from services.chassis.errors import unavailable
+from tests.openapi.answers import validator_of
 
 
 def test_the_document_is_valid_openapi_3_1() -> None:
@@ -143,3 +146,22 @@ def test_parameters_are_never_null() -> None:
         for parameter in operation["parameters"]:
             assert isinstance(parameter["schema"].get("type", "string"), str), parameter
             assert parameter["schema"].get("default", "") is not None, parameter
+
+
+def test_every_body_has_an_example_that_the_route_takes(gateway: Gateway) -> None:
+    """Issue 6.5: by the document's own schema, and by the room's, whose rules no JSON schema can tell."""
+    bodies = [(row, operation["requestBody"]) for row, operation in operations() if "requestBody" in operation]
+    assert {row.rpc for row, _ in bodies} == {row.rpc for row in ROWS if row.raw is not None or row.body_names}
+    for row, body in bodies:
+        ((media_type, content),) = body["content"].items()
+        example = content["example"]
+        pointer = ("paths", row.path, row.method.lower(), "requestBody", "content", media_type, "schema")
+        assert list(validator_of(*pointer).iter_errors(example)) == [], row.rpc
+        if row.raw is not None:
+            assert isinstance(example, str), row.rpc
+            continue
+        # Whatever the door lets pass reaches the room.
+        gateway.rooms.on(row.service, row.rpc, unavailable())
+        answer = gateway.ask(row.method, path_of(row), example, token=token_of(gateway, row))
+        assert answer.status == 503, (row.rpc, answer.content)
+        assert len(gateway.rooms.named(row.rpc)) == 1, row.rpc

@@ -171,7 +171,11 @@ def _errors(template: str, method: str, status: str, media_type: str, content: b
 
 @cache
 def _validator(template: str, method: str, status: str, media_type: str) -> Any:
-    parts = ("paths", template, method, "responses", status, "content", media_type, "schema")
+    return validator_of("paths", template, method, "responses", status, "content", media_type, "schema")
+
+
+def validator_of(*parts: str) -> Any:
+    """Return what validates the values of the place in the document that these names lead to."""
     pointer = "/".join(quote(part.replace("~", "~0").replace("/", "~1"), safe="~") for part in parts)
     return validator_at(f"#/{pointer}")
 

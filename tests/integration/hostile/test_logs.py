@@ -66,7 +66,8 @@ def lines_of(installation: Installation) -> list[dict[str, Any]]:
     """Return the log's lines without their times; what is none of ours counts as a line with a text."""
     lines = []
     text = (installation.folder.parent / f"{installation.kind}.log").read_text("utf-8")
-    for line in text.split("\n"):
+    # What follows the last line end is still being written.
+    for line in text[: text.rfind("\n")].split("\n"):
         value = json.loads(line) if line.startswith("{") else {"text": line}
         value.pop("timestamp", None)
         lines.append(value)
