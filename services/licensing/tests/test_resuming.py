@@ -13,6 +13,7 @@ from services.chassis.ids import new_id
 from services.chassis.outbox import Event
 from services.licensing.commands import resuming
 from services.licensing.models import Order
+from services.licensing.service import SECONDS_BETWEEN_LOOKS, LicensingService
 from services.licensing.tests.test_keys_and_orders import DEVICES, order, refused
 from services.licensing.tests.world import World
 
@@ -51,6 +52,13 @@ def test_in_progress_at_devices_is_no_refusal(world: World, monkeypatch: pytest.
     leave_half_way(world, monkeypatch, conflict("idempotency.in_progress", "The first request still runs."))
     assert state(world) == "entered"
     assert order(world)["state"] == "done"
+
+
+def test_what_goes_on_by_itself_is_driven_by_a_timer() -> None:
+    """The run that kills orders at each step (`make faults`) waits for it too, but is not part of every change."""
+    for name in ("resume_orders", "settle_abandoned_deletions"):
+        (entrypoint,) = getattr(LicensingService, name).nameko_entrypoints
+        assert (type(entrypoint).__name__, entrypoint.interval) == ("Timer", SECONDS_BETWEEN_LOOKS)
 
 
 def test_an_order_left_half_way_goes_on_by_itself(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,6 +104,47 @@ def test_a_key_that_is_superseded_while_its_return_is_on_the_way_returns_nothing
     assert room.balance(company, "port8") == 0
 
 
+def test_a_key_that_is_revoked_while_its_return_is_on_the_way_returns_nothing(
+    room: Room, company: Company, certified: Device, door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Issue 6.1: staff's word counts at once, and is told as what it is."""
+    room.put(IP800, company, "port8", 20)
+    certified.fetch(door)
+    xml = certified.make_return().decode()
+    certificate = certified.state.certificate()
+    assert certificate is not None
+    serial, command = f"{certificate.serial_number:x}", room.database.command
+
+    def late(*arguments: object, **options: object) -> object:
+        monkeypatch.undo()
+        room.ask("revoke_certificate", make_call(staff=True), serial=serial, reason="stolen")
+        return command(*arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(room.database, "command", late)
+    refused("licensing.return_certificate_revoked", lambda: room.ask("return_licenses", company.call(), xml=xml))
+    assert room.balance(company, "port8") == 0
+
+
+def test_a_payer_who_comes_back_while_a_return_is_on_the_way_keeps_what_he_paid(
+    room: Room, company: Company, certified: Device, door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Issue 6.4 (L20): who has the device too was asked before, and is looked at again under the lock."""
+    buyer = room.company()
+    room.put(IP800, buyer, "port8", 20, paid=True)
+    certified.fetch(door)
+    xml, ask = certified.make_return().decode(), room.devices.find_device
+
+    def asked(call: Any, **request: Any) -> Any:
+        facts = ask(call, **request)
+        devices_tell(room, "device_added", buyer.id, new_id())
+        return facts
+
+    monkeypatch.setattr(type(room.devices), "find_device", lambda _, call, **request: asked(call, **request))
+    error = refused("licensing.not_returnable", lambda: room.ask("return_licenses", company.call(), xml=xml))
+    assert [(one["quantity"], one["reason"]) for one in error.extra["kept"]] == [(20, "other_company")]
+    assert (room.balance(company, "port8"), room.balance(buyer, "port8")) == (0, 0)
+
+
 def test_a_file_of_the_key_before_goes_back_by_the_key_that_renewed_it(
     room: Room, company: Company, certified: Device, door: Door
 ) -> None:
