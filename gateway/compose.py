@@ -95,6 +95,16 @@ def create_company(row: Row, rooms: Rooms, call: Call, arguments: dict[str, Any]
     return Answer(row.status, reply.result, replayed=reply.replayed)
 
 
+def create_api_token(row: Row, rooms: Rooms, call: Call, arguments: dict[str, Any], request: Request) -> Answer:
+    """Make an API token; one that is bound to a project only where its owner sees that project (ACC-11).
+
+    Raises: projects.not_found, for a project of others as for one that does not exist.
+    """
+    if arguments.get("project_id") is not None:
+        rooms.call("projects", "get_project", call.derive("project"), {"project_id": arguments["project_id"]})
+    return plain(row, rooms, call, arguments, request)
+
+
 def device(row: Row, rooms: Rooms, call: Call, arguments: dict[str, Any], request: Request) -> Answer:
     """Show a device; what a claim may not do yet, licensing tells, which knows who paid for what is on it (DEV-15)."""
     answer = plain(row, rooms, call, arguments, request)

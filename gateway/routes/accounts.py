@@ -137,7 +137,8 @@ ROWS = (
         "POST", "/v1/me/tokens", "accounts", "create_api_token", Right.LOGIN,
         "Make an API token; its secret is shown this once.",
         recent=True, request=api.CreateApiTokenRequest, answer=api.NewApiToken, status=201, scope=api.SCOPE_ACCOUNT,
-        errors=("accounts.scope_refused", "accounts.expiry_past"),
+        compose=compose.create_api_token,
+        errors=("accounts.scope_refused", "accounts.expiry_past", "projects.not_found"),
     ),
     Row(
         "DELETE", "/v1/me/tokens/{token_id}", "accounts", "delete_api_token", Right.LOGIN,

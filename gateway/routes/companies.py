@@ -41,7 +41,7 @@ ROWS = (
     ),
     Row(
         "PATCH", "/v1/company", "accounts", "update_company", Right.ADMIN,
-        "Change the company's data; what is absent stays. `otp_demanded` needs a recent login.",
+        "Change the company's data; what is absent stays. `otp_demanded` needs a recent login, `device_notices` one.",
         request=api.UpdateCompanyRequest, answer=api.Company,
         errors=("request.stale", "accounts.login_needed", "accounts.confirmation_needed"),
     ),

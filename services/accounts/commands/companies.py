@@ -60,8 +60,8 @@ def create_company(database: Database, call: Call, request: Mapping[str, Any]) -
 def update_company(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
     """Change name or vendor account id of the caller's company, or by staff of the one that the request names.
 
-    `otp_demanded` needs a recent login, and is mailed to the administrators: from their next login on, users need a
-    second factor.
+    `device_notices` is closed to API tokens. `otp_demanded` needs a recent login, and is mailed to the administrators:
+    from their next login on, users need a second factor.
 
     Raises: accounts.company_needed, accounts.admin_needed, accounts.staff_needed, accounts.scope_needed,
         accounts.token_bound, accounts.login_needed, accounts.confirmation_needed, accounts.company_not_found,
@@ -71,6 +71,9 @@ def update_company(database: Database, call: Call, request: Mapping[str, Any]) -
     actor = Actor.of(call)
     if "otp_demanded" in request:
         actor.require_recent_login()
+    if "device_notices" in request:
+        # A stolen API token must not silence what is told of stolen devices.
+        actor.require_login()
     actor.require_scope(SCOPE_WRITE)
     company_id = administrated(actor, request)
     wanted = {name: request[name] for name in ("name", "vendor_customer_number") if name in request}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ from services.accounts.commands.notices import note_notices, send_held
 from services.accounts.models import DeviceNotice
 from services.accounts.queries import get_company
 from services.accounts.tests.conftest import World
+from services.accounts.tests.test_story import refused
 from services.chassis.ids import new_id
 from services.chassis.outbox import Event
 
@@ -100,3 +102,17 @@ def test_the_setting_is_told_in_the_history(world: World) -> None:
     first = want(world, admin)
     again = want(world, admin)
     assert again["version"] == first["version"]
+
+
+def test_an_api_token_neither_silences_nor_orders_the_mails(world: World) -> None:
+    """Issue 6.2: a stolen API token of scope `write` could silence what is told of stolen devices."""
+    admin = world.admin("ada@example.org")
+    want(world, admin)
+    token = replace(admin, claims={**admin.claims, "auth_time": None, "scopes": ["read", "write"]})
+    before = world.types()
+    for wanted in (False, True):
+        with refused("accounts.login_needed"):
+            want(world, token, wanted=wanted)
+    assert (get_company(world.database, admin)["device_notices"], world.types()) == (True, before)
+    # A name is what programs may keep up to date.
+    world.do(companies.update_company, requests.UpdateCompanyRequest, token, name="Acme again")

@@ -139,8 +139,10 @@ CASES: Final[tuple[Case, ...]] = (
     ),
     Case("GET /v1/me/export", Of.OWN),
     Case("GET /v1/me/tokens", Of.OWN),
-    # Whatever project a token names, it reaches what its owner reaches.
-    Case("POST /v1/me/tokens", Of.OWN, body={"name": "t", "scopes": ["read"], "project_id": "$project"}),
+    Case("POST /v1/me/tokens", Of.OWN, body={"name": "t", "scopes": ["read"]}),
+    _in_project(
+        "POST /v1/me/tokens", "see", "project", body={"name": "t", "scopes": ["read"], "project_id": "$project"},
+    ),
     Case("DELETE /v1/me/tokens/{token_id}", Of.PERSON, thing="token", fresh="token"),
     Case("POST /v1/me/otp", Of.OWN),
     Case("POST /v1/me/otp/confirmations", Of.OWN, body={"otp": "000000"}, status=422, code="accounts.otp_wrong"),
