@@ -116,6 +116,8 @@ class Handler:
                 answer.result = wording.in_german(answer.result, german)
             if row.revokes:
                 self._authentication.learn_revocations(call)
+        if row.speaks and answer.content is None:
+            answer.headers += [("Content-Language", call.language), ("Vary", "Accept-Language")]
         return _response_of(row, answer, match, request)
 
     @staticmethod

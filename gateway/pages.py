@@ -127,7 +127,15 @@ def _problem_page(code: str, meaning: str) -> Page:
         explanation = re.sub(r"\{\w+\}", "…", entry.get("detail") or meaning)
         html = _html(title, f"<p><code>{escape(code)}</code></p><p>{escape(explanation)}</p>", language)
         return Response(
-            200, html, HTML, [_POLICY, ("Cache-Control", "public, max-age=60"), ("Vary", "Accept-Language")]
+            200,
+            html,
+            HTML,
+            [
+                _POLICY,
+                ("Cache-Control", "public, max-age=60"),
+                ("Content-Language", language),
+                ("Vary", "Accept-Language"),
+            ],
         )
 
     return page

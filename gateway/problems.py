@@ -7,6 +7,7 @@ becomes `service.internal` with a fixed text.
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +19,8 @@ from services.chassis.errors import ServiceError
 from services.chassis.ids import new_id
 
 PROBLEM_JSON: Final = "application/problem+json"
+_WEIGHT: Final = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?")
+_MOST_LANGUAGES: Final = 2000
 LANGUAGES: Final = ("en", "de")
 TEXTS: Final = Path(__file__).parent / "texts"
 
@@ -52,25 +55,32 @@ def texts(language: str) -> dict[str, dict[str, str]]:
 
 
 def choose_language(accept: str) -> str:
-    """Return the best of our languages for an Accept-Language header, English when none fits."""
-    best, best_weight = LANGUAGES[0], 0.0
-    for part in accept.split(",")[:20]:
-        tag, _, parameter = part.strip().partition(";")
-        weight = _weight(parameter)
-        language = tag.strip().lower().partition("-")[0]
-        if language in LANGUAGES and weight > best_weight:
-            best, best_weight = language, weight
-    return best
+    """Return the best of our languages for an Accept-Language header (RFC 9110, 12.5.4), English when none fits.
+
+    A region does not matter (`de-AT`), `*` stands for each language that is not named, and `q=0` refuses one. What is
+    no weight counts as a refusal of that language; nothing in the header is an error.
+    """
+    asked: dict[str, float] = {}
+    for part in accept.lower().split(",")[:_MOST_LANGUAGES]:
+        tag, *parameters = (piece.strip() for piece in part.split(";"))
+        language = tag.partition("-")[0]
+        asked[language] = max(_weight(parameters), asked.get(language, 0.0))
+    places = {language: place for place, language in enumerate(asked)}
+
+    def rank(language: str) -> tuple[float, int]:
+        named = language if language in asked else "*"
+        return asked.get(named, 0.0), -places.get(named, 0)
+
+    best = max(LANGUAGES, key=rank)
+    return best if rank(best)[0] > 0 else LANGUAGES[0]
 
 
-def _weight(parameter: str) -> float:
-    name, _, value = parameter.strip().partition("=")
-    if name.strip() != "q":
-        return 1.0
-    try:
-        return min(max(float(value), 0.0), 1.0)
-    except ValueError:
-        return 0.0
+def _weight(parameters: list[str]) -> float:
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip() == "q":
+            return float(value) if _WEIGHT.fullmatch(value := value.strip()) else 0.0
+    return 1.0
 
 
 def status_of(error: ServiceError) -> int:
@@ -96,7 +106,7 @@ def document(error: ServiceError, language: str, request_id: str) -> dict[str, A
         "instance": request_id,
     }
     for name, value in extra.items():
-        problem.setdefault(name, value)
+        problem.setdefault(name, wording.in_german(value, german) if language == "de" and name != "errors" else value)
     given = problem.get("errors")
     errors = [_translated(item, language) for item in given] if isinstance(given, list) else []
     if errors:
@@ -155,10 +165,10 @@ def to_response(error: ServiceError, request: Request | None) -> Response:
 def _headers(
     error: ServiceError, problem: dict[str, Any], request: Request | None, language: str
 ) -> list[tuple[str, str]]:
-    headers = [("Content-Language", language)]
+    door = request is not None and request.is_device_door
+    headers = [("Content-Language", language), ("Vary", "Accept, Accept-Language" if door else "Accept-Language")]
     status = problem["status"]
     if status == 401:
-        door = request is not None and request.is_device_door
         hint = "" if error.code == "token.missing" else ', error="invalid_token"'
         headers.append(("WWW-Authenticate", BASIC if door else BEARER + hint))
     if status == 405 and isinstance(allow := problem.pop("allow", None), list):

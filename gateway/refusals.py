@@ -43,7 +43,10 @@ FACTS: Final[dict[str, dict[str, Any]]] = {
     "kept": {
         "type": "array",
         "description": "what stays on the device, and why",
-        "items": _object(license_type=_STRING, name=_STRING, quantity=_COUNT, reason=_STRING),
+        "items": {
+            **_object(license_type=_STRING, name=_STRING, quantity=_COUNT, reason=_STRING),
+            "additionalProperties": {"type": "string"},
+        },
     },
     "length": _said(_COUNT, "bytes that were announced"),
     "license_type": _STRING,

@@ -139,8 +139,11 @@ def responses_of(row: Row) -> dict[str, Any]:
     return responses
 
 
-def _successes(row: Row) -> dict[str, Any]:
+def _names(row: Row) -> list[str]:
+    """Return the headers of a success."""
     names = ["XRequestId"]
+    if row.speaks:
+        names.append("ContentLanguage")
     if row.is_keyed:
         names.append("IdempotentReplayed")
     if row.location is not None or row.status == 202:
@@ -149,6 +152,11 @@ def _successes(row: Row) -> dict[str, Any]:
         names.append("ETag")
     if row.is_write and row.answer is not None and {"version", "revision"} & set(row.answer().fields):
         names.append("ETag")
+    return names
+
+
+def _successes(row: Row) -> dict[str, Any]:
+    names = _names(row)
     success: dict[str, Any] = {"description": row.summary, "headers": _headers(names)}
     if row.status != 204:
         schema: Any = {"type": "string"} if row.answer is None else row.answer

@@ -146,6 +146,11 @@ class Row:
         return self.request() if self.request is not None else None
 
     @cached_property
+    def speaks(self) -> bool:
+        """Tell whether the answer holds sentences, in the language of Accept-Language."""
+        return self.gives == (JSON,) and any(_speaks(schema()) for schema in (self.answer, self.rehearsal) if schema)
+
+    @cached_property
     def path_names(self) -> tuple[str, ...]:
         """Return the names of the path's parameters in order."""
         return tuple(part[1:-1] for part in self.path.split("/") if part.startswith("{"))
@@ -176,3 +181,11 @@ class Row:
     def version_field(self) -> str | None:
         """Return the field that takes the version from If-Match, if the room knows versions."""
         return next((name for name in VERSION_FIELDS if name in self.wire_fields), None)
+
+
+def _speaks(schema: Schema) -> bool:
+    """Tell whether a line, an action or a refusal with its sentence is in an answer, or the reason of an action."""
+    if "detail" in schema.fields or {"action", "data"} <= schema.fields.keys():
+        return True
+    inner = [item.inner if isinstance(item, fields.List) else item for item in schema.fields.values()]
+    return any(_speaks(item.schema) for item in inner if isinstance(item, fields.Nested))

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 Sentence = Callable[[str, str], str]
+# Lines of the history whose reason is a sentence of ours; others were written by persons, in whatever language.
+_REASONED: Final = frozenset({"certificate_revoked"})
 
 # What marshmallow and our own fields say of a value, and the same in German with its numbers.
 _FIELDS: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
@@ -104,7 +106,7 @@ def of_invalid(english: str, errors: list[Any]) -> str | None:
 
 
 def in_german(value: Any, sentence: Sentence) -> Any:
-    """Return an answer with the `detail` of each line and action in German.
+    """Return an answer with the `detail` of each line and action, and reasons that are ours, in German.
 
     Args:
         value: any part of the answer; it is not changed.
@@ -120,4 +122,6 @@ def in_german(value: Any, sentence: Sentence) -> Any:
     code = value.get("code") or value.get("reason")
     if isinstance(value.get("detail"), str) and isinstance(code, str):
         made["detail"] = sentence(code, value["detail"])
+    if value.get("action") in _REASONED and isinstance(made.get("data"), dict) and "reason" in made["data"]:
+        made["data"] = {**made["data"], "reason": sentence("", str(made["data"]["reason"]))}
     return made

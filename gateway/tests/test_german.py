@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from gateway.problems import document, texts
+from gateway.codes import all_codes
+from gateway.problems import choose_language, document, texts
 from gateway.responses import codes_of
 from gateway.routes import ROWS
 from gateway.row import Right, Row
 from gateway.tests.conftest import Gateway
-from services.chassis.errors import ServiceError
+from services.chassis.errors import ServiceError, conflict
 from services.chassis.ids import new_id
 
 GERMAN = {"Accept-Language": "de"}
@@ -76,3 +77,106 @@ def test_wrong_fields_are_told_in_german_with_their_bounds(
     assert entry["pointer"] == pointer
     assert re.fullmatch(german, entry["detail"]), entry
     assert answer.body["detail"] == f"{pointer}: {entry['detail']}"
+
+
+@pytest.mark.parametrize(
+    ("accept", "language"),
+    [
+        ("", "en"),
+        ("de", "de"),
+        ("DE", "de"),
+        ("de-AT", "de"),
+        ("de-AT-1996, en;q=0.9", "de"),
+        ("fr", "en"),
+        ("fr, de;q=0.1", "de"),
+        ("en;q=0.4, de;q=0.5", "de"),
+        ("de;q=0.4, en;q=0.5", "en"),
+        ("de, en", "de"),
+        ("en, de", "en"),
+        ("*", "en"),
+        ("de;q=0.5, *", "en"),
+        ("de, *;q=0.5", "de"),
+        ("en;q=0, *", "de"),
+        ("en;q=0, *;q=0.1", "de"),
+        ("*;q=0", "en"),
+        ("de;q=0", "en"),
+        ("de;q=0, en;q=0", "en"),
+        ("de; Q = 0.7 , en ; q=0.6", "de"),
+        ("de;level=1;q=0.2, en;q=0.3", "en"),
+        ("de;q=nan", "en"),
+        ("de;q=inf, en;q=0.1", "en"),
+        ("de;q=-1", "en"),
+        ("de;q=1e9", "en"),
+        ("de;q=\u0661", "en"),
+        (",,;;,=;q=,q", "en"),
+        ("de,", "de"),
+        ("xx," * 1500 + "de", "de"),
+        ("d" * 8000, "en"),
+        ("de" + "-x" * 3000, "de"),
+    ],
+)
+def test_the_language_is_the_one_that_is_asked_for_most(accept: str, language: str) -> None:
+    assert choose_language(accept) == language
+
+
+@pytest.mark.parametrize(
+    "accept", ["de-AT;q=0.9, *;q=0.1", "xx," * 4000 + "de", "\x80\xff;q=\xe9", ";;;q=q=q,,,", "de" * 6000]
+)
+def test_no_wish_for_a_language_breaks_an_answer(gateway: Gateway, accept: str) -> None:
+    for path, token in (("/v1/projects?no_such_field=1", gateway.tokens.make()), ("/v1/projects", None)):
+        answer = gateway.ask("GET", path, token=token, headers={"Accept-Language": accept})
+        assert answer.status in (401, 422)
+        assert answer.headers["content-language"] == choose_language(accept)
+
+
+def test_what_carries_sentences_tells_its_language_and_varies_by_it(gateway: Gateway) -> None:
+    action = {"name": "move_device", "allowed": False, "reason": "projects.archived", "detail": "English."}
+    shown: dict[str, Any] = {"id": new_id(), "possession": "proven", "version": 1, "actions": [action]}
+    gateway.rooms.on("devices", "get_device", shown)
+    tags = set()
+    for asked, language in (({}, "en"), (GERMAN, "de")):
+        answer = gateway.ask("GET", f"/v1/devices/{shown['id']}", headers=asked)
+        assert (answer.headers["content-language"], answer.headers["vary"]) == (language, "Accept-Language")
+        tags.add(answer.headers["etag"])
+    assert len(tags) == 2
+    refused = gateway.ask("GET", "/v1/nothing-here", headers=GERMAN)
+    assert (refused.headers["content-language"], refused.headers["vary"]) == ("de", "Accept-Language")
+    door = gateway.ask("GET", "/device/v1/x/nothing-here", headers=GERMAN, token=None)
+    assert (door.headers["content-language"], door.headers["vary"]) == ("de", "Accept, Accept-Language")
+    page = gateway.ask("GET", "/problems/devices.not_found", headers=GERMAN, token=None)
+    assert (page.headers["content-language"], page.headers["vary"]) == ("de", "Accept-Language")
+    quiet = gateway.ask("GET", "/healthz", headers=GERMAN, token=None)
+    assert "content-language" not in quiet.headers
+
+
+def test_every_answer_with_a_sentence_is_known_to_speak() -> None:
+    speaking = {row.rpc for row in ROWS if row.speaks}
+    assert speaking >= {
+        *("get_device", "add_devices", "move_devices", "list_device_licenses", "return_licenses", "list_history"),
+    }
+    assert not speaking & {"get_balance", "list_projects", "get_me"}
+
+
+def test_what_stays_on_a_device_and_why_a_certificate_ended_is_german(gateway: Gateway) -> None:
+    why = "Gateway licenses stay with their device."
+    kept = {"license_type": "isdn", "name": "ISDN", "quantity": 1, "reason": "gateway", "detail": why}
+    error = conflict("licensing.not_returnable", all_codes()["licensing.not_returnable"], kept=[kept])
+    assert document(error, "en", "")["kept"] == [kept]
+    [german] = document(error, "de", "")["kept"]
+    assert german == {**kept, "detail": "Gateway-Lizenzen bleiben bei ihrem Gerät."}
+    reasons = {
+        "The vendor's staff certified another key of the device.": "Mitarbeiter des Herstellers haben einen anderen "
+        "Schlüssel des Geräts zertifiziert.",
+        "Stolen in Bremen.": "Stolen in Bremen.",
+    }
+    for reason, expected in reasons.items():
+        line = {"id": new_id(), "action": "certificate_revoked", "data": {"serial": "ab", "reason": reason}}
+        gateway.rooms.on("history", "list_history", {"items": [line], "next": None})
+        [german] = gateway.ask("GET", "/v1/history", headers=GERMAN).body["items"]
+        assert german["data"] == {"serial": "ab", "reason": expected}
+        [english] = gateway.ask("GET", "/v1/history").body["items"]
+        assert english["data"]["reason"] == reason
+    # What a person wrote stays as it was written, whatever it looks like.
+    line = {"id": new_id(), "action": "balance_corrected", "data": {"reason": next(iter(reasons))}}
+    gateway.rooms.on("history", "list_history", {"items": [line], "next": None})
+    assert gateway.ask("GET", "/v1/history", headers=GERMAN).body["items"] == [line]

@@ -13,7 +13,7 @@ from typing import Final
 from marshmallow import Schema
 
 from services.chassis.fields import RequestSchema
-from services.licensing.api import catalogue, files, keys, licenses, merges, possession, projects
+from services.licensing.api import catalogue, file_errors, files, keys, licenses, merges, possession, projects
 from services.licensing.api.catalogue import (
     DeviceType,
     DeviceTypeList,
@@ -107,7 +107,7 @@ ERRORS: Final[dict[str, str]] = {
     **catalogue.ERRORS,
     **keys.ERRORS,
     **licenses.ERRORS,
-    **files.ERRORS,
+    **file_errors.ERRORS,
     **possession.ERRORS,
 }
 """Code -> one English sentence: what it means and what to do."""

@@ -29,6 +29,19 @@ RULES: Final[dict[str, str]] = {
 }
 """Rule name in `licensing.rule_violated` -> what it says (LIC-2, LIC-4)."""
 
+WHY_NOT_RETURNED: Final[dict[str, str]] = {
+    "downloaded_unencrypted": "An unencrypted file was downloaded, which ended the right to return it.",
+    "gateway": "Gateway licenses stay with their device.",
+    "not_on_device": "It is not on the device any more.",
+    "not_returnable": "Licenses of this type cannot be returned.",
+    "not_returnable_version": "Files up to version 7 are not signed, so licenses of these versions cannot be returned.",
+    "possession_needed": "A company that has the device no longer paid for it: prove possession of the device "
+    "(POST /v1/devices/{id}/possession).",
+    "other_company": "Another company that has the device too paid for it; only that company returns it.",
+    "warranty": "Warranty and support belong to the device and stay with it.",
+}
+"""Why a license cannot be returned (`reason`) -> what is told of it (LIC-5, LIC-8)."""
+
 ERRORS: Final[dict[str, str]] = {
     "licensing.rule_violated": "The licenses do not go together on the device; `rule` names why, `allowed` what would.",
     "licensing.source_not_usable": "A project in `sources` is not an open project of your company; leave it out.",
@@ -81,7 +94,7 @@ class LicenseOptionList(AnswerSchema):
 
 
 class InstalledLine(NamedLine):
-    """A license on the device. `reason` tells by a code why it is not returnable, null if it is."""
+    """A license on the device. `reason` tells by a code why it is not returnable, `detail` by a sentence; else null."""
 
     id = fields.String(required=True)
     version = fields.Integer(required=True, allow_none=True)
@@ -90,6 +103,7 @@ class InstalledLine(NamedLine):
     file_issued = fields.String(required=True, metadata={"enum": ["none", "encrypted", "plain"]})
     returnable = fields.Boolean(required=True)
     reason = fields.String(required=True, allow_none=True)
+    detail = fields.String(allow_none=True)
     can_take_back = fields.Boolean(required=True)
 
 

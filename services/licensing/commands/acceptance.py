@@ -17,7 +17,7 @@ from services.chassis.db import Unit
 from services.chassis.errors import ServiceError, conflict
 from services.licensing import access
 from services.licensing.access import Device
-from services.licensing.api.files import ERRORS
+from services.licensing.api.file_errors import ERRORS
 from services.licensing.store import acceptances, certificates
 from services.projects.api import REQUEST_CERTIFICATE
 

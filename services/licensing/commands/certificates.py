@@ -25,7 +25,7 @@ from services.chassis.paging import Listing
 from services.devices.api import CLAIMED, PROVEN, DevicesClient
 from services.licensing import access
 from services.licensing.access import Device
-from services.licensing.api.files import ERRORS
+from services.licensing.api.file_errors import ERRORS
 from services.licensing.certificates import profile
 from services.licensing.certificates.requests import key_bytes, key_digest, load_key, read_request
 from services.licensing.commands.acceptance import standings

@@ -22,7 +22,8 @@ from services.chassis.keystore import Key, KeyStore, KeyStoreError
 from services.devices.api import DevicesClient
 from services.licensing import access
 from services.licensing.access import Device
-from services.licensing.api.files import ERRORS, FIRST_SIGNED_VERSION
+from services.licensing.api.file_errors import ERRORS
+from services.licensing.api.files import FIRST_SIGNED_VERSION
 from services.licensing.certificates.requests import load_key
 from services.licensing.commands.authority import FILE_KEY, TEXT_KEY, private, revoked_kids
 from services.licensing.commands.issuing import Issue, Wanted, emit

@@ -18,7 +18,8 @@ from services.chassis.ids import new_id
 from services.chassis.keystore import KeyStore
 from services.licensing import access
 from services.licensing.access import Device
-from services.licensing.api.files import ERRORS, FIRST_SIGNED_VERSION
+from services.licensing.api.file_errors import ERRORS
+from services.licensing.api.files import FIRST_SIGNED_VERSION
 from services.licensing.commands import telling
 from services.licensing.commands.acceptance import accept, require_accepted
 from services.licensing.commands.authority import FILE_KEY, TEXT_KEY, revoked_kids

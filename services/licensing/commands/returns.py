@@ -20,9 +20,9 @@ from services.chassis.ids import new_id
 from services.devices.api import DevicesClient, canonical_hardware_id
 from services.licensing import access
 from services.licensing.access import Device
-from services.licensing.api.files import ERRORS
+from services.licensing.api.file_errors import ERRORS
 from services.licensing.commands.device_lines import credited_project
-from services.licensing.commands.naming import name_of
+from services.licensing.commands.naming import name_of, with_reasons
 from services.licensing.commands.running import rehearse
 from services.licensing.commands.telling import RETURNED, tell_payers
 from services.licensing.domain.catalogue import DEVICE, GATEWAY, Catalogue
@@ -53,7 +53,7 @@ def return_licenses(
     """
     Actor.of(call).require_scope(SCOPE_WRITE)
     given = _read(request["xml"])
-    return _take(database, call, given, devices, dry_run=request["dry_run"])
+    return with_reasons(_take(database, call, given, devices, dry_run=request["dry_run"]))
 
 
 def return_device_licenses(
@@ -68,7 +68,7 @@ def return_device_licenses(
     given = _read(request["xml"])
     if canonical_hardware_id(request["hardware_id"]) != given.device:
         raise invalid("licensing.return_other_device", ERRORS["licensing.return_other_device"])
-    return _take(database, call, given, devices)
+    return with_reasons(_take(database, call, given, devices))
 
 
 def _read(xml: str) -> DeviceReturn:
@@ -171,7 +171,9 @@ class _Return:
         self._check_counter(highest)
         going, kept = self._sort(connection, file)
         if not going:
-            raise conflict("licensing.not_returnable", ERRORS["licensing.not_returnable"], kept=kept)
+            raise conflict(
+                "licensing.not_returnable", ERRORS["licensing.not_returnable"], **with_reasons({"kept": kept})
+            )
         receipt = new_id()
         self._book(unit, going)
         files.mark_returned(connection, file.serial)

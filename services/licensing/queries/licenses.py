@@ -15,6 +15,7 @@ from services.chassis.paging import Listing
 from services.devices.api import DevicesClient
 from services.licensing import access
 from services.licensing.access import Device
+from services.licensing.api.licenses import WHY_NOT_RETURNED
 from services.licensing.commands import authority
 from services.licensing.commands.assign import device_type_of, resolved
 from services.licensing.commands.naming import refuse_not_offered
@@ -165,6 +166,7 @@ def _line(catalogue: Catalogue, actor: Actor, device: Device, line: InstalledLin
         "file_issued": line.file_issued,
         "returnable": obstacle is None,
         "reason": obstacle,
+        "detail": None if obstacle is None else WHY_NOT_RETURNED[obstacle],
         "can_take_back": line.file_issued == lines.NO_FILE
         and license_type.kind != FLOATING
         and actor.owns(line.company_id)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+import re
+import textwrap
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -11,7 +15,10 @@ import sqlalchemy as sa
 
 from services.chassis.db import last_was_replay
 from services.chassis.ids import new_id
+from services.licensing.api.licenses import WHY_NOT_RETURNED
+from services.licensing.commands import returns
 from services.licensing.models import Balance, CatalogueState, CatalogueVersion, LicenseType
+from services.licensing.queries.licenses import return_obstacle
 from services.licensing.store import catalogue as catalogue_store
 from services.licensing.store import ledger
 from services.licensing.tests.test_keys_and_orders import LICENSES, refused
@@ -393,10 +400,24 @@ def test_options_show_what_fits_and_is_in_stock(world: World) -> None:
     refused("licensing.version_unknown", world.ask, "get_license_options", world.admin(), device_id=device, version=9)
 
 
+def test_every_reason_for_which_a_license_stays_has_its_sentence() -> None:
+    """Read from the source: a reason without one would fail a return that was booked already."""
+    functions = (return_obstacle, returns._Return._sort, returns._Return._why_kept)
+    given = {
+        node.value
+        for function in functions
+        for node in ast.walk(ast.parse(textwrap.dedent(inspect.getsource(function))))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and re.fullmatch("[a-z_]{5,}", node.value)
+    }
+    assert given == WHY_NOT_RETURNED.keys()
+
+
 def test_lines_tell_why_they_do_not_go_back(world: World) -> None:
     world.stock({**LICENSES, "channels7": 2, "warranty-year": 1})
     device = world.device()
     world.assign(device, {"pbx7-100": 1, "port8": 2, "channels7": 2, "warranty-year": 1})
+    for line in lines_of(world, device).values():
+        assert line["detail"] == (WHY_NOT_RETURNED[line["reason"]] if line["reason"] else None)
     found = {name: (line["returnable"], line["reason"]) for name, line in lines_of(world, device).items()}
     assert found == {
         "pbx7-100": (False, "not_returnable_version"),

@@ -197,7 +197,9 @@ def test_a_plain_download_ends_the_right_to_return(room: Room, company: Company,
     certified.fetch(door)
     receipt = certified.deliver_return(door)
     assert receipt["returned"][0]["license_type"] == "voicemail8"  # type: ignore[index]
-    assert receipt["kept"][0]["reason"] == "downloaded_unencrypted"  # type: ignore[index]
+    kept = receipt["kept"][0]  # type: ignore[index]
+    assert kept["reason"] == "downloaded_unencrypted"
+    assert kept["detail"] == "An unencrypted file was downloaded, which ended the right to return it."
 
 
 def test_a_return_of_an_outdated_file_is_refused(room: Room, company: Company, certified: Device, door: Door) -> None:
