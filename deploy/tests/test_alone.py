@@ -120,6 +120,8 @@ def test_a_process_of_the_fleet_makes_files_for_its_user_alone(tmp_path: Path, m
         return 0
 
     monkeypatch.setattr(role, "serve", serve)
+    # The logs of the tests stay as they are.
+    monkeypatch.setattr("deploy.role.logs.configure", lambda *_: None)
     monkeypatch.setenv("TESSERA_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("TESSERA_AMQP_URI", "amqp://127.0.0.1:1")
     before = os.umask(0o022)
