@@ -84,7 +84,11 @@ def _logged_in(gateway: Gateway, form: dict[str, str], path: str) -> Answer:
     if not session.is_success:
         return session
     token = str(session.body.get("access_token", ""))
-    answer = gateway.call("POST", path, {"token": form["token"]}, key=form["key"], token=token)
+    if session.body.get("otp_demanded"):
+        # Such a login can do nothing else, and the gateway's words about it are for programs; the link is not used up.
+        answer = Answer(403, {"detail": TEXTS[gateway.language]["failed.otp_demanded"]})
+    else:
+        answer = gateway.call("POST", path, {"token": form["token"]}, key=form["key"], token=token)
     gateway.call("DELETE", "/v1/sessions/current", token=token)
     return answer
 

@@ -39,6 +39,9 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "field.otp": "Code of the second factor, if you have one",
         "field.email": "E-mail",
         "failed.title": "That did not work",
+        "failed.otp_demanded": "E-mail and password are right, but a second factor is demanded of you and you have "
+        "none yet. Switch it on first, in the program with which you use Tessera or by POST /v1/me/otp and POST "
+        "/v1/me/otp/confirmations at the gateway. Then open the link of the mail again: it is not used up.",
         "failed.unreachable": "Tessera does not answer at the moment. It is safe to send the form again in a minute.",
         "failed.internal": "Something went wrong on our side. It is safe to try again.",
         "failed.no_token": "The link is not complete: copy it whole from the mail.",
@@ -85,6 +88,10 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "field.otp": "Code des zweiten Faktors, falls Sie einen haben",
         "field.email": "E-Mail",
         "failed.title": "Das hat nicht geklappt",
+        "failed.otp_demanded": "E-Mail und Passwort stimmen, aber von Ihnen wird ein zweiter Faktor verlangt, und Sie "
+        "haben noch keinen. Schalten Sie ihn zuerst ein, in dem Programm, mit dem Sie Tessera nutzen, oder mit POST "
+        "/v1/me/otp und POST /v1/me/otp/confirmations am Gateway. Öffnen Sie dann den Link der Mail noch einmal: er "
+        "ist nicht verbraucht.",
         "failed.unreachable": "Tessera antwortet gerade nicht. Sie können das Formular in einer Minute gefahrlos noch "
         "einmal senden.",
         "failed.internal": "Bei uns ist etwas schiefgegangen. Sie können es gefahrlos noch einmal versuchen.",

@@ -127,6 +127,27 @@ def test_a_second_factor_is_sent_along(portal: Client, gateway: GatewayDouble, p
     assert 'name="otp" type="text" minlength' in portal.get(path, query_string={"token": "t"}).text
 
 
+@pytest.mark.parametrize("path", ["/invitation", "/email-change"])
+@pytest.mark.parametrize(("language", "words"), [("en", "second factor"), ("de", "zweiter Faktor")])
+def test_who_needs_a_second_factor_first_is_told_so_and_keeps_the_link(
+    portal: Client, gateway: GatewayDouble, path: str, language: str, words: str
+) -> None:
+    """Issue 6.2: a company's demand; such a login is good for nothing else, so the link is not tried with it."""
+    session = {"access_token": "a.b.c", "otp_demanded": True}
+    gateway.answers["/v1/sessions"] = (201, session)
+    form = {"token": "t", "key": "k", "email": "a@b.de", "password": "secret"}
+    answer = portal.post(path, data=form, headers={"Accept-Language": language})
+    assert answer.status_code == 403
+    assert words in answer.text
+    assert "/v1/me/otp/confirmations" in answer.text
+    assert [(method, asked) for method, asked, _, _ in gateway.calls] == [
+        ("POST", "/v1/sessions"),
+        ("DELETE", "/v1/sessions/current"),
+    ]
+    session["otp_demanded"] = False
+    assert portal.post(path, data=form).status_code == 200
+
+
 def test_activation_asks_for_a_password_where_the_address_was_registered_twice(
     portal: Client, gateway: GatewayDouble
 ) -> None:
