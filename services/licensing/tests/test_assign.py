@@ -337,6 +337,9 @@ def test_whose_floating_license_another_company_takes_off_is_told(
     assert world.balance() == {"pbx7-slave": 1}
     told = {company: data["project"]["id"] for company, data in world.told("floating_license_removed")}
     assert told == {other.company: other.home, world.company: world.home}
+    restore = sa.update(LicenseType).where(LicenseType.id == "pbx7-slave").values(from_stock=False)
+    # The auditor takes a license type that is not as it was shipped for tampered with.
+    edit_catalogue(world, monkeypatch, restore)
     world.check()
 
 
@@ -351,6 +354,9 @@ def test_floating_can_cost_one_from_stock(world: World, monkeypatch: pytest.Monk
     assert world.balance() == {"pbx7-slave": 1}
     world.ask("remove_floating", world.admin(), device_id=device)
     assert world.balance() == {"pbx7-slave": 2}
+    restore = sa.update(LicenseType).where(LicenseType.id == "pbx7-slave").values(from_stock=False)
+    # The auditor takes a license type that is not as it was shipped for tampered with.
+    edit_catalogue(world, monkeypatch, restore)
     world.check()
 
 
