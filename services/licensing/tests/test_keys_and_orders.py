@@ -230,8 +230,10 @@ def test_a_wrong_key_counts_once_and_for_everybody_who_enters_one(world: World) 
         for _ in range(3):
             refused("licensing.key_mistyped", activate, entering, "nonsense", entering.admin("same"))
     assert attempts() == 2
-    refused("licensing.key_mistyped", activate, world, "nonsense", dry_run=True)
-    assert attempts() == 3
+    # A rehearsal is never a repetition, whatever command id it comes with.
+    for _ in range(2):
+        refused("licensing.key_mistyped", activate, world, "nonsense", world.admin("same"), dry_run=True)
+    assert attempts() == 4
 
 
 def test_a_guest_may_add_a_key_a_stranger_gets_the_answer_of_an_unknown_project(world: World) -> None:
