@@ -21,7 +21,7 @@ from typing import Annotated, Final, NoReturn, TypeVar
 import typer
 
 from deploy import keys
-from deploy.installed import installed_settings
+from deploy.installed import existing_settings, installed_settings, unreachable
 from deploy.migrate import migrate
 from deploy.reconcile import UnknownSourceError, reconcile_events, take_back_company, told
 from deploy.staff import make_staff, release_mails
@@ -88,7 +88,9 @@ def rotate_keys(
     It is published at once and signs after LEAD_SECONDS. The key before it stays good for checking.
     """
     kid = _done(lambda settings: keys.rotate(settings, room, purpose, timedelta(seconds=lead_seconds)))
-    sys.stdout.write(f"{kid} is published and signs in {lead_seconds} s; the key before it stays good for checking.\n")
+    sys.stdout.write(
+        f"{kid} of {room} is published and signs in {lead_seconds} s; the key before it stays good for checking.\n"
+    )
 
 
 @app.command("revoke-key")
@@ -129,15 +131,18 @@ def retry_parked_mails() -> None:
 
 
 def _done(act: Callable[[Settings], T]) -> T:
+    settings = None
     try:
-        return act(installed_settings())
+        settings = existing_settings()
+        return act(settings)
+    except ServiceError as error:
+        _fail(unreachable(settings) if settings is not None and error.code == "service.unavailable" else str(error))
     except (
         SettingsError,
         KeyStoreError,
         keys.RotationError,
         UnknownSourceError,
         HeadsError,
-        ServiceError,
         OSError,
     ) as error:
         _fail(str(error))

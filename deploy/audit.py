@@ -17,7 +17,7 @@ from dataclasses import asdict
 from functools import partial
 
 from deploy.audit_copies import check_copies
-from deploy.installed import installed_settings
+from deploy.installed import installed_settings, unreachable
 from deploy.rooms import ROOMS
 from services.chassis.audit import Check, Log, Report
 from services.chassis.audit_places import LogEnd, check_places, read_end
@@ -115,7 +115,8 @@ def main(arguments: Sequence[str] = ()) -> int:
             )
         reports = audit(settings)
     except (SettingsError, ServiceError, OSError) as error:
-        sys.stderr.write(f"The audit could not be made: {error}\n")
+        is_away = isinstance(error, ServiceError) and error.code == "service.unavailable"
+        sys.stderr.write(f"The audit could not be made: {unreachable(installed_settings()) if is_away else error}\n")
         return 2
     sys.stdout.write(
         json.dumps([asdict(report) for report in reports]) + "\n" if "--json" in arguments else render(reports)

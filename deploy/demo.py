@@ -36,6 +36,7 @@ _MAIL_SECONDS = 30.0
 _UNKNOWN_OUTCOMES = frozenset({429, 503})
 _ATTEMPTS = 40
 _REACHED_WITHIN = 120.0
+_EVERY_ADDRESS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared, not listened on
 
 # The seed's own device ids and its order number stay free: trying the main job by hand starts with entering them.
 _ORDERS: tuple[dict[str, Any], ...] = (
@@ -90,7 +91,9 @@ class Door:
     """
 
     def __init__(self, address: tuple[str, int], keys: str) -> None:
-        self._address = address
+        host, port = address
+        # Where the gateway listens on all addresses, it is asked by a name that it answers to.
+        self._address = ("localhost" if host in _EVERY_ADDRESS else host, port)
         self._keys = keys
         self._token = ""
 

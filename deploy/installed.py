@@ -33,3 +33,28 @@ def installed_settings(environment: Mapping[str, str] | None = None) -> Settings
             ) from None
         given = {**written, **given}
     return Settings.from_environment(given)
+
+
+def existing_settings(environment: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings of an installation that has been started before; nothing is made where there is none.
+
+    Raises:
+        SettingsError: there is no data folder or no key folder, or a setting cannot work.
+    """
+    settings = installed_settings(environment)
+    for name, folder in (("TESSERA_DATA_DIR", settings.data_dir), ("TESSERA_KEY_DIR", settings.key_dir)):
+        if not folder.is_dir():
+            raise SettingsError(
+                f"{name} is {folder}: there is no such folder, so nothing was done; name that of the installation, or "
+                "start Tessera first."
+            )
+    return settings
+
+
+def unreachable(settings: Settings) -> str:
+    """Say which database does not answer to a command, and what to do."""
+    address = settings.database_uri.rpartition("@")[2]
+    return (
+        f"A database does not answer: TESSERA_DATABASE_URI leads to {address}. Start its server, or correct the "
+        "setting; that of a fleet runs only while `make fleet` does."
+    )

@@ -10,10 +10,12 @@ import os
 import sys
 from collections.abc import Sequence
 
-from deploy.installed import installed_settings
+from sqlalchemy.exc import OperationalError
+
+from deploy.installed import installed_settings, unreachable
 from deploy.rooms import ROOMS
 from services.chassis.migrations import upgrade
-from services.chassis.settings import Settings
+from services.chassis.settings import Settings, SettingsError
 
 
 def migrate(settings: Settings, rooms: Sequence[str] = ROOMS) -> list[str]:
@@ -29,7 +31,16 @@ def main(arguments: Sequence[str]) -> int:
         sys.stderr.write(f"unknown: {', '.join(unknown)}; the rooms are {', '.join(ROOMS)}.\n")
         return 2
     os.umask(0o077)
-    changed = migrate(installed_settings(), arguments or ROOMS)
+    try:
+        settings = installed_settings()
+        changed = migrate(settings, arguments or ROOMS)
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    except OperationalError as error:
+        # The driver's first line names host, port and login, never the password.
+        sys.stderr.write(f"{unreachable(settings)} The driver says: {str(error.orig).splitlines()[0]}\n")
+        return 2
     sys.stdout.write(f"migrated: {', '.join(changed)}\n" if changed else "all databases are at their newest revision\n")
     return 0
 

@@ -14,6 +14,7 @@ from services.chassis import green  # noqa: F401  # isort: skip
 
 from deploy.rooms import GATEWAY, ROOMS, service_class
 from services.chassis import logs
+from services.chassis.keystore import KeyStore, KeyStoreError
 from services.chassis.runner import serve
 from services.chassis.settings import Settings, SettingsError
 
@@ -40,8 +41,9 @@ def main(arguments: Sequence[str]) -> int:
     os.umask(0o077)
     logs.configure(role, settings.log_level)
     try:
+        KeyStore.from_settings(settings, role).check()
         return serve(settings, [service_class(role)])
-    except SettingsError as error:
+    except (SettingsError, KeyStoreError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
 

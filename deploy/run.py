@@ -19,15 +19,18 @@ from services.chassis import green  # noqa: F401  # isort: skip
 
 import eventlet
 import structlog
+from sqlalchemy.exc import OperationalError
 
 from deploy import demo
 from deploy.alone import check_ports, hold, keep_private
 from deploy.bare.processes import Process
 from deploy.factor import with_staff_otp
+from deploy.installed import unreachable
 from deploy.migrate import migrate
 from deploy.rooms import GATEWAY, ROOMS, service_class
 from deploy.staff import FIRST_STAFF_FILE, make_first_staff, make_staff
 from services.chassis import logs
+from services.chassis.keystore import KeyStore, KeyStoreError
 from services.chassis.runner import Runner
 from services.chassis.settings import Settings, SettingsError
 
@@ -52,7 +55,9 @@ def prepare(settings: Settings, *, first_start: bool | None = None) -> None:
             (settings.data_dir / demo.FIRST_START).touch()
     if first_start and settings.is_embedded:
         # Making tables needs Alembic, 15 MB that a process which goes on to serve should not carry along.
-        subprocess.run([sys.executable, "-m", "deploy.migrate"], check=True, stdout=subprocess.DEVNULL)
+        done = subprocess.run([sys.executable, "-m", "deploy.migrate"], check=False, capture_output=True, text=True)
+        if done.returncode:
+            raise SettingsError(f"The databases could not be made: {done.stderr.strip()}")
     else:
         migrate(settings)
     choices = demo.pending(settings)
@@ -124,12 +129,24 @@ def main() -> int:
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return 2
+    except OSError as error:
+        sys.stderr.write(f"TESSERA_DATA_DIR is {settings.data_dir}: {error.strerror}; name a folder to write in.\n")
+        return 2
     with lock:
         return _run(settings, is_first_start)
 
 
 def _run(settings: Settings, is_first_start: bool) -> int:
-    prepare(settings, first_start=is_first_start)
+    try:
+        prepare(settings, first_start=is_first_start)
+        for room in ROOMS:
+            KeyStore.from_settings(settings, room).check()
+    except (SettingsError, KeyStoreError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    except OperationalError as error:
+        sys.stderr.write(f"{unreachable(settings)} The driver says: {str(error.orig).splitlines()[0]}\n")
+        return 2
     portal = Portal(settings)
     eventlet.spawn_n(portal.keep)
     runner = Runner(settings, [service_class(name) for name in (*ROOMS, GATEWAY)])

@@ -51,6 +51,7 @@ def test_a_key_is_rotated_published_first_and_the_old_one_revoked(settings: Sett
     ],
 )
 def test_what_cannot_be_done_is_told(settings: Settings, arguments: tuple[str, ...], text: str) -> None:
+    KeyStore.from_settings(settings, "accounts").active("tokens", "Ed25519")
     result = run(*arguments)
     assert result.exit_code != 0
     assert text in result.output

@@ -29,7 +29,6 @@ def decided(folder: Path, given: dict[str, str], *, first_start: bool = True) ->
         ({"TESSERA_PORTAL": "0.0.0.0:8080", "TESSERA_PUBLIC_URL": "http://127.0.0.1:8080"}, True),
         ({"TESSERA_PUBLIC_URL": "https://portal.example"}, True),
         ({"TESSERA_PUBLIC_URL": "http://127.0.0.1.portal.example"}, True),
-        ({"TESSERA_PUBLIC_URL": "nowhere"}, True),
         ({"TESSERA_DEMO": "0"}, True),
         ({"TESSERA_DEMO": "0", "TESSERA_STAFF_OTP": "0"}, False),
         ({"TESSERA_HTTP": "0.0.0.0:8000", "TESSERA_STAFF_OTP": "0"}, False),

@@ -71,13 +71,31 @@ class KeyStore:
 
     @classmethod
     def from_settings(cls, settings: Settings, service: str) -> KeyStore:
-        """Open the key folder of one service, making the passphrase file (mode 0600) on first use."""
+        """Open the key folder of one service, making the passphrase file (mode 0600) on first use.
+
+        Raises:
+            KeyStoreError: there are keys and no passphrase.
+        """
         path = settings.key_passphrase_file
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with locked(path.parent):
             if not path.exists():
+                if any(settings.key_dir.glob("*/*.json")):
+                    raise KeyStoreError(
+                        f"TESSERA_KEY_PASSPHRASE_FILE is {path}: there is no such file, and the keys in "
+                        f"{settings.key_dir} are encrypted with one; bring it back, or name it."
+                    )
                 write_private(path, secrets.token_urlsafe(32).encode())
         return cls(settings.key_dir / service, path.read_bytes().strip(), settings.public_key_dir / service)
+
+    def check(self) -> None:
+        """Open one key of each purpose, so that a start with another passphrase says so.
+
+        Raises:
+            KeyStoreError: a key cannot be opened; the text names the file.
+        """
+        for purpose in sorted({path.name.split(".", 1)[0] for path in self._folder.glob("*.*.json")}):
+            self._load(purpose)
 
     def active(self, purpose: str, algorithm: Algorithm) -> Key:
         """Return the key that signs for a purpose now, making the first one when there is none."""

@@ -77,7 +77,7 @@ class Settings:
             http=http,
             admin_http=_address(env, "TESSERA_ADMIN_HTTP", "127.0.0.1:8001"),
             portal=portal,
-            public_url=env.get("TESSERA_PUBLIC_URL", f"http://{portal[0]}:{portal[1]}").rstrip("/"),
+            public_url=_web_address(env, "TESSERA_PUBLIC_URL", f"http://{portal[0]}:{portal[1]}"),
             api_url=_web_address(env, "TESSERA_API_URL", _reached(*http)),
             allowed_hosts=_names(env.get("TESSERA_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")),
             trusted_proxies=_networks(env, "TESSERA_TRUSTED_PROXIES"),

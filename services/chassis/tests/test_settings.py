@@ -50,6 +50,7 @@ def test_the_defaults_of_the_reference_are_those_of_the_code() -> None:
             ("TESSERA_API_URL", value)
             for value in ("licenses.example", "http://", "http://[", "http://x:99999", "http://x?y")
         ),
+        ("TESSERA_PUBLIC_URL", "nowhere"),
         ("TESSERA_DEMO", "maybe"),
         ("TESSERA_STAFF_OTP", "2"),
         ("TESSERA_CLAIMED_CERTIFICATES", "-"),
