@@ -114,6 +114,7 @@ def _parameters(row: Row, converter: OpenAPIConverter) -> list[dict[str, Any]]:
             {"type": "boolean"} if field is None else _without_null(converter.field2property(field))
         )
         in_path = name in row.path_names
+        schema = schema if in_path else _never_empty(schema)
         parameters.append(
             {
                 "name": name,
@@ -131,6 +132,14 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
     if isinstance(kept.get("type"), list):
         (kept["type"],) = [name for name in kept["type"] if name != "null"]
     return kept
+
+
+def _never_empty(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a query parameter's schema; the room may take an empty text, the door refuses it (`validation.py`)."""
+    if schema.get("type") != "string":
+        return schema
+    kept = {name: value for name, value in schema.items() if name != "default" or value != ""}
+    return {**kept, "minLength": max(1, kept.get("minLength", 1))}
 
 
 def _header_parameters(row: Row) -> list[dict[str, Any]]:

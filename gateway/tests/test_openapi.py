@@ -6,13 +6,16 @@ import json
 import re
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlencode
 
+import pytest
+from jsonschema_rs import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from gateway.codes import all_codes
 from gateway.openapi import document
 from gateway.routes import ROWS
-from gateway.row import Right
+from gateway.row import Right, Row
 from gateway.tests.conftest import Gateway
 from gateway.tests.test_rows import path_of, token_of
 from services.chassis.errors import unavailable
@@ -165,3 +168,26 @@ def test_every_body_has_an_example_that_the_route_takes(gateway: Gateway) -> Non
         answer = gateway.ask(row.method, path_of(row), example, token=token_of(gateway, row))
         assert answer.status == 503, (row.rpc, answer.content)
         assert len(gateway.rooms.named(row.rpc)) == 1, row.rpc
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.method} {row.path}")
+def test_what_a_query_parameter_tells_of_itself_is_what_the_door_takes(gateway: Gateway, row: Row) -> None:
+    """An empty parameter is refused, so no text may have 0 characters and no default may be empty."""
+    operation = document()["paths"][row.path][row.method.lower()]
+    for parameter in operation["parameters"]:
+        schema = parameter["schema"]
+        if parameter["in"] != "query":
+            continue
+        if schema["type"] == "string":
+            assert schema["minLength"] >= 1, parameter
+        if "default" in schema:
+            validator = Draft202012Validator(schema)
+            assert [error.message for error in validator.iter_errors(schema["default"])] == [], parameter
+            said = urlencode({parameter["name"]: json.dumps(schema["default"]).strip('"')})
+            answer = gateway.ask(row.method, f"{path_of(row)}?{said}", token=token_of(gateway, row))
+            refused = answer.body.get("errors", []) if answer.status == 422 else []
+            assert [item for item in refused if item["pointer"] == f"?{parameter['name']}"] == []
+    body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+    for name, schema in body.get("properties", {}).items():
+        if "default" in schema:
+            assert list(Draft202012Validator(schema).iter_errors(schema["default"])) == [], name
