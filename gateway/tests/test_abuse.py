@@ -167,7 +167,7 @@ def test_a_client_that_does_not_read_its_answers_is_given_up(quick: Gateway) -> 
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         request = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n"
         sock.sendall(request * 200)
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 60
         while quick.server.connections and time.monotonic() < deadline:
             eventlet.sleep(0.05)
         assert not quick.server.connections
