@@ -17,6 +17,7 @@ from dataclasses import asdict
 from functools import partial
 
 from deploy.audit_copies import check_copies
+from deploy.audit_ready import AuditError, require_auditable
 from deploy.installed import installed_settings, unreachable
 from deploy.rooms import ROOMS
 from services.chassis.audit import Check, Log, Report
@@ -24,10 +25,13 @@ from services.chassis.audit_places import LogEnd, check_places, read_end
 from services.chassis.audit_report import outbox_report
 from services.chassis.db import Database
 from services.chassis.errors import ServiceError
+from services.chassis.keystore import KeyStoreError
 from services.chassis.settings import Settings, SettingsError
 from services.history.audit import behind, compare
 
 _CATCH_UP_SECONDS = 20.0
+_PAUSE = 0.5
+_ACT = "docs/how-to/act-on-audit-findings.md"
 
 
 def room_report(room: str, settings: Settings) -> Report:
@@ -48,14 +52,19 @@ def audit(settings: Settings, *, patience: float | None = None) -> list[Report]:
 
     Args:
         settings: where the databases and the data folder are.
-        patience: seconds to wait for history to catch up with a running installation; 20 when absent.
+        patience: seconds to wait for each room of a running installation to catch up; 20 when absent.
+
+    Raises:
+        AuditError: a database or a key is missing, does not answer, or is of another version.
     """
-    deadline = time.monotonic() + (_CATCH_UP_SECONDS if patience is None else patience)
-    reports = [_settled_report(room, settings, deadline) for room in ROOMS]
+    require_auditable(settings, ROOMS)
+    seconds = _CATCH_UP_SECONDS if patience is None else patience
+    # Each room has its own time: whoever comes last must not be looked at only once.
+    reports = [_settled_report(room, settings, time.monotonic() + seconds) for room in ROOMS]
     logs = [report.log for report in reports if report.log is not None and report.room != "history"]
-    _wait_for_history(settings, logs, deadline)
+    _wait_for_history(settings, logs, time.monotonic() + seconds)
     compared = [compare(settings, logs), Report("all", _place_checks(settings, reports))]
-    return [*reports, *compared, *check_copies(settings, ROOMS, deadline)]
+    return [*reports, *compared, *check_copies(settings, ROOMS, seconds)]
 
 
 def _place_checks(settings: Settings, reports: Sequence[Report]) -> tuple[Check, ...]:
@@ -73,18 +82,21 @@ def _place_checks(settings: Settings, reports: Sequence[Report]) -> tuple[Check,
 
 
 def _settled_report(room: str, settings: Settings, deadline: float) -> Report:
-    """Let a room audit itself, again while something is under way in a running installation."""
+    """Let a room audit itself, again while something is under way in a running installation.
+
+    In a busy one there always is: only what stays the same in all looks does not go away by itself.
+    """
     report = room_report(room, settings)
     while report.is_behind and time.monotonic() < deadline:
-        time.sleep(0.5)
-        report = room_report(room, settings)
+        time.sleep(_PAUSE)
+        report = room_report(room, settings).after(report)
     return report
 
 
 def _wait_for_history(settings: Settings, logs: Sequence[Log], deadline: float) -> None:
     lag = behind(settings, logs)
     while lag and time.monotonic() < deadline:
-        time.sleep(0.5)
+        time.sleep(_PAUSE)
         lag = behind(settings, logs)
 
 
@@ -98,10 +110,9 @@ def render(reports: Iterable[Report]) -> str:
             verdict = "ok" if not check.flaws else "WRONG"
             digest = f"  {check.digest[:16]}" if check.digest else ""
             lines.append(f"{report.room:<10} {check.name:<40} {check.checked:>9}  {verdict:<5}{digest}".rstrip())
-            lines += [f"           - {flaw}" for flaw in check.flaws]
-    lines.append(
-        f"clean: {checks} checks, nothing wrong" if not flaws else f"NOT in order: {flaws} flaws in {checks} checks"
-    )
+            lines += [f"           - {report.room}, {check.name}: {flaw}" for flaw in check.flaws]
+    wrong = f"NOT in order: {flaws} flaws in {checks} checks; what to do: see {_ACT}"
+    lines.append(wrong if flaws else f"clean: {checks} checks, nothing wrong")
     return "\n".join(lines) + "\n"
 
 
@@ -109,12 +120,8 @@ def main(arguments: Sequence[str] = ()) -> int:
     """Audit the installation that the settings lead to; `--json` prints the reports as JSON."""
     try:
         settings = installed_settings()
-        if not settings.data_dir.exists():
-            raise SettingsError(
-                f"TESSERA_DATA_DIR is {settings.data_dir}: there is no such folder; start Tessera first."
-            )
         reports = audit(settings)
-    except (SettingsError, ServiceError, OSError) as error:
+    except (SettingsError, ServiceError, AuditError, KeyStoreError, OSError) as error:
         is_away = isinstance(error, ServiceError) and error.code == "service.unavailable"
         sys.stderr.write(f"The audit could not be made: {unreachable(installed_settings()) if is_away else error}\n")
         return 2

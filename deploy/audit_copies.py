@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack
 from typing import Final
@@ -63,20 +64,23 @@ COPIES: Final = (
 )
 
 
-def check_copies(settings: Settings, rooms: Collection[str], deadline: float) -> list[Report]:
+def check_copies(settings: Settings, rooms: Collection[str], seconds: float) -> list[Report]:
     """Compare every copy between the rooms that are audited; each is told as its own room's check.
 
     Args:
         settings: where the databases are.
         rooms: that are audited.
-        deadline: of the monotonic clock, up to which copies may catch up.
+        seconds: for which each copy may catch up.
     """
     with ExitStack() as opened:
         databases = {room: Database.from_settings(settings, room, pool_size=2) for room in rooms}
         for database in databases.values():
             opened.callback(database.close)
         return [
-            Report(copy.room, tuple(check_copy(copy, databases[copy.source], databases[copy.room], deadline)))
+            Report(
+                copy.room,
+                tuple(check_copy(copy, databases[copy.source], databases[copy.room], time.monotonic() + seconds)),
+            )
             for copy in COPIES
             if {copy.source, copy.room} <= set(rooms)
         ]

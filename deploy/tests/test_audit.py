@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import sqlalchemy as sa
 
 from deploy import audit as audit_command
 from deploy.audit import audit, render
-from services.chassis.audit import Report
+from services.chassis.audit import Check, Report
 from services.chassis.db import Database
 from services.chassis.ids import new_id
 from services.chassis.migrations import upgrade
@@ -143,3 +144,32 @@ def test_the_command_tells_by_its_exit_code(rooms: Rooms, monkeypatch: pytest.Mo
     assert audit_command.main(["--json"]) == 1
     monkeypatch.setenv("TESSERA_DATA_DIR", str(tmp_path / "nowhere"))
     assert audit_command.main([]) == 2
+
+
+def _looks(*looks: tuple[str, ...]) -> list[Report]:
+    """Return what a room reports look after look, the last one for ever."""
+    wrong = Check("balances", 1, ("one is wrong",))
+    return [Report("devices", (wrong, Check("every event published", 9, found, passing=True))) for found in looks]
+
+
+@pytest.mark.parametrize(
+    ("looks", "expected"),
+    [
+        ([("event 1 waits",), ("event 2 waits",)], ()),
+        ([("event 1 waits", "event 2 waits"), ("event 2 waits", "event 3 waits"), ("event 3 waits",)], ()),
+        ([("event 1 waits", "event 2 waits"), ("event 1 waits", "event 3 waits")], ("event 1 waits",)),
+        ([("event 1 waits", "and 7 more"), ("event 2 waits", "and 7 more")], ()),
+        ([("event 1 waits", "and 7 more"), ("event 1 waits", "and 9 more")], ("event 1 waits", "and 7 more")),
+    ],
+)
+def test_what_is_on_its_way_is_told_only_if_it_was_there_in_every_look(
+    monkeypatch: pytest.MonkeyPatch, looks: list[tuple[str, ...]], expected: tuple[str, ...]
+) -> None:
+    """In a busy installation something is on its way whenever one looks, and never the same."""
+    reports = _looks(*looks)
+    monkeypatch.setattr(audit_command, "room_report", lambda *_: reports.pop(0) if len(reports) > 1 else reports[0])
+    monkeypatch.setattr(audit_command, "_PAUSE", 0)
+    settings = Settings.from_environment({})
+    settled = audit_command._settled_report("devices", settings, time.monotonic() + (2 if expected else 60))
+    wrong, passing = settled.checks
+    assert wrong.flaws == ("one is wrong",) and passing.flaws == expected

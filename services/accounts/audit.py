@@ -104,7 +104,9 @@ def _emptied(connection: Connection) -> Check:
 def _finished(connection: Connection) -> Check:
     """Every import was applied by all rooms; one under way ends by itself."""
     flaws, checked = Flaws(), 0
-    for row in stream(connection, sa.select(CompanyImport.id, CompanyImport.finished_at)):
+    for row in stream(
+        connection, sa.select(CompanyImport.id, CompanyImport.finished_at).order_by(CompanyImport.started_at)
+    ):
         checked += 1
         if row.finished_at is None:
             flaws.add(f"import {row.id} was not applied by every room; start the services and audit again")

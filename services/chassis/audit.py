@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -23,6 +24,7 @@ from services.chassis.place import Place, read_places, read_stopped
 from services.chassis.tables import outbox, outbox_head, retry_events
 
 MAX_FLAWS = 20
+_MORE: Final = re.compile(r"and \d+ more")
 UNREADABLE: Final = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 """What reading a row raises in which somebody has put garbage; it is a finding and never the end of an audit."""
 _STREAMED_AT_ONCE = 1000
@@ -75,6 +77,20 @@ class Report:
     def is_behind(self) -> bool:
         """Tell whether something is under way that may be done when asked again."""
         return any(check.flaws for check in self.checks if check.passing)
+
+    def after(self, earlier: Report) -> Report:
+        """Return this report, where what is under way is told only if the earlier one told it as well."""
+        before = {check.name: check.flaws for check in earlier.checks if check.passing}
+        return replace(self, checks=tuple(_stayed(check, before.get(check.name)) for check in self.checks))
+
+
+def _stayed(check: Check, before: tuple[str, ...] | None) -> Check:
+    if not check.passing or before is None:
+        return check
+    # How many more there are is no flaw of its own.
+    stayed = tuple(flaw for flaw in before if flaw in check.flaws and not _MORE.fullmatch(flaw))
+    more = tuple(flaw for flaw in before if _MORE.fullmatch(flaw)) if stayed else ()
+    return replace(check, flaws=(*stayed, *more))
 
 
 @dataclass(slots=True)

@@ -85,8 +85,10 @@ def check_copy(copy: Copy, source: Database, room: Database, deadline: float) ->
         checked, applied, log, found = _look(copy, source, room)
         looks += 1
         odd = {key: _again(known.get(key), one, applied, log) for key, one in found.items()}
-        wrong = {key for key, one in odd.items() if _is_wrong(known.get(key), one)}
-        if wrong == odd.keys() or (looks > 1 and time.monotonic() >= deadline):
+        # What differs in another way each time is at work, and neither wrong nor behind.
+        stayed = {key for key, one in odd.items() if looks > 1 and _is_same(known.get(key), one)}
+        wrong = {key for key in stayed if known[key].is_ripe and odd[key].is_ripe}
+        if not odd or (looks > 1 and (stayed == wrong or time.monotonic() >= deadline)):
             break
         known = odd
         time.sleep(_PAUSE)
@@ -96,7 +98,7 @@ def check_copy(copy: Copy, source: Database, room: Database, deadline: float) ->
             f"{copy.room} has applied all; bring the row back from a backup of {copy.room}"
         )
     late = Flaws()
-    for key in sorted(odd.keys() - wrong):
+    for key in sorted(stayed - wrong):
         late.add(f"{copy.name} {key}: {copy.room} has {odd[key].copy} and is behind {copy.source}; start the services")
     name = f"{copy.name} of {copy.source}"
     return [
@@ -105,14 +107,13 @@ def check_copy(copy: Copy, source: Database, room: Database, deadline: float) ->
     ]
 
 
-def _is_wrong(before: _Odd | None, now: _Odd) -> bool:
-    same = before is not None and (before.original, before.copy) == (now.original, now.copy)
-    return before is not None and same and before.is_ripe and now.is_ripe
+def _is_same(before: _Odd | None, now: _Odd) -> bool:
+    return before is not None and (before.original, before.copy) == (now.original, now.copy)
 
 
 def _again(before: _Odd | None, now: _Odd, applied: int, log: _Log) -> _Odd:
     """Return a difference as it is known by now: from the first look on while both sides say the same."""
-    same = before if before is not None and (before.original, before.copy) == (now.original, now.copy) else now
+    same = before if before is not None and _is_same(before, now) else now
     if same.end is None and (log.waiting is None or log.waiting > same.emitted):
         # All that was emitted by then is numbered: whoever has applied up to here has applied it.
         same = replace(same, end=log.end)

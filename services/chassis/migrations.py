@@ -95,7 +95,7 @@ def upgrade(service: str, uri: str) -> bool:
         Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
     engine = make_engine(uri, pool_size=1)
     try:
-        if _current(engine) == head(service):
+        if current(engine) == head(service):
             return False
         _run(service, engine)
     finally:
@@ -123,7 +123,8 @@ def run_env(metadata: sa.MetaData) -> None:
     context.run_migrations()
 
 
-def _current(engine: sa.Engine) -> str | None:
+def current(engine: sa.Engine) -> str | None:
+    """Return the revision of a database, None where nothing was migrated yet."""
     with engine.connect() as connection:
         if not sa.inspect(connection).has_table("alembic_version"):
             return None

@@ -250,7 +250,9 @@ def _check_orders(connection: Connection) -> Check:
     flaws, checked = Flaws(), 0
     columns = (Order.number, Order.state, Order.licenses, Order.key_id, Order.created_at)
     statement = sa.select(*columns, ActivationKey.licenses.label("held"), ActivationKey.order_number.label("said"))
-    for order in stream(connection, statement.outerjoin(ActivationKey, ActivationKey.id == Order.key_id)):
+    # The oldest first: what is under way goes away by itself.
+    statement = statement.outerjoin(ActivationKey, ActivationKey.id == Order.key_id).order_by(Order.created_at)
+    for order in stream(connection, statement):
         checked += 1
         with flaws.reading(f"order {order.number}"):
             for flaw in _order_flaws(order):
