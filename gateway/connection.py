@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 import time
+from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any
 
@@ -263,7 +264,7 @@ class Connection:
         self.waiting_since = time.monotonic()
         self._deadline = self.waiting_since + self._limits.seconds
         bodiless = response.status in (204, 304)
-        headers: list[tuple[str, str]] = []
+        headers: list[tuple[str, str]] = [("Date", formatdate(usegmt=True))]
         if response.content_type and not bodiless:
             headers.append(("Content-Type", response.content_type))
         if not bodiless:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 
 import eventlet
 import pytest
@@ -188,3 +191,21 @@ def test_stopping_lets_the_request_in_work_finish() -> None:
     answer = asking.wait()
     assert answer.status == 200
     assert answer.headers["connection"] == "close"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+        b"GET /v1/projects HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+        b"GET /v1/nothing HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: elsewhere\r\n\r\n",
+        b"POST /v1/projects HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"no request\r\n\r\n",
+    ],
+)
+def test_every_answer_tells_the_time(gateway: Gateway, head: bytes) -> None:
+    """RFC 9110 6.6.1: a server with a clock sends Date; also where HTTP itself refuses."""
+    told = parse(gateway.raw(head)).headers["date"]
+    assert re.fullmatch(r"[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT", told)
+    assert abs(parsedate_to_datetime(told) - datetime.now(UTC)) < timedelta(minutes=5)
