@@ -78,3 +78,15 @@ def test_if_none_match_compares_weakly(gateway: Gateway) -> None:
             assert (answer.status, answer.content, answer.headers["etag"]) == (304, b"", tag)
         for other in ('"a"', f"x{tag}", tag.strip('"')[:-1]):
             assert gateway.ask("GET", path, headers={"If-None-Match": other}).status == 200
+
+
+def test_the_device_door_compares_like_every_other_route(gateway: Gateway) -> None:
+    """RFC 9110 13.1.2: `*` names whatever there is; it got the whole file."""
+    file = {"state": "file", "etag": '"s-7"', "serial": "s-7", "content_type": "application/xml", "content": "<x/>"}
+    gateway.rooms.on("licensing", "fetch_device_file", file)
+    path = "/device/v1/00-90-33-08-20-20/license-file"
+    for known in ("*", '"s-7"', '"a" , W/"s-7","b"'):
+        answer = gateway.ask("GET", path, headers={"If-None-Match": known})
+        assert (answer.status, answer.content, answer.headers["etag"]) == (304, b"", '"s-7"')
+    for other in ('"a"', "s-7", 'x"s-7"'):
+        assert gateway.ask("GET", path, headers={"If-None-Match": other}).status == 200
