@@ -47,7 +47,8 @@ def render(
     tongue = language if language in TEXTS[template] else "en"
     text = TEXTS[template][tongue]
     host = urlsplit(public_url).hostname or "localhost"
-    message = EmailMessage(policy=SMTP)
+    # Lines of quoted-printable have at most 76 characters (RFC 2045 6.7); SMTP's 78 are those of RFC 5322.
+    message = EmailMessage(policy=SMTP.clone(max_line_length=76))
     message["Subject"] = text.subject
     message["From"] = f"{SIGNATURE[tongue]} <no-reply@{host}>"
     message["To"] = to
