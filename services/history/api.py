@@ -49,24 +49,24 @@ class ListHistoryRequest(RequestSchema):
 class HistoryActor(AnswerSchema):
     """The person behind a line: the id is in the line for ever, the name is looked up at reading."""
 
-    id = fields.String()
-    name = fields.String(allow_none=True)
+    id = fields.String(required=True)
+    name = fields.String(required=True, allow_none=True)
 
 
 class HistoryLine(AnswerSchema):
     """One action on one object, as its source told it; `id` is the event's id."""
 
-    id = fields.String()
-    at = fields.String()
-    action = fields.String()
-    actor = fields.Nested(HistoryActor, allow_none=True)
-    company_id = fields.String(allow_none=True)
-    project_id = fields.String(allow_none=True)
-    device_id = fields.String(allow_none=True)
-    hardware_id = fields.String(allow_none=True)
-    subject = fields.String()
-    data = fields.Dict()
-    request_id = fields.String(allow_none=True)
+    id = fields.String(required=True)
+    at = fields.String(required=True)
+    action = fields.String(required=True)
+    actor = fields.Nested(HistoryActor, required=True, allow_none=True)
+    company_id = fields.String(required=True, allow_none=True)
+    project_id = fields.String(required=True, allow_none=True)
+    device_id = fields.String(required=True, allow_none=True)
+    hardware_id = fields.String(required=True, allow_none=True)
+    subject = fields.String(required=True)
+    data = fields.Dict(required=True)
+    request_id = fields.String(required=True, allow_none=True)
 
 
 class MovingLines(AnswerSchema):

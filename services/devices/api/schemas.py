@@ -32,10 +32,10 @@ PROOFS: Final = (ORDER_NUMBER, DEVICE_KEY, STAFF)
 class Warranty(AnswerSchema):
     """Warranty of a device: dates are days; `state` is running, ended or unknown (not shipped yet)."""
 
-    starts_on = fields.Date(allow_none=True)
-    ends_on = fields.Date(allow_none=True)
-    state = fields.String(validate=validate.OneOf(["running", "ended", "unknown"]))
-    extension_months = fields.Integer()
+    starts_on = fields.Date(required=True, allow_none=True)
+    ends_on = fields.Date(required=True, allow_none=True)
+    state = fields.String(required=True, validate=validate.OneOf(["running", "ended", "unknown"]))
+    extension_months = fields.Integer(required=True)
 
 
 class DeviceAction(AnswerSchema):
@@ -57,27 +57,27 @@ class DeviceAction(AnswerSchema):
 class Device(AnswerSchema):
     """A company's record of a device."""
 
-    id = Id()
-    hardware_id = fields.String()
-    type = fields.String()
-    project_id = Id()
-    company_id = Id()
-    foreign = fields.Boolean()
-    comment = fields.String()
-    license_comment = fields.String()
-    order_number = fields.String(allow_none=True)
-    possession = fields.String(validate=validate.OneOf(POSSESSIONS))
-    rma = fields.Boolean()
-    warranty = fields.Nested(Warranty)
-    ssa_ends_on = fields.Date(allow_none=True)
-    added_at = fields.DateTime(format="iso")
-    version = fields.Integer()
+    id = Id(required=True)
+    hardware_id = fields.String(required=True)
+    type = fields.String(required=True)
+    project_id = Id(required=True)
+    company_id = Id(required=True)
+    foreign = fields.Boolean(required=True)
+    comment = fields.String(required=True)
+    license_comment = fields.String(required=True)
+    order_number = fields.String(required=True, allow_none=True)
+    possession = fields.String(required=True, validate=validate.OneOf(POSSESSIONS))
+    rma = fields.Boolean(required=True)
+    warranty = fields.Nested(Warranty, required=True)
+    ssa_ends_on = fields.Date(required=True, allow_none=True)
+    added_at = fields.DateTime(required=True, format="iso")
+    version = fields.Integer(required=True)
 
 
 class DeviceWithActions(Device):
     """A device with what the caller may do with it."""
 
-    actions = fields.List(fields.Nested(DeviceAction))
+    actions = fields.List(fields.Nested(DeviceAction), required=True)
 
 
 class DeviceList(AnswerSchema):
@@ -146,20 +146,20 @@ class AddDevicesRequest(RequestSchema):
 class AddedLine(AnswerSchema):
     """The result for one line of the input."""
 
-    input = fields.String()
-    hardware_id = fields.String(allow_none=True)
-    type = fields.String(allow_none=True)
-    result = fields.String(validate=validate.OneOf(["ok", "warning", "error", "added", "refused"]))
-    code = fields.String(allow_none=True)
-    detail = fields.String(allow_none=True)
-    device_id = Id(allow_none=True)
+    input = fields.String(required=True)
+    hardware_id = fields.String(required=True, allow_none=True)
+    type = fields.String(required=True, allow_none=True)
+    result = fields.String(required=True, validate=validate.OneOf(["ok", "warning", "error", "added", "refused"]))
+    code = fields.String(required=True, allow_none=True)
+    detail = fields.String(required=True, allow_none=True)
+    device_id = Id(required=True, allow_none=True)
 
 
 class AddDevicesAnswer(AnswerSchema):
     """Counts by result, and the result of every line in the order of the input."""
 
-    summary = fields.Dict(keys=fields.String(), values=fields.Integer())
-    items = fields.List(fields.Nested(AddedLine))
+    summary = fields.Dict(required=True, keys=fields.String(), values=fields.Integer())
+    items = fields.List(fields.Nested(AddedLine), required=True)
 
 
 class ListDevicesRequest(ListRequest):
@@ -192,9 +192,9 @@ class ProvePossessionRequest(DeviceRequest):
 class PossessionAnswer(AnswerSchema):
     """A company's record of a device, and whether its possession is proven."""
 
-    device_id = Id()
-    hardware_id = fields.String()
-    possession = fields.String(validate=validate.OneOf(POSSESSIONS))
+    device_id = Id(required=True)
+    hardware_id = fields.String(required=True)
+    possession = fields.String(required=True, validate=validate.OneOf(POSSESSIONS))
 
 
 class ClosingRequest(RequestSchema):
@@ -235,18 +235,18 @@ class MoveDevicesRequest(RequestSchema):
 class MovedLine(AnswerSchema):
     """The result for one device of a move."""
 
-    device_id = fields.String()
-    hardware_id = fields.String(allow_none=True)
-    result = fields.String(validate=validate.OneOf(["ok", "error", "moved", "refused"]))
-    code = fields.String(allow_none=True)
-    detail = fields.String(allow_none=True)
+    device_id = fields.String(required=True)
+    hardware_id = fields.String(required=True, allow_none=True)
+    result = fields.String(required=True, validate=validate.OneOf(["ok", "error", "moved", "refused"]))
+    code = fields.String(required=True, allow_none=True)
+    detail = fields.String(required=True, allow_none=True)
 
 
 class MoveDevicesAnswer(AnswerSchema):
     """Counts by result, and the result of every device in the order of the input."""
 
-    summary = fields.Dict(keys=fields.String(), values=fields.Integer())
-    items = fields.List(fields.Nested(MovedLine))
+    summary = fields.Dict(required=True, keys=fields.String(), values=fields.Integer())
+    items = fields.List(fields.Nested(MovedLine), required=True)
 
 
 class HardwareRequest(RequestSchema):
@@ -258,11 +258,11 @@ class HardwareRequest(RequestSchema):
 class WarrantyAnswer(AnswerSchema):
     """The fixed minimum that anybody may learn about a device (DEV-7, S9): never who has it."""
 
-    hardware_id = fields.String()
-    type = fields.String()
-    warranty = fields.Nested(Warranty)
-    ssa_ends_on = fields.Date(allow_none=True)
-    rma = fields.Boolean()
+    hardware_id = fields.String(required=True)
+    type = fields.String(required=True)
+    warranty = fields.Nested(Warranty, required=True)
+    ssa_ends_on = fields.Date(required=True, allow_none=True)
+    rma = fields.Boolean(required=True)
 
 
 class ListOrderDevicesRequest(ListRequest):
@@ -274,15 +274,15 @@ class ListOrderDevicesRequest(ListRequest):
 class OrderDevice(AnswerSchema):
     """A device of an order."""
 
-    hardware_id = fields.String()
-    type = fields.String()
-    shipped_on = fields.Date(allow_none=True)
+    hardware_id = fields.String(required=True)
+    type = fields.String(required=True)
+    shipped_on = fields.Date(required=True, allow_none=True)
 
 
 class OrderDevices(AnswerSchema):
     """A page of the devices of an order."""
 
-    number = fields.String()
+    number = fields.String(required=True)
     items = fields.List(fields.Nested(OrderDevice), required=True)
     next = fields.String(required=True, allow_none=True)
 
@@ -321,12 +321,12 @@ class UpdateProductionStaffRequest(HardwareRequest):
 class ProductionDevice(AnswerSchema):
     """What staff sees of a built device."""
 
-    hardware_id = fields.String()
-    type = fields.String()
-    order_number = fields.String()
-    shipped_on = fields.Date(allow_none=True)
-    rma = fields.Boolean()
-    warranty = fields.Nested(Warranty)
+    hardware_id = fields.String(required=True)
+    type = fields.String(required=True)
+    order_number = fields.String(required=True)
+    shipped_on = fields.Date(required=True, allow_none=True)
+    rma = fields.Boolean(required=True)
+    warranty = fields.Nested(Warranty, required=True)
 
 
 class FindDevicesAnswer(AnswerSchema):

@@ -108,10 +108,10 @@ class ReturnDeviceLicensesRequest(RequestSchema):
 class ReturnedLine(AnswerSchema):
     """What went back, and to which project."""
 
-    license_type = fields.String()
-    name = fields.String()
-    quantity = fields.Integer()
-    project_id = fields.String()
+    license_type = fields.String(required=True)
+    name = fields.String(required=True)
+    quantity = fields.Integer(required=True)
+    project_id = fields.String(required=True)
 
 
 class KeptLine(AnswerSchema):
@@ -120,21 +120,21 @@ class KeptLine(AnswerSchema):
     Events have the reason alone.
     """
 
-    license_type = fields.String()
-    name = fields.String()
-    quantity = fields.Integer()
-    reason = fields.String()
+    license_type = fields.String(required=True)
+    name = fields.String(required=True)
+    quantity = fields.Integer(required=True)
+    reason = fields.String(required=True)
     detail = fields.String()
 
 
 class ReturnReceipt(AnswerSchema):
     """The outcome of a return; `receipt` is its id for ever, null in a rehearsal."""
 
-    returned = fields.List(fields.Nested(ReturnedLine))
-    kept = fields.List(fields.Nested(KeptLine))
+    returned = fields.List(fields.Nested(ReturnedLine), required=True)
+    kept = fields.List(fields.Nested(KeptLine), required=True)
     receipt = fields.String(required=True, allow_none=True)
-    hardware_id = fields.String()
-    serial = fields.String()
+    hardware_id = fields.String(required=True)
+    serial = fields.String(required=True)
 
 
 class RequestCertificateRequest(RequestSchema):
@@ -205,7 +205,7 @@ class RevokeCertificateRequest(RequestSchema):
 class VerificationKeys(AnswerSchema):
     """JWK set (RFC 7517) of the keys that license files are verified with."""
 
-    keys = fields.List(fields.Dict())
+    keys = fields.List(fields.Dict(), required=True)
 
 
 class Document(AnswerSchema):
