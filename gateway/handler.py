@@ -20,7 +20,7 @@ from gateway.authentication import Authentication, authorize
 from gateway.messages import JSON, Request, Response
 from gateway.metrics import Metrics
 from gateway.problems import choose_language, german, to_response
-from gateway.router import Match, Router
+from gateway.router import Match, Router, not_allowed
 from gateway.row import Answer, Compose, Right, Rooms, Row
 from gateway.validation import arguments_of, command_id_of
 from services.chassis.context import Call
@@ -67,9 +67,11 @@ class Handler:
         template = "-"
         try:
             page = self._pages.get(request.path)
-            if page is not None and request.method in ("GET", "HEAD"):
+            if page is not None:
                 template = request.path
-                return page(request)
+                if request.method in ("GET", "HEAD"):
+                    return page(request)
+                raise not_allowed(request.method, ["GET", "HEAD"])
             match = self._router.find(request.method, request.path)
             template = match.row.path
             response = self._respond(match, request)

@@ -10,7 +10,7 @@ from urllib.parse import unquote_to_bytes
 
 from gateway.paths import read_parameter
 from gateway.row import Row
-from services.chassis.errors import invalid, not_found
+from services.chassis.errors import ServiceError, invalid, not_found
 
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f]")
 _ANY: Final = "{}"
@@ -66,9 +66,7 @@ class Router:
         row = node.rows.get("GET" if method == "HEAD" else method)
         if row is None:
             allow = sorted({*node.rows, "HEAD"} if "GET" in node.rows else node.rows)
-            raise invalid(
-                "request.method_not_allowed", f"{method} is not for this address; {', '.join(allow)} is.", allow=allow
-            )
+            raise not_allowed(method, allow)
         shapes = row.path.strip("/").split("/")
         given = [part for shape, part in zip(shapes, parts, strict=True) if shape[:1] == "{"]
         return Match(row, {name: read_parameter(name, part) for name, part in zip(row.path_names, given, strict=True)})
@@ -81,6 +79,13 @@ class Router:
             if child is not None and (found := self._walk(child, parts, depth + 1)) is not None:
                 return found
         return None
+
+
+def not_allowed(method: str, allow: list[str]) -> ServiceError:
+    """Return the refusal of a method that an address does not take; it becomes 405 with `Allow`."""
+    return invalid(
+        "request.method_not_allowed", f"{method} is not for this address; {', '.join(allow)} is.", allow=allow
+    )
 
 
 def _decoded(part: str) -> str:

@@ -90,3 +90,12 @@ def test_the_device_door_compares_like_every_other_route(gateway: Gateway) -> No
         assert (answer.status, answer.content, answer.headers["etag"]) == (304, b"", '"s-7"')
     for other in ('"a"', "s-7", 'x"s-7"'):
         assert gateway.ask("GET", path, headers={"If-None-Match": other}).status == 200
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/openapi.json", "/docs", "/problems/request.stale"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+def test_a_page_names_the_methods_that_it_takes(gateway: Gateway, method: str, path: str) -> None:
+    """RFC 9110 15.5.6: it was 404, as if there were nothing."""
+    answer = gateway.ask(method, path, token=None)
+    check_problem(answer, 405, "request.method_not_allowed")
+    assert answer.headers["allow"] == "GET, HEAD"
