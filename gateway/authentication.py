@@ -242,7 +242,8 @@ def authorize(row: Row, identity: Identity | None) -> None:
         if actor.service:
             raise forbidden(
                 "accounts.scope_needed",
-                "A service account reaches the routes of its scopes only; `scope` names the one that is missing.",
+                f"A service account reaches the routes of its scopes only, which are {', '.join(sorted(actor.scopes))}"
+                ".",
                 scope=row.needed_scope,
             )
         actor.require_scope(row.needed_scope)

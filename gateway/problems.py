@@ -15,7 +15,7 @@ from typing import Any, Final
 from gateway import wording
 from gateway.messages import Request, Response
 from gateway.sentences import german_of
-from services.chassis.errors import ServiceError
+from services.chassis.errors import ServiceError, unavailable
 from services.chassis.ids import new_id
 
 PROBLEM_JSON: Final = "application/problem+json"
@@ -148,6 +148,10 @@ def to_response(error: ServiceError, request: Request | None) -> Response:
     language = choose_language(headers.get("accept-language", ""))
     # Of a request that cannot be read there is none, and whoever asks for help needs an id all the same.
     request_id = request.id if request is not None else new_id()
+    if error.code == "service.unavailable" and request is not None and request.method in ("GET", "HEAD"):
+        # A read has no outcome that could be unknown, and needs no Idempotency-Key.
+        again = int(error.extra.get("retry_after", 1))
+        error = unavailable(error.code, "This is temporarily unavailable; repeat it in a moment.", retry_after=again)
     problem = document(error, language, request_id)
     own = _headers(error, problem, request, language)
     response = Response.of_json(int(problem["status"]), problem, own, PROBLEM_JSON)

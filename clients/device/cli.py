@@ -143,7 +143,8 @@ def fetch(
 @app.command()
 @_told
 def install(
-    file: Annotated[Path, typer.Argument(help="A license file downloaded by hand.")], state: StateOption = DEFAULT_STATE
+    file: Annotated[Path, typer.Argument(help="A license file downloaded by hand.", exists=True, dir_okay=False)],
+    state: StateOption = DEFAULT_STATE,
 ) -> None:
     """Verify and install a license file without the portal."""
     _tell_installed(Device(state).install(file.read_bytes()))
@@ -152,7 +153,7 @@ def install(
 @app.command()
 @_told
 def verify(
-    file: Annotated[Path, typer.Argument(help="A license file.")],
+    file: Annotated[Path, typer.Argument(help="A license file.", exists=True, dir_okay=False)],
     state: StateOption = DEFAULT_STATE,
     keys: Annotated[Path | None, typer.Option("--keys", help="JWK set of /v1/keys; default the pinned one.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from deploy.admin import app
-from services.chassis.keystore import KeyStore
+from services.chassis.keystore import Algorithm, KeyStore
 from services.chassis.settings import Settings
 
 
@@ -38,7 +38,19 @@ def test_a_key_is_rotated_published_first_and_the_old_one_revoked(settings: Sett
     assert "rotate first" in refused.stderr
     run("rotate-keys", "accounts", "tokens", "--lead-seconds", "0")
     assert run("revoke-key", "accounts", "tokens", old).exit_code == 0
-    assert states("accounts") == ["revoked", "active", "published"]
+    # The one that waited was made before, and would have signed again after the good one.
+    assert states("accounts") == ["revoked", "active", "revoked"]
+
+
+def test_revoking_tells_who_believes_the_key_for_longer(settings: Settings) -> None:
+    cases: tuple[tuple[str, str, Algorithm, str], ...] = (
+        ("accounts", "tokens", "Ed25519", "for two more seconds at most"),
+        ("licensing", "license-files", "ES256", "a device believes it until it next asks"),
+    )
+    for room, purpose, algorithm, text in cases:
+        old = KeyStore.from_settings(settings, room).active(purpose, algorithm).kid
+        run("rotate-keys", room, purpose, "--lead-seconds", "0")
+        assert text in run("revoke-key", room, purpose, old).stdout
 
 
 @pytest.mark.parametrize(

@@ -139,6 +139,29 @@ def test_errors_of_rooms_become_problems(
         assert answer.headers[header[0]] == header[1]
 
 
+@pytest.mark.parametrize(("language", "text"), [("en", "temporarily unavailable"), ("de", "zurzeit nicht verfügbar")])
+def test_only_of_a_change_the_outcome_is_unknown(gateway: Gateway, language: str, text: str) -> None:
+    gateway.rooms.on("projects", "list_projects", unavailable())
+    gateway.rooms.on("licensing", "activate_key", unavailable())
+    told = {"Accept-Language": language}
+    detail = gateway.ask("GET", "/v1/projects", headers=told).body["detail"]
+    assert text in detail
+    assert "Idempotency-Key" not in detail
+    answer = gateway.ask("POST", "/v1/activations", {"project_id": new_id(), "key": "x"}, headers=told)
+    assert "Idempotency-Key" in answer.body["detail"]
+
+
+def test_who_lacks_a_scope_is_told_what_helps(gateway: Gateway) -> None:
+    token = gateway.tokens.make(scopes=["orders", "search"], service=True)
+    answer = gateway.ask("GET", "/v1/balance", token=token, headers={"Accept-Language": "de"})
+    check_problem(answer, 403, "accounts.scope_needed")
+    assert answer.body["detail"].endswith("und das sind orders, search.")
+    body = {"old_password": "x" * 12, "new_password": "y" * 12}
+    answer = gateway.ask("PUT", "/v1/me/password", body, token=gateway.tokens.make(scopes=["read", "write"]))
+    check_problem(answer, 403, "accounts.scope_needed")
+    assert "log in with" in answer.body["detail"]
+
+
 def test_extras_stand_in_the_problem_and_never_replace_its_members(gateway: Gateway) -> None:
     shortages = [{"license_type": "port8", "name": "PORT8", "needed": 2, "missing": 1, "projects": []}]
     error = conflict("licensing.insufficient_balance", "Too few.", shortages=shortages, status=200, title="x")

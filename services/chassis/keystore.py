@@ -190,10 +190,13 @@ class KeyStore:
         Args:
             purpose: what it signs.
             algorithm: of the new key.
-            lead: how long it is published before it signs.
+            lead: how long it is published before it signs; none also revokes the keys that wait to sign, which
+                whoever stole the present one may have too.
         """
         self.active(purpose, algorithm)
         with locked(self._folder):
+            if not lead:
+                self._revoke_waiting(purpose)
             key = self._create(purpose, algorithm, datetime.now(UTC) + lead)
         return key.kid
 
@@ -210,10 +213,19 @@ class KeyStore:
                 raise KeyStoreError(
                     f"{kid} signs for {purpose} now: rotate first, and revoke it once another one signs."
                 )
-            revoked = replace(key, revoked_at=datetime.now(UTC))
-            self._pin_change(revoked)
-            self._write(revoked)
-        _log.warning("key_revoked", purpose=purpose, kid=kid)
+            self._end(key)
+
+    def _revoke_waiting(self, purpose: str) -> None:
+        self._keys.pop(purpose, None)
+        for key, state in self.states(purpose):
+            if state == PUBLISHED:
+                self._end(key)
+
+    def _end(self, key: Key) -> None:
+        revoked = replace(key, revoked_at=datetime.now(UTC))
+        self._pin_change(revoked)
+        self._write(revoked)
+        _log.warning("key_revoked", purpose=key.purpose, kid=key.kid)
 
     def seal(self, data: bytes, context: str) -> bytes:
         """Encrypt bytes at rest (AES-256-GCM, random nonce) bound to a context such as a table and row id."""

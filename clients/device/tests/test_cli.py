@@ -85,6 +85,12 @@ def test_what_is_refused_installs_nothing(folder: Path, tmp_path: Path, case: st
     assert run("show", "--state", str(folder)).exit_code == EXIT_CODES["not_ready"][0]
 
 
+@pytest.mark.parametrize("command", ["verify", "install"])
+def test_a_file_that_is_not_there_is_wrong_usage(folder: Path, command: str) -> None:
+    result = run(command, "nofile.xml", "--state", str(folder))
+    assert (result.exit_code, "nofile.xml" in result.stderr) == (2, True)
+
+
 def test_install_show_and_an_old_counter(folder: Path, tmp_path: Path) -> None:
     result = run("install", written(tmp_path, "encrypted file"), "--state", str(folder))
     assert result.exit_code == 0, result.output

@@ -220,6 +220,12 @@ class Actor:
         if name != SCOPE_ENROLMENT:
             self.require_factor()
         if name not in self.scopes:
+            if name == SCOPE_ACCOUNT:
+                raise forbidden(
+                    "accounts.scope_needed",
+                    "No API token may do this: log in with e-mail address and password.",
+                    scope=name,
+                )
             raise forbidden(
                 "accounts.scope_needed", f"The token lacks the scope {name}: use one that has it.", scope=name
             )

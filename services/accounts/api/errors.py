@@ -38,7 +38,8 @@ ERRORS: Final[dict[str, str]] = {
     "accounts.otp_demanded": "The company demands a second factor of its users; switch it on under `/me/otp`, then "
     "refresh the session; API tokens work again after that.",
     "accounts.right_needed": "The account lacks the account right named in `right`; ask the vendor for it.",
-    "accounts.scope_needed": "The token lacks the scope named in `scope`; use a token that has it.",
+    "accounts.scope_needed": "The token lacks the scope named in `scope`; use a token that has it, or log in "
+    "where this needs a person.",
     "accounts.token_bound": "The token is bound to one project, and this goes beyond it; use a token that is not.",
     "accounts.staff_self": "Staff may not change their own staff mark or lock; ask another staff member.",
     "accounts.token_not_found": "There is no such API token here; list the tokens to see their ids.",

@@ -167,7 +167,9 @@ def exchange_token(database: Database, call: Call, request: Mapping[str, Any], k
 
     answer = database.write(work, call=call)
     if answer is None:
-        raise unauthenticated("token.invalid", "The API token is unknown, expired or withdrawn; make a new one.")
+        raise unauthenticated(
+            "token.invalid", "The token is unknown or not readable, expired or withdrawn; log in, or make a new one."
+        )
     return answer
 
 

@@ -136,6 +136,23 @@ def test_a_published_key_does_not_sign_yet(store: KeyStore) -> None:
     assert [(key.kid, state) for key, state in store.states("token")] == [(old, "active"), (new, "published")]
 
 
+def test_a_rotation_without_lead_ends_the_keys_that_wait(store: KeyStore) -> None:
+    """Found by a newcomer: a key made before with a lead, perhaps stolen too, signed again after the rotation."""
+    old = store.active("token", "Ed25519").kid
+    waiting = store.rotate("token", "Ed25519", lead=timedelta(hours=1))
+    elsewhere = store.rotate("other", "Ed25519", lead=timedelta(hours=1))
+    new = store.rotate("token", "Ed25519")
+    assert [(key.kid, state) for key, state in store.states("token")] == [
+        (old, "verify-only"),
+        (new, "active"),
+        (waiting, "revoked"),
+    ]
+    assert waiting not in [jwk["kid"] for jwk in jwks(store)]
+    assert elsewhere not in store.revoked("other")
+    later = store.rotate("token", "Ed25519", lead=timedelta(hours=1))
+    assert [state for key, state in store.states("token") if key.kid in (new, later)] == ["active", "published"]
+
+
 def test_a_revoked_key_is_gone_and_the_signing_one_cannot_be_revoked(store: KeyStore, tmp_path: Path) -> None:
     old = store.active("token", "Ed25519").kid
     with pytest.raises(KeyStoreError, match="rotate first"):

@@ -12,9 +12,9 @@ POSSESSION_NEEDED: Final = "devices.possession_needed"
 ERRORS: Final[dict[str, str]] = {
     "devices.already_in_company": "The company has this device already; delete it from its project first, or move it.",
     "devices.already_imported": "The old license manager's data of this device was imported before; it is final.",
-    "devices.not_found": "The device is not in the vendor's production data; contact your administrator.",
-    "devices.in_other_company": "Another company has this device too; it may be added, which needs an explicit yes "
-    "and gives access to all its current licenses.",
+    "devices.not_found": "The device is not in the vendor's production data; contact the vendor.",
+    "devices.in_other_company": "Another company has this device too; it may be added, which gives access to all its "
+    "current licenses and needs an explicit yes: an entry in `accept_warnings` with this `hardware_id` and `code`.",
     "devices.several_users": "The device has old licenses of several users; do not import it unless you own it.",
     "devices.malformed_id": "The text is no hardware id; write a MAC address or an IPEI as on the label.",
     "devices.repeated_in_request": "The device stands earlier in the same request; leave this line out.",

@@ -126,6 +126,8 @@ class Issue:
                 raise conflict("licensing.never_encrypted", ERRORS["licensing.never_encrypted"])
             return files.TEXT, None
         if not self.wanted.encrypted:
+            # First what no confirmation opens, so that nobody confirms for nothing.
+            require_possession(connection, self.device, self.actor)
             if not self.wanted.confirmed:
                 raise conflict("licensing.confirmation_needed", ERRORS["licensing.confirmation_needed"])
             return files.PLAIN, None

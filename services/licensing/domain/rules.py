@@ -174,7 +174,8 @@ def _check_maximum(device_type: DeviceType, license_type: LicenseType, installed
         if (license_type.size or 0) > maximum:
             raise RuleViolationError(
                 "maximum",
-                f"{license_type.name} is larger than {maximum}, the most for an {device_type.id}: take a smaller size.",
+                f"{license_type.name} is larger than {maximum}, the most for the type {device_type.id}: take a "
+                "smaller size.",
                 license_type.id,
                 maximum,
                 requested=license_type.size or 0,
@@ -185,8 +186,8 @@ def _check_maximum(device_type: DeviceType, license_type: LicenseType, installed
         allowed = max(0, maximum - installed)
         raise RuleViolationError(
             "maximum",
-            f"A {device_type.id} holds at most {maximum} {license_type.name}; {installed} are installed and {quantity} "
-            f"are to be added: take at most {allowed}.",
+            f"The type {device_type.id} holds at most {maximum} {license_type.name}; {installed} are installed and "
+            f"{quantity} are to be added: take at most {allowed}.",
             license_type.id,
             allowed,
             requested=quantity,

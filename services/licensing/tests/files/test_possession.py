@@ -261,6 +261,11 @@ def test_no_unencrypted_file_for_a_claim_beside_others(room: Room, company: Comp
     ask: dict[str, Any] = {"device_id": record, "encrypted": False, "confirm_no_return": True}
     error = refused("devices.possession_needed", lambda: room.ask("issue_license_file", company.call(), **ask))
     assert error.extra["ways"] == ["order_number", "staff"]
+    # What no confirmation opens is said before one is asked for.
+    refused(
+        "devices.possession_needed",
+        lambda: room.ask("issue_license_file", company.call(), **ask | {"confirm_no_return": False}),
+    )
     assert not room.events()
     room.devices.confirm_possession(company.call(), device_id=record)
     assert room.ask("issue_license_file", company.call(), **ask)["created"] is True
