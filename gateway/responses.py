@@ -82,6 +82,7 @@ _BY_RIGHT: Final[dict[Right, tuple[str, ...]]] = {
     Right.STAFF: ("accounts.staff_needed", "accounts.staff_otp_needed"),
     Right.DEVICE: (
         "accounts.login_failed",
+        "accounts.otp_needed",
         "accounts.locked",
         "accounts.too_many_attempts",
         "accounts.company_needed",

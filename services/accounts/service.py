@@ -157,8 +157,8 @@ class AccountsService(
     def create_device_session(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Give the device door a short access token for HTTP Basic (LIC-7).
 
-        Raises: accounts.login_failed, accounts.locked, accounts.otp_demanded, accounts.staff_otp_needed,
-            accounts.too_many_attempts.
+        Raises: accounts.login_failed, accounts.otp_needed, accounts.locked, accounts.otp_demanded,
+            accounts.staff_otp_needed, accounts.too_many_attempts.
         Emits: login_failed.
         """
         return sessions.create_device_session(self.database, call, request, self.kit)

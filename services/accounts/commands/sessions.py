@@ -178,8 +178,8 @@ def create_device_session(database: Database, call: Call, request: Mapping[str, 
 
     An account with a second factor can only use an API token of scope `device` (LIC-7).
 
-    Raises: accounts.login_failed, accounts.locked, accounts.otp_demanded, accounts.staff_otp_needed,
-        accounts.too_many_attempts.
+    Raises: accounts.login_failed, accounts.otp_needed, accounts.locked, accounts.otp_demanded,
+        accounts.staff_otp_needed, accounts.too_many_attempts.
     Emits: login_failed.
     """
     login = logins.begin(database, call, request["login"], request.get("client_address"))
@@ -195,8 +195,15 @@ def create_device_session(database: Database, call: Call, request: Mapping[str, 
             logins.forgive(unit, login)
             return answer
         user = people.by_id(unit.connection, login.user.id) if fits else None
-        if user is None or user.otp_confirmed_at is not None:
-            return logins.refuse(unit, login, "password" if user is None else "otp")
+        if user is None:
+            return logins.refuse(unit, login, "password")
+        if user.otp_confirmed_at is not None:
+            # Counted like a wrong password; who has the right one learns this from a login to the portal as well.
+            logins.refuse(unit, login, "otp")
+            return unauthenticated(
+                "accounts.otp_needed",
+                "This account has a second factor: a device sends an API token of scope device as the password.",
+            )
         logins.forgive(unit, login)
         member, _ = _company(unit, user, None)
         if waits(kit, user, member, None):

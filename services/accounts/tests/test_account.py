@@ -178,13 +178,17 @@ def test_a_second_factor_is_asked_and_each_code_works_once(world: World) -> None
     assert world.login("ada@example.org", otp=codes[0].upper())
     with refused("accounts.login_failed"):
         world.login("ada@example.org", otp=codes[0])
-    with refused("accounts.login_failed"):
-        world.do(
-            sessions.create_device_session,
-            requests.CreateDeviceSessionRequest,
-            login="ada@example.org",
-            password=PASSWORD,
-        )
+    # Who has the right password is told the way in, and is counted; a wrong one learns nothing.
+    failed = sum(event["type"] == "login_failed" for event in world.events())
+    for password, code in ((PASSWORD, "accounts.otp_needed"), ("a wrong password", "accounts.login_failed")):
+        with refused(code):
+            world.do(
+                sessions.create_device_session,
+                requests.CreateDeviceSessionRequest,
+                login="ada@example.org",
+                password=password,
+            )
+    assert sum(event["type"] == "login_failed" for event in world.events()) == failed + 2
     assert queries.get_me(world.database, call)["otp_enabled"] is True
 
 
