@@ -72,7 +72,7 @@ def create_api_token(database: Database, call: Call, request: Mapping[str, Any],
         )
         bounds = {"expires_at": iso(expires_at), "project_id": request["project_id"]}
         _tell(unit, "api_token_created", actor, company_id, token_id, request["name"], scopes, **bounds)
-        mails.queue(unit, kit.keys, "api_token_created", user.language, user.email, {})
+        mails.queue(unit, kit.keys, "api_token_created", user.language, user.email, {"act": "api_token_created"})
         return {"id": token_id, "token": secret}
 
     scope = actor.user_id

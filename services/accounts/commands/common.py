@@ -140,10 +140,10 @@ def require_password(fits: bool) -> None:
         raise invalid("accounts.password_wrong", "This is not your present password: enter the right one.")
 
 
-def tell_by_mail(database: Database, unit: Unit, template: str, user: Any) -> None:
-    """Mail a person what was done to their account (ACC-13)."""
+def tell_by_mail(database: Database, unit: Unit, template: str, user: Any, act: str | None = None) -> None:
+    """Mail a person what was done to their account (ACC-13); `act` is a key of `mails.acts.ACTS`."""
     assert database.keystore is not None
-    mails.queue(unit, database.keystore, template, user.language, user.email, {})
+    mails.queue(unit, database.keystore, template, user.language, user.email, {"act": act} if act else {})
 
 
 def answer_or_raise(outcome: dict[str, Any] | ServiceError) -> dict[str, Any]:

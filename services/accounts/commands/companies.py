@@ -95,7 +95,8 @@ def update_company(database: Database, call: Call, request: Mapping[str, Any]) -
             changed["otp_demanded_at"] = None if demands else unit.now
             for admin in notices.admins(unit.connection, company_id):
                 assert database.keystore is not None
-                mails.queue(unit, database.keystore, "otp_demand_changed", admin.language, admin.email, {})
+                act = {"act": "otp_demand_off" if demands else "otp_demand_on"}
+                mails.queue(unit, database.keystore, "otp_demand_changed", admin.language, admin.email, act)
         if changed or wants != noticed:
             companies.change(unit, company_id, **changed)
             what = [name.removesuffix("_at") for name in changed]

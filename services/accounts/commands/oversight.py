@@ -77,7 +77,7 @@ def delete_user_token(database: Database, call: Call, request: Mapping[str, Any]
         sessions.revoke(unit, "session", row.id)
         data = {"user_id": user_id, "token_id": row.id, "name": row.name, "scopes": list(row.scopes)}
         unit.emit("api_token_revoked", subject=user_id, company_id=company_id, data=data)
-        tell_by_mail(database, unit, "api_token_deleted", user)
+        tell_by_mail(database, unit, "api_token_deleted", user, "api_token_deleted")
 
     database.command(call, "delete_user_token", request, work)
 

@@ -118,7 +118,7 @@ def delete_service_token(database: Database, call: Call, request: Mapping[str, A
         account = _locked(unit, request["account_id"])
         if not _revoke(unit, account, request["token_id"]):
             raise not_found("accounts.token_not_found", "The service account has no such token; list its tokens.")
-        _mail(database, unit, actor)
+        _mail(database, unit, actor, "service_token_revoked")
 
     database.command(call, "delete_service_token", request, work, scope=actor.user_id)
 
@@ -224,10 +224,10 @@ def _revoke(unit: Unit, account: Any, token_id: str) -> bool:
 
 def _tell(database: Database, unit: Unit, type: str, actor: Actor, account_id: str, data: Mapping[str, Any]) -> None:
     unit.emit(type, subject=account_id, data={"account_id": account_id, **data})
-    _mail(database, unit, actor)
+    _mail(database, unit, actor, type)
 
 
-def _mail(database: Database, unit: Unit, actor: Actor) -> None:
+def _mail(database: Database, unit: Unit, actor: Actor, act: str) -> None:
     user = people.by_id(unit.connection, actor.user_id)
     if user is not None:
-        tell_by_mail(database, unit, MAIL, user)
+        tell_by_mail(database, unit, MAIL, user, act)

@@ -8,6 +8,7 @@ from email.utils import format_datetime
 from html import escape
 from urllib.parse import quote, urlsplit
 
+from services.accounts.mails.acts import told
 from services.accounts.mails.texts import GREETING, SIGNATURE, TEXTS
 
 _HTML = """\
@@ -17,7 +18,7 @@ _HTML = """\
 <body style="font-family:sans-serif;line-height:1.5;max-width:40em">
 <p>{greeting}</p>
 <p>{opening}</p>
-{link}<p>{closing}</p>
+{act}{link}<p>{closing}</p>
 <p style="color:#555">{signature}</p>
 </body></html>
 """
@@ -39,7 +40,7 @@ def render(
         template: key of `TEXTS`.
         language: `en` or `de`; another one gets English.
         to: address of the recipient.
-        values: `token` for a template with a link.
+        values: `token` for a template with a link; `act`, a key of `ACTS`, where it tells what was done.
         public_url: address of the portal; the host never comes from a request (S10).
         mail_id: becomes the Message-ID.
         created_at: becomes the Date.
@@ -56,6 +57,9 @@ def render(
     message["Message-ID"] = f"<{mail_id}@{host}>"
     message["Auto-Submitted"] = "auto-generated"
     parts = [GREETING[tongue], text.opening]
+    act = told(values["act"], tongue, created_at) if "act" in values else ""
+    if act:
+        parts.append(act)
     link = ""
     if text.path is not None:
         query = f"?token={quote(values['token'], safe='')}" if "token" in values and text.path != "/login" else ""
@@ -70,6 +74,7 @@ def render(
             subject=escape(text.subject),
             greeting=escape(GREETING[tongue]),
             opening=escape(text.opening),
+            act=f"<p>{escape(act)}</p>\n" if act else "",
             link=link,
             closing=escape(text.closing),
             signature=escape(SIGNATURE[tongue]),

@@ -69,6 +69,8 @@ def test_the_demand_is_told_recorded_and_mailed(world: World, admin: Call) -> No
     demand(world, admin)
     assert len(world.events()) == before + 1
     assert demand(world, admin, demanded=False)["otp_demanded"] is False
+    acts = [mail["values"]["act"] for mail in world.mails() if mail["template"] == "otp_demand_changed"]
+    assert acts == ["otp_demand_on", "otp_demand_off"]
     assert not is_limited(world, world.login("bob@example.org"))
 
 

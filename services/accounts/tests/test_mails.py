@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from email import policy
 from email.message import EmailMessage
 from pathlib import Path
@@ -19,6 +19,7 @@ import pytest
 import sqlalchemy as sa
 
 from services.accounts.audit_people import _sealed
+from services.accounts.mails.acts import ACTS
 from services.accounts.mails.render import render
 from services.accounts.mails.sender import WAITS, post_for, send_due, send_smtp
 from services.accounts.mails.texts import TEXTS
@@ -137,6 +138,25 @@ def test_a_german_mail_tells_what_the_english_one_tells(template: str) -> None:
     assert numbers[0] == numbers[1]
     assert not re.search(r"[{}%]|\b(?:du|dein|dir)\b|(?<!E-)\bMails?\b", german.opening + german.closing)
     assert re.search(r"\b\w+e?n Sie\b", german.closing + german.opening)
+
+
+@pytest.mark.parametrize("act", sorted(ACTS))
+def test_a_mail_tells_what_was_done_and_when(act: str) -> None:
+    for language, when in (("en", "on 2026-01-02 at 22:30 UTC"), ("de", "am 02.01.2026 um 22:30 Uhr (UTC)")):
+        message = render(
+            "service_account_changed",
+            language,
+            "ada@example.org",
+            {"act": act},
+            public_url=URL,
+            mail_id="1",
+            created_at=datetime(2026, 1, 3, 0, 30, tzinfo=timezone(timedelta(hours=2))),
+        )
+        for kind in ("plain", "html"):
+            body = email.message_from_bytes(message.as_bytes(), policy=policy.default).get_body((kind,))
+            assert body is not None
+            assert f"{ACTS[act][language]} " in body.get_content()
+            assert when in body.get_content()
 
 
 def test_a_mail_is_written_once_and_its_content_forgotten(world: World, tmp_path: Path) -> None:

@@ -201,6 +201,13 @@ def test_each_act_is_told_with_who_did_it_and_mailed(world: World, boss: Call) -
     assert made["token"] not in str(told)
     mails = [mail["to"] for mail in world.mails() if mail["template"] == "service_account_changed"]
     assert mails == ["boss@vendor.example"] * 5
+    acts = [mail["values"]["act"] for mail in world.mails() if mail["template"] == "service_account_changed"]
+    assert Counter(acts) == {
+        "service_account_created": 1,
+        "service_token_created": 2,
+        "service_token_revoked": 1,
+        "service_account_ended": 1,
+    }
 
 
 def test_only_staff_with_a_login_of_the_last_minutes_handle_them(world: World, boss: Call) -> None:
