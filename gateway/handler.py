@@ -140,7 +140,7 @@ class Handler:
             return
         tags = versions.tags_in(wanted)
         version = versions.version_of(tags[0]) if len(tags) == 1 else None
-        if row.version_field is None or len(tags) > 1:
+        if row.version_field is None or version is None:
             current = self._current_tag(match, call, request)
             # Nothing there: the room says so, or repeats the answer that it gave to the same key before.
             if current is None:
@@ -149,8 +149,6 @@ class Handler:
                 raise versions.refused()
             version = versions.version_of(current.strip('"'))
         if row.version_field is not None:
-            if version is None:
-                raise versions.refused()
             arguments[row.version_field] = version
 
     def _current_tag(self, match: Match, call: Call, request: Request) -> str | None:

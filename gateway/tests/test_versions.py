@@ -11,6 +11,7 @@ from gateway.routes import ROWS
 from gateway.row import Right, Row
 from gateway.tests.conftest import Gateway
 from gateway.tests.test_rows import check_problem, name_of, path_of, token_of
+from services.chassis.errors import not_found
 from services.chassis.fields import Flag, Id
 from services.chassis.ids import new_id
 from services.licensing.api.catalogue import Version
@@ -67,6 +68,16 @@ def test_if_match_is_heard_by_every_edit(gateway: Gateway, row: Row) -> None:
     gateway.rooms.on(reading.service, reading.rpc, {**thing, "version": 4, "project_id": new_id()})
     assert edit(gateway, row, path, tag).status == 412
     assert written() == []
+
+
+@pytest.mark.parametrize("row", [row for row in EDITS if row.path in READS and row.path_names], ids=name_of)
+def test_what_is_not_there_is_not_there_whatever_if_match_says(gateway: Gateway, row: Row) -> None:
+    """RFC 9110, 13.2.1: a precondition counts where the answer would be a success without it; it was 412 or 404."""
+    for asked in (READS[row.path], row):
+        gateway.rooms.on(asked.service, asked.rpc, not_found("request.not_found", "There is nothing here."))
+    path = path_of(row, "00-90-33-08-20-20" if "hardware_id" in row.path_names else None)
+    for tag in ('"x"', '"3-aaaaaaaaaaaaaaaaaaaaaaaa", "b"', "zz"):
+        assert edit(gateway, row, path, tag).status == 404, tag
 
 
 def test_if_none_match_compares_weakly(gateway: Gateway) -> None:
