@@ -44,6 +44,10 @@ _FIELDS: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
         (r"Not a valid date\.", "Das muss ein Datum wie 2026-11-24 sein."),
         (r"Not a valid email address\.", "Das muss eine E-Mail-Adresse sein."),
         (
+            r"Not a valid email address: up to (\d+) ASCII characters, @ and a name; write other .+ in its xn-- form\.",
+            r"Das muss eine E-Mail-Adresse sein: bis zu \1 ASCII-Zeichen, @ und ein Name, andere Buchstaben als xn--.",
+        ),
+        (
             r"Not a valid time; write it as 2026-11-24T08:45:34Z or with an offset\.",
             "Das ist kein Zeitpunkt; schreiben Sie ihn als 2026-11-24T08:45:34Z oder mit einer Abweichung von UTC.",
         ),

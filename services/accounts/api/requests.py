@@ -5,7 +5,7 @@
 
 from typing import Any, Final
 
-from marshmallow import fields, validate
+from marshmallow import ValidationError, fields, validate
 
 from services.accounts.api.actor import ACCOUNT_RIGHTS, ROLES, TOKEN_SCOPES
 from services.chassis.fields import Flag, Id, ListRequest, Moment, Opaque, RequestSchema
@@ -15,6 +15,12 @@ LANGUAGES: Final = ("en", "de")
 GATEWAY_FIELDS: Final = ("client_address", "user_agent")
 PASSWORD_LENGTHS: Final = (8, 128)
 """Shortest and longest password in characters (S1); nothing is cut off."""
+LOCAL_PART_AT_MOST: Final = 64
+"""Characters before the @ (RFC 5321, 4.5.3.1.1)."""
+UNDELIVERABLE: Final = (
+    f"Not a valid email address: up to {LOCAL_PART_AT_MOST} ASCII characters, @ and a name; write other letters of the "
+    "name in its xn-- form."
+)
 
 
 class EmailAddress(fields.Email):
@@ -27,6 +33,20 @@ class EmailAddress(fields.Email):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         text = super()._deserialize(value.strip() if isinstance(value, str) else value, attr, data, **kwargs)
         return str(text)
+
+
+class NewEmailAddress(EmailAddress):
+    """An address that mails will go to: every server on the way takes it as it is written (RFC 5321, RFC 2047).
+
+    Addresses that are only looked up may be older than this rule.
+    """
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        local, _, domain = text.rpartition("@")
+        if not text.isascii() or len(local) > LOCAL_PART_AT_MOST or domain.startswith("["):
+            raise ValidationError(UNDELIVERABLE)
+        return text
 
 
 class Password(fields.String):
@@ -57,7 +77,7 @@ class PublicRequest(RequestSchema):
 class RegisterRequest(PublicRequest):
     """Data of a new account (ACC-1)."""
 
-    email = EmailAddress(required=True)
+    email = NewEmailAddress(required=True)
     password = Password(required=True)
     forename = Text(1, 64, required=True)
     surname = Text(1, 64, required=True)
@@ -165,7 +185,7 @@ class ChangePasswordRequest(RequestSchema):
 class ChangeEmailRequest(RequestSchema):
     """New e-mail address, with the password once more (S19)."""
 
-    email = EmailAddress(required=True)
+    email = NewEmailAddress(required=True)
     password = _secret()
 
 
@@ -234,7 +254,7 @@ class SearchRequest(ListRequest):
 class AddCompanyUserRequest(RequestSchema):
     """The address of somebody to invite."""
 
-    email = EmailAddress(required=True)
+    email = NewEmailAddress(required=True)
 
 
 class CompanyUserRequest(RequestSchema):
