@@ -172,7 +172,9 @@ def _address(env: Mapping[str, str], name: str, default: str) -> tuple[str, int]
 
 
 def _web_address(env: Mapping[str, str], name: str, default: str) -> str:
-    value = env.get(name, "") or default
+    value = env.get(name, "")
+    if not value:
+        return default
     try:
         parts = urlsplit(value)
         works = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
