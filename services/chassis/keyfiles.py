@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -58,3 +59,21 @@ def write_private(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.rename(path)
+
+
+def read_passphrase(path: Path, key_folder: Path) -> bytes:
+    """Return the passphrase of the keys in a folder, made up and written (0600) where there are no keys yet.
+
+    Raises:
+        KeyStoreError: there are keys and no passphrase.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with locked(path.parent):
+        if not path.exists():
+            if any(key_folder.glob("*/*.json")):
+                raise KeyStoreError(
+                    f"TESSERA_KEY_PASSPHRASE_FILE is {path}: there is no such file, and the keys in {key_folder} are "
+                    "encrypted with one; bring it back, or name it."
+                )
+            write_private(path, secrets.token_urlsafe(32).encode())
+    return path.read_bytes().strip()

@@ -22,9 +22,17 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from services.chassis.jwk import public_jwk
-from services.chassis.keyfiles import KeyStoreError, PrivateKey, encrypted, locked, opened, write_private
+from services.chassis.keyfiles import (
+    KeyStoreError,
+    PrivateKey,
+    encrypted,
+    locked,
+    opened,
+    read_passphrase,
+    write_private,
+)
 from services.chassis.pins import write_pins
-from services.chassis.sealing import Sealer
+from services.chassis.sealing import Sealer, sealer_of
 from services.chassis.settings import Settings
 
 __all__ = ["Algorithm", "Key", "KeyStore", "KeyStoreError", "PrivateKey"]
@@ -71,22 +79,9 @@ class KeyStore:
 
     @classmethod
     def from_settings(cls, settings: Settings, service: str) -> KeyStore:
-        """Open the key folder of one service, making the passphrase file (mode 0600) on first use.
-
-        Raises:
-            KeyStoreError: there are keys and no passphrase.
-        """
-        path = settings.key_passphrase_file
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with locked(path.parent):
-            if not path.exists():
-                if any(settings.key_dir.glob("*/*.json")):
-                    raise KeyStoreError(
-                        f"TESSERA_KEY_PASSPHRASE_FILE is {path}: there is no such file, and the keys in "
-                        f"{settings.key_dir} are encrypted with one; bring it back, or name it."
-                    )
-                write_private(path, secrets.token_urlsafe(32).encode())
-        return cls(settings.key_dir / service, path.read_bytes().strip(), settings.public_key_dir / service)
+        """Open the key folder of one service, making the passphrase file (mode 0600) where there are no keys yet."""
+        passphrase = read_passphrase(settings.key_passphrase_file, settings.key_dir)
+        return cls(settings.key_dir / service, passphrase, settings.public_key_dir / service)
 
     def check(self) -> None:
         """Open one key of each purpose, so that a start with another passphrase says so.
@@ -236,17 +231,7 @@ class KeyStore:
         return self._opened_sealer().open(sealed, context)
 
     def _opened_sealer(self) -> Sealer:
-        if self._sealer is None:
-            path = self._folder / "sealing.key"
-            with locked(self._folder):
-                if not path.exists():
-                    wrapped = ec.generate_private_key(ec.SECP256R1())
-                    write_private(path, encrypted(wrapped, self._passphrase))
-            key = opened(path, path.read_bytes(), self._passphrase)
-            if not isinstance(key, ec.EllipticCurvePrivateKey):
-                raise KeyStoreError(f"{path} does not hold a sealing key.")
-            # The file format protects private keys; the symmetric keys are derived from one.
-            self._sealer = Sealer(key.private_numbers().private_value.to_bytes(32, "big"))
+        self._sealer = self._sealer or sealer_of(self._folder, self._passphrase)
         return self._sealer
 
     def _pin(self, purpose: str, changed: Key | None = None) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import secrets
+from pathlib import Path
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from services.chassis.keyfiles import KeyStoreError, encrypted, locked, opened, write_private
 
 _MARK: Final = b"TSv2"
 _NONCE: Final = 12
@@ -56,3 +60,20 @@ class Sealer:
             label = f"tessera/seal/v2/{purpose}".encode()
             self._of_purpose[purpose] = AESGCM(HKDF(hashes.SHA256(), 32, _SALT, label).derive(self._root))
         return self._of_purpose[purpose]
+
+
+def sealer_of(folder: Path, passphrase: bytes) -> Sealer:
+    """Return the sealer of a service's key folder; its key is made on first use.
+
+    Raises:
+        KeyStoreError: the key cannot be opened, or is of an unexpected kind.
+    """
+    path = folder / "sealing.key"
+    with locked(folder):
+        if not path.exists():
+            write_private(path, encrypted(ec.generate_private_key(ec.SECP256R1()), passphrase))
+    key = opened(path, path.read_bytes(), passphrase)
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise KeyStoreError(f"{path} does not hold a sealing key.")
+    # The file format protects private keys; the symmetric keys are derived from one.
+    return Sealer(key.private_numbers().private_value.to_bytes(32, "big"))

@@ -9,7 +9,7 @@ from html import escape
 from urllib.parse import quote, urlsplit
 
 from services.accounts.mails.acts import told
-from services.accounts.mails.texts import GREETING, SIGNATURE, TEXTS
+from services.accounts.mails.texts import GREETING, SIGNATURE, TEXTS, Text
 
 _HTML = """\
 <!DOCTYPE html>
@@ -68,20 +68,21 @@ def render(
         link = f'<p><a href="{escape(address)}">{escape(text.label)}</a></p>\n<p>{escape(address)}</p>\n'
     parts += [text.closing, f"-- \n{SIGNATURE[tongue]}"]
     message.set_content("\n\n".join(parts) + "\n", cte="quoted-printable")
-    message.add_alternative(
-        _HTML.format(
-            language=tongue,
-            subject=escape(text.subject),
-            greeting=escape(GREETING[tongue]),
-            opening=escape(text.opening),
-            act=f"<p>{escape(act)}</p>\n" if act else "",
-            link=link,
-            closing=escape(text.closing),
-            signature=escape(SIGNATURE[tongue]),
-        ),
-        subtype="html",
-        cte="quoted-printable",
-    )
+    page = _page(tongue, text, act, link)
+    message.add_alternative(page, subtype="html", cte="quoted-printable")
     # Set last: what stands here before goes into the first part.
     message["Content-Language"] = tongue
     return message
+
+
+def _page(tongue: str, text: Text, act: str, link: str) -> str:
+    return _HTML.format(
+        language=tongue,
+        subject=escape(text.subject),
+        greeting=escape(GREETING[tongue]),
+        opening=escape(text.opening),
+        act=f"<p>{escape(act)}</p>\n" if act else "",
+        link=link,
+        closing=escape(text.closing),
+        signature=escape(SIGNATURE[tongue]),
+    )
