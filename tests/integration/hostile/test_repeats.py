@@ -149,9 +149,9 @@ def _unlike(value: Any) -> Any:
 
 
 def _told(answer: Answer) -> Any:
-    """Return what a repetition must have in common with the first answer: all, but a refusal's id of the request."""
+    """Return what a repetition must have in common with the first answer: all, but its time and a refusal's request."""
     content: Any = {**answer.body, "instance": ""} if answer.status >= 400 and answer.is_json else answer.content
-    names = {"x-request-id", MARK.lower(), *(["content-length"] if isinstance(content, dict) else [])}
+    names = {"date", "x-request-id", MARK.lower(), *(["content-length"] if isinstance(content, dict) else [])}
     return answer.status, {n.lower(): v for n, v in answer.headers.items() if n.lower() not in names}, content
 
 
