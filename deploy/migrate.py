@@ -19,9 +19,18 @@ from services.chassis.settings import Settings, SettingsError
 
 
 def migrate(settings: Settings, rooms: Sequence[str] = ROOMS) -> list[str]:
-    """Migrate the databases of these rooms and return the names of those that had to be."""
+    """Migrate the databases of these rooms and return the names of those that had to be.
+
+    Raises:
+        SettingsError: a database does not answer.
+    """
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return [room for room in rooms if upgrade(room, settings.service_migration_uri(room))]
+    try:
+        return [room for room in rooms if upgrade(room, settings.service_migration_uri(room))]
+    except OperationalError as error:
+        # The driver's first line names host, port and login, never the password.
+        said = str(error.orig).splitlines()[0]
+        raise SettingsError(f"{unreachable(settings)} The driver says: {said}") from error
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -32,14 +41,9 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     os.umask(0o077)
     try:
-        settings = installed_settings()
-        changed = migrate(settings, arguments or ROOMS)
+        changed = migrate(installed_settings(), arguments or ROOMS)
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
-        return 2
-    except OperationalError as error:
-        # The driver's first line names host, port and login, never the password.
-        sys.stderr.write(f"{unreachable(settings)} The driver says: {str(error.orig).splitlines()[0]}\n")
         return 2
     sys.stdout.write(f"migrated: {', '.join(changed)}\n" if changed else "all databases are at their newest revision\n")
     return 0

@@ -6,6 +6,7 @@ events, as always.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
@@ -15,13 +16,14 @@ from services.accounts.commands.restored import unknown_companies
 from services.chassis.db import Database
 from services.chassis.reconcile import Follower
 from services.chassis.unit import Unit
+from services.devices import audit_copies as devices
 from services.devices.commands.restored import take_back as take_back_devices
 from services.devices.models import Device
-from services.devices.models import Project as ProjectOfDevices
+from services.licensing import audit_copies as licensing
 from services.licensing import heard
-from services.licensing.store import holders
+from services.licensing.store import holders, ledger
 from services.licensing.store.catalogue import get_catalogue
-from services.projects.models import Company as CompanyOfProjects
+from services.projects import audit_copies as projects
 from services.projects.restored import Heard, take_back
 
 Work = Callable[[Unit], list[str]]
@@ -58,10 +60,9 @@ def settle(
     return done
 
 
-def company_names(projects: Database) -> dict[str, str]:
+def company_names(database: Database) -> dict[str, str]:
     """Return the names of the companies that projects knows."""
-    statement = sa.select(CompanyOfProjects.id, CompanyOfProjects.name)
-    return {row.id: row.name for row in projects.read(lambda connection: connection.execute(statement).all())}
+    return database.read(lambda connection: dict(projects.known_names(connection)), snapshot=True)
 
 
 def _written(database: Database, work: Work, *, dry_run: bool) -> list[str]:
@@ -81,22 +82,20 @@ def _accounts(others: Mapping[str, Database], lost: set[tuple[str, str]]) -> Wor
 
 
 def _projects(others: Mapping[str, Database], lost: set[tuple[str, str]]) -> Work:
-    table = ProjectOfDevices
-    statement = sa.select(table.id, table.company_id, table.name, table.state, table.version)
-    of_devices = others["devices"].read(lambda connection: connection.execute(statement).all())
-    of_licensing = others["licensing"].read(lambda connection: list(heard.projects(connection)))
-    rights = others["licensing"].read(heard.rights)
-    return partial(take_back, heard=[Heard(*row) for row in (*of_devices, *of_licensing)], rights=rights)
+    copies = [
+        *others["devices"].read(lambda connection: list(devices.known_projects(connection)), snapshot=True),
+        *others["licensing"].read(lambda connection: list(licensing.known_projects(connection)), snapshot=True),
+    ]
+    told = [Heard(project_id, *json.loads(fact)) for project_id, fact in copies]
+    return partial(take_back, heard=told, rights=others["licensing"].read(heard.rights))
 
 
 def _devices(others: Mapping[str, Database], lost: set[tuple[str, str]]) -> Work:
-    licensing = others["licensing"]
-    catalogue = get_catalogue(licensing)
+    database = others["licensing"]
+    catalogue = get_catalogue(database)
     marked = {subject for kind, subject in lost if kind in _MARKS}
-    marks = licensing.read(
-        lambda connection: {hardware_id: heard.is_rma(connection, hardware_id) for hardware_id in marked}
-    )
-    orders = licensing.read(partial(heard.orders, catalogue=catalogue))
+    marks = database.read(lambda connection: {name: ledger.is_rma(connection, name) for name in marked})
+    orders = database.read(partial(heard.orders, catalogue=catalogue))
     return partial(take_back_devices, orders=orders, lost=sorted(lost), marks=marks)
 
 

@@ -19,13 +19,11 @@ from services.chassis import green  # noqa: F401  # isort: skip
 
 import eventlet
 import structlog
-from sqlalchemy.exc import OperationalError
 
 from deploy import demo
 from deploy.alone import check_ports, hold, keep_private
 from deploy.bare.processes import Process
 from deploy.factor import with_staff_otp
-from deploy.installed import unreachable
 from deploy.migrate import migrate
 from deploy.rooms import GATEWAY, ROOMS, service_class
 from deploy.staff import FIRST_STAFF_FILE, make_first_staff, make_staff
@@ -139,13 +137,10 @@ def main() -> int:
 def _run(settings: Settings, is_first_start: bool) -> int:
     try:
         prepare(settings, first_start=is_first_start)
-        for room in ROOMS:
+        for room in (*ROOMS, GATEWAY):
             KeyStore.from_settings(settings, room).check()
     except (SettingsError, KeyStoreError) as error:
         sys.stderr.write(f"{error}\n")
-        return 2
-    except OperationalError as error:
-        sys.stderr.write(f"{unreachable(settings)} The driver says: {str(error.orig).splitlines()[0]}\n")
         return 2
     portal = Portal(settings)
     eventlet.spawn_n(portal.keep)

@@ -17,7 +17,8 @@ FILE: Final = Path(__file__).parent / "texts" / "sentences.de.json"
 FACT: Final = re.compile(r"\{(?!id\})(\w+)(?::(\w+))?\}")
 """A fact in a template, with how German writes it: `day`, `word`, `words`, `either`; `{id}` belongs to an address."""
 _DAY: Final = re.compile(r"(\d{4})-(\d\d)-(\d\d)")
-_MOST: Final = 4000
+_MOST: Final = 1000
+"""Characters of a sentence in which facts are looked for: the work grows with a power of it, and people wrote parts."""
 
 
 def german_of(english: str) -> str | None:

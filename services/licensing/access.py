@@ -158,6 +158,8 @@ def lines_of_present_others(connection: Connection, device: Device, installed: C
         connection: of the transaction in which the device is locked.
         device: the device as the caller holds it.
         installed: lines on it.
+
+    Raises: service.unavailable, while devices and what it has told do not agree.
     """
     own = set(aliases.group(connection, aliases.current(connection, device.company_id)))
     theirs = {line.company_id for line in installed} - own
@@ -165,12 +167,15 @@ def lines_of_present_others(connection: Connection, device: Device, installed: C
         return set()
     present = set(aliases.currents(connection, list(holders.companies(connection, device.hardware_id))).values()) - own
     today = aliases.currents(connection, list(theirs))
-    held = {company_id for company_id in theirs if today[company_id] in present}
-    for company_id in theirs - held:
-        # Devices knows of records of which it has not told here yet.
+    held = set()
+    for company_id in theirs:
         names = {company_id, *aliases.group(connection, today[company_id])}
         if device.other_holders & {holder_mark(device.hardware_id, name) for name in names}:
+            # Devices knows of records of which it has not told here yet.
             held.add(company_id)
+        elif today[company_id] in present:
+            # It came since devices was asked, or has gone and that was not heard yet: the repetition knows (L20).
+            raise unavailable(detail="Who has the device has just changed; nothing was done. Repeat the request.")
     return {line.id for line in installed if line.company_id in held}
 
 

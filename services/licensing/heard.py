@@ -1,8 +1,7 @@
-"""What licensing has heard of other rooms, for those of them that were restored to an older state (rule R25)."""
+"""What licensing knows for rooms that were restored to an older state (rule R25); its copies: `audit_copies`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,16 +9,8 @@ from sqlalchemy import Connection
 
 from services.licensing.commands.orders import VendorOrder
 from services.licensing.domain.catalogue import Catalogue
-from services.licensing.models import GuestRight, Order, Project
-from services.licensing.store import keys, ledger
-
-
-def projects(connection: Connection) -> Iterator[tuple[str, str, str, str, int]]:
-    """Yield id, company, name, state and version of each project."""
-    for row in connection.execute(
-        sa.select(Project.id, Project.company_id, Project.name, Project.state, Project.version)
-    ):
-        yield row.id, row.company_id, row.name, row.state, row.version
+from services.licensing.models import GuestRight, Order
+from services.licensing.store import keys
 
 
 def rights(connection: Connection) -> dict[tuple[str, str], bool]:
@@ -32,8 +23,3 @@ def orders(connection: Connection, catalogue: Catalogue) -> list[tuple[str, list
     """Return number and devices, as devices takes them, of each finished order."""
     rows = connection.execute(sa.select(*Order.__table__.c).where(Order.state == keys.DONE).order_by(Order.number))
     return [(row.number, VendorOrder.of_row(catalogue, row).for_devices()) for row in rows]
-
-
-def is_rma(connection: Connection, hardware_id: str) -> bool:
-    """Tell whether a device was last heard of as marked for repair."""
-    return ledger.is_rma(connection, hardware_id)

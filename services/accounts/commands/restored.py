@@ -40,7 +40,7 @@ def take_back_company(database: Database, company_id: str, email: str, named: Ma
     Args:
         database: of accounts.
         company_id: of the company.
-        email: address of an active account that is no staff.
+        email: address of an account that is no staff.
         named: id -> name of the companies that other rooms know.
 
     Returns:

@@ -136,13 +136,30 @@ def test_a_payer_who_comes_back_while_a_return_is_on_the_way_keeps_what_he_paid(
 
     def asked(call: Any, **request: Any) -> Any:
         facts = ask(call, **request)
+        monkeypatch.undo()
+        room.hold(IP800, buyer, proven=False)
         devices_tell(room, "device_added", buyer.id, new_id())
         return facts
 
     monkeypatch.setattr(type(room.devices), "find_device", lambda _, call, **request: asked(call, **request))
+    refused("service.unavailable", lambda: room.ask("return_licenses", company.call(), xml=xml))
     error = refused("licensing.not_returnable", lambda: room.ask("return_licenses", company.call(), xml=xml))
     assert [(one["quantity"], one["reason"]) for one in error.extra["kept"]] == [(20, "other_company")]
     assert (room.balance(company, "port8"), room.balance(buyer, "port8")) == (0, 0)
+
+
+def test_a_return_that_comes_before_it_is_heard_that_the_payer_has_left_is_not_refused_for_good(
+    room: Room, company: Company, certified: Device, door: Door
+) -> None:
+    """Found by a journey on a crowded machine: a copy that was behind refused the return, and that was stored."""
+    seller, record = room.company(), new_id()
+    room.put(IP800, seller, "port8", 20, paid=True)
+    devices_tell(room, "device_added", seller.id, record)
+    certified.fetch(door)
+    xml, call = certified.make_return().decode(), company.call()
+    refused("service.unavailable", lambda: room.ask("return_licenses", call, xml=xml))
+    devices_tell(room, "device_deleted", seller.id, record)
+    assert room.ask("return_licenses", call, xml=xml)["returned"][0]["quantity"] == 20
 
 
 def test_a_file_of_the_key_before_goes_back_by_the_key_that_renewed_it(
