@@ -24,7 +24,9 @@ from services.licensing.tests.things import Thing
 from services.licensing.tests.world import World
 
 WAITS = 0.7
-"""Seconds after which whoever has not ended counts as waiting; the server gives a lock up after two."""
+"""Seconds after which whoever has not ended counts as waiting for the lock; the server gives a lock up after two."""
+ENDS = 20
+"""Seconds that whoever waits for no lock has to end in, on however busy a machine."""
 
 
 @pytest.fixture
@@ -40,10 +42,12 @@ class Interleaved:
 
     Args:
         second: runs in a thread of its own.
+        locked: whether it meets the lock of the first one.
     """
 
-    def __init__(self, second: Callable[[], Any]) -> None:
+    def __init__(self, second: Callable[[], Any], *, locked: bool) -> None:
         self.second = second
+        self.longest = WAITS if locked else ENDS
         self.outcome: Any = None
         self.ended_in_the_pause = False
         self.thread = threading.Thread(target=self._run)
@@ -58,7 +62,7 @@ class Interleaved:
             result = function(*arguments, **more)
             if not self.thread.ident:
                 self.thread.start()
-                self.thread.join(WAITS)
+                self.thread.join(self.longest)
                 self.ended_in_the_pause = not self.thread.is_alive()
             return result
 
@@ -67,7 +71,7 @@ class Interleaved:
     def run(self, first: Callable[[], Any]) -> tuple[Any, Any]:
         """Run both and return their outcomes; the code of a refusal is one."""
         one = outcome(first)
-        self.thread.join(20)
+        self.thread.join(ENDS)
         return one, self.outcome
 
 
@@ -122,7 +126,7 @@ def test_a_key_comes_into_no_project_that_is_deleted_meanwhile(
     key = world.order_key({"port8": 5})
     if not locked:
         monkeypatch.setattr(projects, "get", unlocked(projects.get))
-    both = Interleaved(lambda: world.ask("delete_project", world.admin(), project_id=project))
+    both = Interleaved(lambda: world.ask("delete_project", world.admin(), project_id=project), locked=locked)
     monkeypatch.setattr(access, "hold_open", both.pausing(access.hold_open))
     added, deleted = both.run(lambda: world.ask("activate_key", world.admin(), project_id=project, key=key))
     assert isinstance(added, dict)
@@ -142,7 +146,7 @@ def test_nothing_comes_back_to_a_project_that_is_deleted_meanwhile(
     device = world.device()
     line = world.assign(device, {"port8": 5}, sources=[payer])["licenses"][0]["id"]
     many = projects.get_many if locked else unlocked(projects.get_many)
-    both = Interleaved(lambda: world.ask("delete_project", world.admin(), project_id=payer))
+    both = Interleaved(lambda: world.ask("delete_project", world.admin(), project_id=payer), locked=locked)
     monkeypatch.setattr(projects, "get_many", both.pausing(many))
     back, deleted = both.run(lambda: world.ask("take_back", world.admin(), device_id=device, line_id=line))
     assert isinstance(back, dict)
@@ -159,7 +163,9 @@ def test_a_key_that_was_revoked_returns_nothing_afterwards(
     thing = Thing(world, world.device())
     world.assign(thing.device_id, {"port8": 5})
     file = thing.file()
-    both = Interleaved(lambda: world.ask("revoke_certificate", world.staff(), serial=thing.certificate_serial))
+    both = Interleaved(
+        lambda: world.ask("revoke_certificate", world.staff(), serial=thing.certificate_serial), locked=locked
+    )
     lock = certificates.lock_hardware if locked else reading(certificates.lock_hardware)
     monkeypatch.setattr(certificates, "lock_hardware", lock)
     monkeypatch.setattr(returns._Return, "_check_signer", both.pausing(returns._Return._check_signer))
@@ -179,7 +185,7 @@ def test_what_was_planned_from_several_projects_is_still_there_when_it_is_booked
     world.stock({"port8": 5}, other)
     here, there = world.device(), world.device()
     stock = ledger.lock_stock if locked else reading(ledger.lock_stock)
-    both = Interleaved(lambda: world.assign(there, {"port8": 5}))
+    both = Interleaved(lambda: world.assign(there, {"port8": 5}), locked=locked)
     monkeypatch.setattr(ledger, "lock_stock", both.pausing(stock))
     planned, _ = both.run(lambda: world.assign(here, {"port8": 8}, sources=[other]))
     assert isinstance(planned, dict) is locked
