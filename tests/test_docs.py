@@ -35,3 +35,48 @@ def test_commands_of_the_readme_are_targets_of_the_makefile() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = {word for page in pages() for word in re.findall(r"(?:^|`)make ([a-z-]+)", page.read_text(), re.MULTILINE)}
     assert named - targets == set()
+
+
+RULES = "docs/reference/rules.md"
+# Letters that were once used for experiments, faults and plans are among them, so that none of these comes back.
+RULE = r"(?:(?:ACC|PRJ|BAL|DEV|LIC|HIS|POR|EDGE)-[1-9]\d?|[BDEFGILOPRS][1-9]\d?[a-e]?)"
+
+
+def rule_ids(text: str) -> set[str]:
+    """Return the ids of rules that a text names; `L1 to L3` and `L1-L3` name all between, suppressed lints none."""
+    text = re.sub(r"# noqa.*", "", text)
+    named = set(re.findall(rf"(?<![\w%/#.-]){RULE}(?![\w-])", text))
+    for kind, first, last in re.findall(r"(?<![\w%/#.-])([A-Z]+-?)(\d+)(?: to |-)\1(\d+)(?!\w)", text):
+        numbered = {f"{kind}{number}" for number in range(int(first), int(last) + 1)}
+        named |= {name for name in numbered if re.fullmatch(RULE, name)}
+    return named
+
+
+def named_rules() -> dict[str, set[str]]:
+    """Return which files name which rules; the page of the rules and this file with its examples do not count."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", "*.py", "*.md", "*.toml", "*.yml", "Makefile"],
+        cwd=ROOT, check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    named: dict[str, set[str]] = {}
+    for name in listed.stdout.splitlines():
+        if name not in {RULES, "tests/test_docs.py"} and (ROOT / name).exists():
+            for rule in rule_ids((ROOT / name).read_text()):
+                named.setdefault(rule, set()).add(name)
+    return named
+
+
+def test_ids_of_rules_are_read_from_texts() -> None:
+    text = "(rules G2 to G4, ACC-3), L1-L3; `%D9%A3`, E6-THEFT, 00-90-33-B7-07-07 and sha512-S1/x # noqa: S3"
+    assert rule_ids(text) == {"G2", "G3", "G4", "ACC-3", "L1", "L2", "L3"}
+
+
+def test_every_rule_that_is_named_is_on_the_page_of_rules_and_the_other_way() -> None:
+    anchors = re.findall(r'<a id="([^"]+)"></a>(\S+) \|', (ROOT / RULES).read_text())
+    assert [pair for pair in anchors if pair[0] != pair[1]] == []
+    told = [anchor for anchor, _ in anchors]
+    assert sorted({rule for rule in told if told.count(rule) > 1}) == []
+    named = named_rules()
+    missing = {rule: sorted(files) for rule, files in named.items() if rule not in told}
+    assert missing == {}
+    assert sorted(set(told) - set(named)) == []

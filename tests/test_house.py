@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent
 ROOMS = ("accounts", "projects", "devices", "licensing", "history")
 FURNITURE = ("api", "domain", "models", "store", "commands", "queries", "service", "fake")
 PRODUCTION = ("services", "gateway", "portal", "clients", "deploy")
-# Calls go one way (architecture, section 2); a room may call those that stand after it.
+# Calls go one way (R14); a room may call those that stand after it.
 ORDER = ("licensing", "devices", "projects", "accounts")
 # Anyone may call these two: their handlers call nobody and have workers of their own (rule R14).
 LEAVES = {"read_events"}

@@ -1,4 +1,4 @@
-"""Raw HTTP that no client should send (experiment E32): each gets its refusal, and the gateway lives on."""
+"""Raw HTTP that no client should send: each gets its refusal, and the gateway lives on."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 Two things are added: the content type stands in the message properties, and a waiting reader is woken by the
 message itself instead of by a poll once a second. There are no confirms, expiry, `mandatory` or dead letters here:
-deadlines live in headers, and retry and parking in database rows, in both set-ups (architecture section 5).
+deadlines live in headers, and retry and parking in database rows, in both set-ups.
 """
 
 from __future__ import annotations

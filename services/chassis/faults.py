@@ -1,4 +1,4 @@
-"""Fail points: named places where a test may end, delay or break a process (reliability section 10).
+"""Fail points: named places where a test may end, delay or break a process.
 
 Set by `TESSERA_FAIL_POINTS`, for example `db.before_commit=exit:1;relay.before_mark=sleep:2`. `kill:<file>` ends the
 process like SIGKILL from outside as long as the file is there, and writes a line into it: a test arms and disarms a

@@ -29,7 +29,7 @@ RPC_EXCHANGE: Final = Exchange("nameko-rpc", type="topic", durable=True)
 DEAD_EXCHANGE: Final = "tessera.dead"
 DEAD_QUEUE: Final = "dead-letters"
 EXPIRED_QUEUE: Final = "expired-requests"
-#: RabbitMQ's own address for "to the channel that asked": no queue is made, so none is left behind (rule R16, E35).
+#: RabbitMQ's own address for "to the channel that asked": no queue is made, so none is left behind (rule R16).
 DIRECT_REPLY: Final = "amq.rabbitmq.reply-to"
 
 #: How many services the current green thread's call has already passed through.

@@ -64,7 +64,7 @@ def _certificate_flaws(row: Row[Any]) -> Iterator[str]:
 
 
 def _told(connection: Connection) -> Check:
-    """Every certificate was told when recorded, and is revoked exactly when that was told (S12)."""
+    """Every certificate was told when recorded, and is revoked exactly when that was told (S16)."""
     flaws, checked, row_of = Flaws(), 0, DeviceCertificate
     columns = (row_of.serial, row_of.state, row_of.hardware_id, row_of.revoked_at)
     with Scratch() as told:
@@ -95,7 +95,7 @@ def _told(connection: Connection) -> Check:
 
 
 def _listed(connection: Connection) -> Check:
-    """The newest revocation list is an authority's own, and lists what is revoked and nothing else (S12)."""
+    """The newest revocation list is an authority's own, and lists what is revoked and nothing else (S16)."""
     flaws = Flaws()
     newest = store.newest_list(connection)
     if newest is None:

@@ -47,7 +47,7 @@ def _use_flaws(key: Row[Any]) -> Iterator[str]:
 
 
 def check_sealed_keys(connection: Connection, keystore: KeyStore) -> Check:
-    """Check that every key's sealed text can be opened and is what the key is found by (S3).
+    """Check that every key's sealed text can be opened and is what the key is found by (BAL-5).
 
     Args:
         connection: of a snapshot.

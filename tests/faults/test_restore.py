@@ -1,4 +1,4 @@
-"""Restore drill: one room's database is put back to an earlier moment while the others went on (fault F25, rule R25).
+"""Restore drill: one room's database is put back to an earlier moment while the others went on (rule R25).
 
 The how-to `docs/how-to/restore-a-backup.md` tells these very steps.
 """

@@ -1,4 +1,4 @@
-"""Calls while the broker is cut off, killed or hung: an answer or a 503 in time, one effect per command (F4, R2)."""
+"""Calls while the broker is cut off, killed or hung: an answer or a 503 in time, one effect per command (R2)."""
 
 from __future__ import annotations
 

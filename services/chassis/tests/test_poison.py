@@ -1,4 +1,4 @@
-"""No message can end a service: each bad one lies in the dead letters with its reason (rules R11, R12, E7)."""
+"""No message can end a service: each bad one lies in the dead letters with its reason (rules R11, R12)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A publish ends within its limit whatever the broker does (rule R6, experiments E27 to E29)."""
+"""A publish ends within its limit whatever the broker does (rule R6)."""
 
 from __future__ import annotations
 

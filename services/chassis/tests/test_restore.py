@@ -1,4 +1,4 @@
-"""A database restored to an older state under those who follow its log, and the way out (rule R25, fault F25)."""
+"""A database restored to an older state under those who follow its log, and the way out (rule R25)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""With a protection switched off the loss that it prevents is seen: the switches of the fault runs work (F3)."""
+"""With a protection switched off the loss that it prevents is seen: the switches of the fault runs work."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """One grammar for hardware ids (MAC and IPEI) and order numbers: every spelling in, one canonical spelling out.
 
-Rules DEV-2, DEV-3, S14 and domain.md 3.1 and 3.2. ASCII only: digits of other scripts are not digits here. Whether
+Rules DEV-2, DEV-3 and S14. ASCII only: digits of other scripts are not digits here. Whether
 a device with such an id was ever built is not decided here but by the production data.
 """
 

@@ -8,7 +8,7 @@ from datetime import date
 from typing import Final
 
 BASE_MONTHS: Final = 12
-"""Warranty of a device for which nothing else is registered; the regular year of domain.md section 8."""
+"""Warranty of a device for which nothing else is registered: the regular year."""
 
 
 @dataclass(frozen=True, slots=True)

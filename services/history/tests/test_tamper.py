@@ -1,4 +1,4 @@
-"""Tampering with stored lines behind the service's back is found, at the first bad line (fault plan P7)."""
+"""Tampering with stored lines behind the service's back is found, at the first bad line (L15)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The XML envelope around a signed payload, plain or encrypted (architecture section 6).
+"""The XML envelope around a signed payload, plain or encrypted (S13, S17).
 
 The envelope repeats what a reader needs before it can verify; nothing in it is believed: after verification it must say
 the same as the payload, and it must be written in its one form, so that no byte of a file can be changed unnoticed.

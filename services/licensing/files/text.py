@@ -1,4 +1,4 @@
-"""License files of version 5 to 7: one line of text per license with a short key (domain section 4.2).
+"""License files of version 5 to 7: one line of text per license with a short key.
 
 A line is `type value hardware-id key`. The key is a truncated MAC that the firmware checks; it binds type, value and
 device, so a line moved to another device or with another value is refused. Each device's firmware knows the secret of

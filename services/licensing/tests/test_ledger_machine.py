@@ -1,4 +1,4 @@
-"""A state machine over the ledger against a plain dictionary (P1): whatever is done or cut short, it adds up."""
+"""A state machine over the ledger against a plain dictionary: whatever is done or cut short, it adds up."""
 
 from __future__ import annotations
 

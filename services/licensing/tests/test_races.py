@@ -1,4 +1,4 @@
-"""Many at once: one key has one winner, a stock is spent exactly, opposite orders come to an end (P3, P4, F20)."""
+"""Many at once: one key has one winner, a stock is spent exactly, opposite orders come to an end (L3, L7)."""
 
 from __future__ import annotations
 
