@@ -24,6 +24,54 @@ def test_relative_links_lead_to_files() -> None:
     assert not broken, "\n".join(["", *broken])
 
 
+def test_anchors_of_links_are_there() -> None:
+    broken = [
+        f"{page.relative_to(ROOT)} -> {target}#{anchor}"
+        for page in pages()
+        for target, anchor in re.findall(r"\]\((?!\w+:)([^)#]*)#([^)]+)", page.read_text())
+        if anchor not in anchors_of(page.parent / target if target else page)
+    ]
+    assert not broken, "\n".join(["", *broken])
+
+
+def anchors_of(page: Path) -> set[str]:
+    """Return what a link into a page may name: its explicit anchors, and its headings as hosts write them."""
+    text = page.read_text()
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    written = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    return written | set(re.findall(r'<a id="([^"]+)"', text))
+
+
+def test_files_that_pages_name_are_there() -> None:
+    """A name in code style may leave out the folders before it, as `commands/deletion.py` in a room's README does."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    there = {f"/{name}" for name in listed.stdout.splitlines() if (ROOT / name).exists()}
+    there |= {str(folder) for file in there for folder in Path(file).parents}
+    broken = []
+    for page in pages():
+        # What was renamed since is history there.
+        if page.name == "CHANGELOG.md":
+            continue
+        for name in re.findall(r"`([\w./-]+?)(?:::\w+)?`", page.read_text()):
+            module = name.endswith((".py", ".mako")) and not any(path.endswith(f"/{name}") for path in there)
+            path = re.match(r"(services|gateway|deploy|tests|docs|portal|clients)/[\w./-]+$", name) is not None
+            if module or (path and not any(known.endswith(f"/{name.rstrip('/')}") for known in there)):
+                broken.append(f"{page.relative_to(ROOT)} -> {name}")
+    assert not broken, "\n".join(["", *broken])
+
+
+def test_every_page_is_in_the_index_of_its_folder() -> None:
+    missing = [
+        str(page.relative_to(ROOT))
+        for folder in ("explanation", "how-to", "reference", "tutorial")
+        for page in sorted((ROOT / "docs" / folder).glob("*.md"))
+        if page.name != "README.md" and f"({page.name})" not in (page.parent / "README.md").read_text()
+    ]
+    assert missing == []
+
+
 def test_every_decision_is_in_the_index() -> None:
     index = (ROOT / "docs/decisions/README.md").read_text()
     assert [
