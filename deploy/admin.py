@@ -26,8 +26,8 @@ from deploy.migrate import migrate
 from deploy.reconcile import UnknownSourceError, reconcile_events, take_back_company, told
 from deploy.staff import make_staff, release_mails
 from services.chassis.errors import ServiceError
-from services.chassis.keyfiles import write_private
-from services.chassis.keystore import KeyStoreError
+from services.chassis.keys.keyfiles import write_private
+from services.chassis.keys.keystore import KeyStoreError
 from services.chassis.settings import Settings, SettingsError
 from services.history.audit import accept_restore
 from services.history.heads import HeadsError

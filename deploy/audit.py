@@ -20,12 +20,12 @@ from deploy.audit_copies import check_copies
 from deploy.audit_ready import AuditError, require_auditable
 from deploy.installed import installed_settings, unreachable
 from deploy.rooms import ROOMS
-from services.chassis.audit import Check, Log, Report
-from services.chassis.audit_places import LogEnd, check_places, read_end
-from services.chassis.audit_report import outbox_report
-from services.chassis.db import Database
+from services.chassis.data.audit.checks import Check, Log, Report
+from services.chassis.data.audit.places import LogEnd, check_places, read_end
+from services.chassis.data.audit.report import outbox_report
+from services.chassis.data.db import Database
 from services.chassis.errors import ServiceError
-from services.chassis.keystore import KeyStoreError
+from services.chassis.keys.keystore import KeyStoreError
 from services.chassis.settings import Settings, SettingsError
 from services.history.audit import behind, compare
 

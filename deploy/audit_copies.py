@@ -12,10 +12,10 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from services.accounts import audit_copies as accounts
-from services.chassis.aliases import aliases
-from services.chassis.audit import Report, stream
-from services.chassis.audit_copies import ABSENT, Copy, check_copy
-from services.chassis.db import Database
+from services.chassis.data.aliases import aliases
+from services.chassis.data.audit.checks import Report, stream
+from services.chassis.data.audit.copies import ABSENT, Copy, check_copy
+from services.chassis.data.db import Database
 from services.chassis.settings import Settings
 from services.devices import audit_copies as devices
 from services.history import audit_copies as history

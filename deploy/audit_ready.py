@@ -11,8 +11,8 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from deploy.installed import unreachable
-from services.chassis.engine import make_engine
-from services.chassis.migrations import current, head
+from services.chassis.data.engine import make_engine
+from services.chassis.data.migrations import current, head
 from services.chassis.settings import Settings
 
 _SEALED = {

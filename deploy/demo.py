@@ -23,7 +23,7 @@ from typing import Any
 from deploy.alone import LOCK_FILE
 from deploy.demo_factor import DemoFactor
 from deploy.staff import STAFF_EMAIL
-from services.chassis.keyfiles import write_private
+from services.chassis.keys.keyfiles import write_private
 from services.chassis.settings import Settings
 
 PENDING = "demo.pending"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from services.accounts import otp
-from services.chassis.keyfiles import write_private
+from services.chassis.keys.keyfiles import write_private
 
 if TYPE_CHECKING:
     from deploy.demo import Door

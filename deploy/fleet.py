@@ -15,9 +15,9 @@ import sys
 from collections.abc import Mapping
 
 # Sockets must be green before anything else is imported that may open one (rule D1).
-from services.chassis.keyfiles import write_private
+from services.chassis.keys.keyfiles import write_private
 
-from services.chassis import green  # noqa: F401  # isort: skip
+from services.chassis.bus import green  # noqa: F401  # isort: skip
 
 import eventlet
 from eventlet.greenthread import GreenThread
@@ -31,10 +31,10 @@ from deploy.installed import ENVIRONMENT_FILE
 from deploy.nodes import Nodes
 from deploy.rooms import GATEWAY, ROOMS, service_class
 from deploy.run import finish, prepare, tell_addresses
+from deploy.supervisor import Process, Supervisor
 from services.chassis import logs
+from services.chassis.service.topology import declare_topology
 from services.chassis.settings import Settings, SettingsError
-from services.chassis.supervisor import Process, Supervisor
-from services.chassis.topology import declare_topology
 
 COPIES = {"licensing": 2}
 PROCESSES_FILE = "processes.json"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from services.chassis.keystore import Algorithm, KeyStore
+from services.chassis.keys.keystore import Algorithm, KeyStore
 from services.chassis.settings import Settings
 
 ROTATED: Final[dict[tuple[str, str], Algorithm]] = {

@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 
 from deploy.installed import installed_settings, unreachable
 from deploy.rooms import ROOMS
-from services.chassis.migrations import upgrade
+from services.chassis.data.migrations import upgrade
 from services.chassis.settings import Settings, SettingsError
 
 

@@ -18,8 +18,8 @@ from typing import Any, Final
 from nameko.extensions import ENTRYPOINT_EXTENSIONS_ATTR
 
 from deploy.rooms import ROOMS, service_class
-from services.chassis.entrypoints import Rpc
 from services.chassis.errors import STATUS_BY_CODE, STATUS_BY_KIND
+from services.chassis.service.entrypoints import Rpc
 
 ROOT: Final = Path(__file__).parents[1]
 TARGET: Final = ROOT / "gateway" / "procedures.json"

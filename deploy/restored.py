@@ -13,9 +13,9 @@ from functools import partial
 import sqlalchemy as sa
 
 from services.accounts.commands.restored import unknown_companies
-from services.chassis.db import Database
-from services.chassis.reconcile import Follower
-from services.chassis.unit import Unit
+from services.chassis.data.db import Database
+from services.chassis.data.reconcile import Follower
+from services.chassis.data.unit import Unit
 from services.devices import audit_copies as devices
 from services.devices.commands.restored import take_back as take_back_devices
 from services.devices.models import Device

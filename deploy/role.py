@@ -10,12 +10,12 @@ import sys
 from collections.abc import Sequence
 
 # Sockets must be green before anything else is imported that may open one (rule D1).
-from services.chassis import green  # noqa: F401  # isort: skip
+from services.chassis.bus import green  # noqa: F401  # isort: skip
 
 from deploy.rooms import GATEWAY, ROOMS, service_class
 from services.chassis import logs
-from services.chassis.keystore import KeyStore, KeyStoreError
-from services.chassis.runner import serve
+from services.chassis.keys.keystore import KeyStore, KeyStoreError
+from services.chassis.service.runner import serve
 from services.chassis.settings import Settings, SettingsError
 
 MAILER = "accounts"

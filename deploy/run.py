@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 # Sockets must be green before anything else is imported that may open one (rule D1).
-from services.chassis import green  # noqa: F401  # isort: skip
+from services.chassis.bus import green  # noqa: F401  # isort: skip
 
 import eventlet
 import structlog
@@ -28,8 +28,8 @@ from deploy.migrate import migrate
 from deploy.rooms import GATEWAY, ROOMS, service_class
 from deploy.staff import FIRST_STAFF_FILE, make_first_staff, make_staff
 from services.chassis import logs
-from services.chassis.keystore import KeyStore, KeyStoreError
-from services.chassis.runner import Runner
+from services.chassis.keys.keystore import KeyStore, KeyStoreError
+from services.chassis.service.runner import Runner
 from services.chassis.settings import Settings, SettingsError
 
 _READY_SECONDS = 60.0

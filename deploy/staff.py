@@ -7,8 +7,8 @@ import secrets
 
 from services.accounts.commands.staff import create_staff
 from services.accounts.store import mails
-from services.chassis.db import Database
-from services.chassis.keyfiles import write_private
+from services.chassis.data.db import Database
+from services.chassis.keys.keyfiles import write_private
 from services.chassis.settings import Settings
 
 FIRST_STAFF_FILE = "first-staff.json"

@@ -57,7 +57,7 @@ class Authentication:
 
     Args:
         rooms: calls accounts.
-        verify: returns the claims of a good access token (services.chassis.tokens.verify).
+        verify: returns the claims of a good access token (services.chassis.keys.tokens.verify).
     """
 
     def __init__(self, rooms: Rooms, verify: Verify) -> None:

@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Any, Final
 
-from services.chassis.outbox import Event
+from services.chassis.data.outbox import Event
 
 KEEP_SECONDS: Final = 16 * 60.0
 # A token and a lock made by overlapping transactions may have times in either order; inside this accounts is asked.

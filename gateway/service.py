@@ -23,13 +23,13 @@ from gateway.readiness import Readiness
 from gateway.router import Router
 from gateway.routes import ROWS
 from gateway.row import Reply
-from services.chassis import tokens
-from services.chassis.broadcast import Broadcast
+from services.chassis.bus.rpc import Client
 from services.chassis.context import Call
+from services.chassis.data.outbox import Event
 from services.chassis.errors import invalid, not_found, unavailable
-from services.chassis.outbox import Event
-from services.chassis.providers import SETTINGS_KEY
-from services.chassis.rpc import Client
+from services.chassis.keys import tokens
+from services.chassis.service.broadcast import Broadcast
+from services.chassis.service.providers import SETTINGS_KEY
 from services.chassis.settings import Settings
 
 _READS: Final = ("GET", "HEAD")

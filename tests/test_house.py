@@ -159,7 +159,7 @@ def test_contract_imports_schemas_errors_and_own_rules_only(room: str) -> None:
 
 
 def test_calls_between_rooms_go_one_way() -> None:
-    from services.chassis.rpc import Client
+    from services.chassis.bus.rpc import Client
 
     graph = {
         room: {value.service for value in vars(service_class(room)).values() if isinstance(value, Client)}

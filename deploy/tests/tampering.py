@@ -10,9 +10,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from services.accounts import models as people
-from services.chassis.aliases import aliases
-from services.chassis.tables import outbox, outbox_head
-from services.chassis.testing import forge
+from services.chassis.data.aliases import aliases
+from services.chassis.data.tables import outbox, outbox_head
+from services.chassis.data.testing import forge
 from services.devices import models as things
 from services.history.models import Line
 from services.projects import models as sites

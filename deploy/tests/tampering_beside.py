@@ -9,9 +9,9 @@ import sqlalchemy as sa
 
 from deploy.tests.tampering import BOX, BUILT, GONE, HOME, MAC, MADE, NEW, NOW, Forgery, event_row, forged
 from services.accounts import models as people
-from services.chassis.place import Place
-from services.chassis.tables import applied_events, log_epochs, positions
-from services.chassis.testing import forge
+from services.chassis.data.place import Place
+from services.chassis.data.tables import applied_events, log_epochs, positions
+from services.chassis.data.testing import forge
 from services.devices import models as things
 from services.projects import models as sites
 

@@ -17,16 +17,16 @@ from sqlalchemy import Connection
 
 from deploy.audit_copies import COPIES
 from deploy.rooms import ROOMS
-from services.chassis import aliases, tables
-from services.chassis.audit import Check, Log, Report
-from services.chassis.audit_copies import ABSENT, Copy
-from services.chassis.audit_places import check_places, read_end
-from services.chassis.audit_sorted import Scratch, merged
-from services.chassis.db import Database
-from services.chassis.keystore import KeyStore
-from services.chassis.place import read_places
+from services.chassis.data import aliases, tables
+from services.chassis.data.audit.checks import Check, Log, Report
+from services.chassis.data.audit.copies import ABSENT, Copy
+from services.chassis.data.audit.places import check_places, read_end
+from services.chassis.data.audit.sorted import Scratch, merged
+from services.chassis.data.db import Database
+from services.chassis.data.place import read_places
+from services.chassis.data.testing import unguarded
+from services.chassis.keys.keystore import KeyStore
 from services.chassis.settings import Settings
-from services.chassis.testing import unguarded
 from services.history.audit import compare_log
 from services.history.audit import report as history_report
 from services.history.heads import SignedHeads

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from deploy.admin import app
-from services.chassis.keystore import Algorithm, KeyStore
+from services.chassis.keys.keystore import Algorithm, KeyStore
 from services.chassis.settings import Settings
 
 

@@ -18,7 +18,7 @@ from deploy import role, run
 from deploy.alone import check_ports, hold, keep_private
 from deploy.rooms import GATEWAY, service_class
 from services.chassis.listening import listener
-from services.chassis.runner import Runner
+from services.chassis.service.runner import Runner
 from services.chassis.settings import Settings, SettingsError
 from tests.rig.waiting import wait_until
 

@@ -11,14 +11,14 @@ import sqlalchemy as sa
 
 from deploy import audit as audit_command
 from deploy.audit import audit, render
-from services.chassis.audit import Check, Report
-from services.chassis.db import Database
+from services.chassis.data.audit.checks import Check, Report
+from services.chassis.data.db import Database
+from services.chassis.data.migrations import upgrade
+from services.chassis.data.outbox import Event, read_events
+from services.chassis.data.tables import outbox, outbox_head, retry_events
+from services.chassis.data.testing import flaws_of
 from services.chassis.ids import new_id
-from services.chassis.migrations import upgrade
-from services.chassis.outbox import Event, read_events
 from services.chassis.settings import Settings
-from services.chassis.tables import outbox, outbox_head, retry_events
-from services.chassis.testing import flaws_of
 from services.history.commands import append_events
 
 

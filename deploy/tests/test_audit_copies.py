@@ -12,9 +12,9 @@ from sqlalchemy import Connection
 
 from deploy.audit_copies import COPIES
 from deploy.tests.tampering import event_row
-from services.chassis.audit_copies import Copy, check_copy
-from services.chassis.tables import outbox_head, positions
-from services.chassis.testing import flaws_of, forge, make_database
+from services.chassis.data.audit.copies import Copy, check_copy
+from services.chassis.data.tables import outbox_head, positions
+from services.chassis.data.testing import flaws_of, forge, make_database
 
 WRONG, LATE = "copies of projects of projects", "copies of projects of projects caught up"
 

@@ -11,10 +11,10 @@ import pytest
 from deploy import audit as audit_command
 from deploy.rooms import ROOMS
 from deploy.tests.test_audit import flaws
-from services.chassis.db import Database
-from services.chassis.keystore import KeyStore
+from services.chassis.data.db import Database
+from services.chassis.data.testing import forge, make_database
+from services.chassis.keys.keystore import KeyStore
 from services.chassis.settings import Settings
-from services.chassis.testing import forge, make_database
 from services.history.models import Chain
 from services.licensing.models import ActivationKey
 

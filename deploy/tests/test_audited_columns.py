@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from deploy.rooms import ROOMS
 from deploy.tests.tampering_columns import Audited
-from services.chassis.testing import make_database
+from services.chassis.data.testing import make_database
 from tests.faults.audited_world import live
 from tests.integration.installation import Installation
 

@@ -19,7 +19,7 @@ import requests
 import yaml
 
 from deploy.rooms import GATEWAY, ROOMS, service_class
-from services.chassis import tokens
+from services.chassis.keys import tokens
 from services.chassis.settings import Settings
 from tests.integration.http_client import eventually
 from tests.integration.import_world import found

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from deploy.rooms import ROOMS
-from services.chassis.keystore import KeyStore
+from services.chassis.keys.keystore import KeyStore
 from services.chassis.settings import Settings
 from tests.integration.installation import free_port
 

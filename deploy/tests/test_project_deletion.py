@@ -26,13 +26,13 @@ from sqlalchemy import Connection
 from deploy.bare.postgresql import Server
 from services.accounts.fake import FakeAccounts
 from services.chassis.context import Call
-from services.chassis.db import Database, Unit
+from services.chassis.data.db import Database, Unit
+from services.chassis.data.outbox import Event
+from services.chassis.data.tables import outbox
+from services.chassis.data.testing import make_call, make_database
 from services.chassis.errors import ServiceError
 from services.chassis.faults import InjectedFault, set_fail_points
 from services.chassis.ids import new_id
-from services.chassis.outbox import Event
-from services.chassis.tables import outbox
-from services.chassis.testing import make_call, make_database
 from services.devices.service import DevicesService
 from services.licensing.commands import deletion
 from services.licensing.service import LicensingService

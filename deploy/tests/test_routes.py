@@ -11,7 +11,7 @@ from deploy.rooms import ROOMS, service_class
 from gateway.openapi import RECENT_CODES
 from gateway.routes import ROWS
 from gateway.row import Right
-from services.chassis.entrypoints import Rpc
+from services.chassis.service.entrypoints import Rpc
 
 
 def procedures() -> dict[tuple[str, str], Rpc]:

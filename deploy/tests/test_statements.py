@@ -21,7 +21,7 @@ from deploy.rooms import GATEWAY, ROOMS, service_class
 from deploy.run import finish
 from deploy.staff import make_first_staff
 from gateway.routes import ROWS
-from services.chassis.runner import Runner
+from services.chassis.service.runner import Runner
 from services.chassis.settings import Settings
 from tests.integration.http_client import Person, eventually
 from tests.integration.installation import Installation, free_port

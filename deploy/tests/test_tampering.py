@@ -37,13 +37,13 @@ from deploy.tests.tampering import (
 from deploy.tests.tampering_beside import BESIDE, PLACES
 from services.accounts import audit as accounts
 from services.accounts import models as people
-from services.chassis.aliases import aliases
-from services.chassis.audit import Check
-from services.chassis.audit_places import LogEnd, check_places
-from services.chassis.db import Database
-from services.chassis.place import Place
-from services.chassis.tables import outbox, positions, retry_events
-from services.chassis.testing import flaws_of, make_database, unguarded
+from services.chassis.data.aliases import aliases
+from services.chassis.data.audit.checks import Check
+from services.chassis.data.audit.places import LogEnd, check_places
+from services.chassis.data.db import Database
+from services.chassis.data.place import Place
+from services.chassis.data.tables import outbox, positions, retry_events
+from services.chassis.data.testing import flaws_of, make_database, unguarded
 from services.devices import audit as devices
 from services.devices import models as things
 from services.history.audit import _chains, _doubled

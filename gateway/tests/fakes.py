@@ -13,7 +13,7 @@ from gateway.row import Reply
 from services.chassis.context import Call
 from services.chassis.errors import ServiceError, not_found
 from services.chassis.ids import new_id
-from services.chassis.tokens import AUDIENCE, ISSUER, TYPE, TokenVerifier
+from services.chassis.keys.tokens import AUDIENCE, ISSUER, TYPE, TokenVerifier
 
 Behavior = Callable[[Call, dict[str, Any]], dict[str, Any]]
 

@@ -19,8 +19,8 @@ from gateway.tests.conftest import Gateway
 from gateway.tests.test_rows import check_problem, name_of
 from services.accounts import api as accounts
 from services.chassis import errors as chassis
+from services.chassis.data.outbox import event_row
 from services.chassis.fields import Moment, write_moment
-from services.chassis.outbox import event_row
 from services.chassis.texts import Text
 from services.devices import api as devices
 from services.history import api as history

@@ -12,9 +12,9 @@ from gateway.row import Right, Row
 from gateway.tests.conftest import Answer, Gateway
 from gateway.tests.fakes import COMPANY, SESSION, USER
 from gateway.tests.test_rows import check_problem, is_door, name_of, path_of
+from services.chassis.data.outbox import Event
 from services.chassis.errors import forbidden, unauthenticated
 from services.chassis.ids import new_id
-from services.chassis.outbox import Event
 from services.projects.api import POWERS
 
 CLOSED = [row for row in ROWS if row.right is not Right.NONE]

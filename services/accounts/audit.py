@@ -22,13 +22,13 @@ from services.accounts.models import (
     Session,
     User,
 )
-from services.chassis.audit import Check, Flaws, Report, read_all, stream
-from services.chassis.audit_report import outbox_report
-from services.chassis.audit_rows import check_rows
-from services.chassis.db import Database
-from services.chassis.keystore import KeyStore
+from services.chassis.data.audit.checks import Check, Flaws, Report, read_all, stream
+from services.chassis.data.audit.report import outbox_report
+from services.chassis.data.audit.rows import check_rows
+from services.chassis.data.db import Database
+from services.chassis.data.tables import metadata
+from services.chassis.keys.keystore import KeyStore
 from services.chassis.settings import Settings
-from services.chassis.tables import metadata
 
 
 def audit(settings: Settings) -> Report:

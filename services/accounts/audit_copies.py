@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from services.accounts.models import Company
-from services.chassis.audit import stream
+from services.chassis.data.audit.checks import stream
 
 
 def company_names(connection: Connection) -> Iterator[tuple[str, str]]:

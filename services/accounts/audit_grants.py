@@ -16,8 +16,8 @@ from sqlalchemy.orm import aliased
 
 from services.accounts.models import ApiToken, Company, CompanyImport, Invitation, ServiceAccount, ServiceToken, Session
 from services.accounts.times import iso
-from services.chassis.audit import Check, Flaws, events, stream
-from services.chassis.audit_sorted import Scratch, in_order, merged
+from services.chassis.data.audit.checks import Check, Flaws, events, stream
+from services.chassis.data.audit.sorted import Scratch, in_order, merged
 
 Facts = Mapping[str, Any]
 _BOUND: Final = ("user_id", "account_id", "name", "scopes", "expires_at", "project_id")

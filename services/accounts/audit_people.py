@@ -11,8 +11,8 @@ from cryptography.exceptions import InvalidTag
 from sqlalchemy import Connection, Table
 
 from services.accounts.models import Base, Company, Mail, Membership, RefreshToken, Session, User
-from services.chassis.audit import Check, Flaws, stream
-from services.chassis.keystore import KeyStore
+from services.chassis.data.audit.checks import Check, Flaws, stream
+from services.chassis.keys.keystore import KeyStore
 
 _PASSWORD = re.compile(r"\$argon2id\$v=19\$m=\d+,t=\d+,p=\d+\$[\w+/]+\$[\w+/]+")
 _DIGEST = re.compile(r"[0-9a-f]{64}")

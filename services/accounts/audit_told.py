@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Row
 
 from services.accounts.models import Company, Membership, User
-from services.chassis.audit import Check, Flaws, events, stream
-from services.chassis.audit_sorted import Scratch, in_order, merged
+from services.chassis.data.audit.checks import Check, Flaws, events, stream
+from services.chassis.data.audit.sorted import Scratch, in_order, merged
 
 _MEMBERS = ("company_created", "company_user_added", "company_user_changed", "company_user_removed")
 _PEOPLE = ("user_changed", "user_locked", "user_unlocked")

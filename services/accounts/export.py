@@ -11,7 +11,7 @@ from services.accounts.queries import me
 from services.accounts.store import companies, invitations, people, sessions, undos
 from services.accounts.times import iso
 from services.chassis.context import Call
-from services.chassis.db import Database
+from services.chassis.data.db import Database
 
 MOST: Final = 1000
 """Sessions and API tokens in the document at most, the newest ones."""

@@ -16,8 +16,8 @@ from services.accounts import domain
 from services.accounts.api import SCOPE_ENROLMENT, SCOPE_REHEARSAL
 from services.accounts.domain import Membership
 from services.chassis.ids import new_id
-from services.chassis.keystore import KeyStore
-from services.chassis.tokens import AUDIENCE, ISSUER, PURPOSE, TYPE
+from services.chassis.keys.keystore import KeyStore
+from services.chassis.keys.tokens import AUDIENCE, ISSUER, PURPOSE, TYPE
 
 TOKENS: Final = PURPOSE
 """Purpose of the keys that sign access tokens."""

@@ -12,7 +12,7 @@ from services.accounts.queries import present_company
 from services.accounts.store import companies, invitations, people
 from services.accounts.times import iso
 from services.chassis.context import Call
-from services.chassis.db import Database
+from services.chassis.data.db import Database
 from services.chassis.errors import not_found
 from services.chassis.fields import read_text
 from services.chassis.paging import Listing

@@ -13,7 +13,7 @@ from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, Index, Int
 from sqlalchemy import UniqueConstraint as Unique
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from services.chassis.db import UtcDateTime, service_metadata
+from services.chassis.data.db import UtcDateTime, service_metadata
 
 Counter = BigInteger().with_variant(Integer(), "sqlite")
 

@@ -12,7 +12,7 @@ from services.accounts.queries import api_token_item
 from services.accounts.store import sessions
 from services.accounts.times import iso
 from services.chassis.context import Call
-from services.chassis.db import Database
+from services.chassis.data.db import Database
 from services.chassis.fields import read_text
 from services.chassis.paging import Listing
 

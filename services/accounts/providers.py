@@ -19,9 +19,9 @@ from services.accounts.kit import TOKENS, Argon2Hasher, Hasher, Kit
 from services.accounts.mails.sender import post_for, send_due
 from services.accounts.store import mails
 from services.accounts.store.housekeeping import sweep_all
-from services.chassis.db import Database
+from services.chassis.data.db import Database
 from services.chassis.errors import ServiceError
-from services.chassis.providers import DatabaseExtension
+from services.chassis.service.providers import DatabaseExtension
 
 AT_ONCE: Final = 2
 """Passwords hashed at the same time: each one takes a core and 46 MiB (S1)."""

@@ -11,7 +11,7 @@ from services.accounts.domain import EMAIL_CHANGE, FORMER_USER, REVOCATION_WINDO
 from services.accounts.store import companies, imports, mails, notices, people, service_accounts, sessions
 from services.accounts.times import iso
 from services.chassis.context import Call
-from services.chassis.db import Database
+from services.chassis.data.db import Database
 from services.chassis.errors import forbidden, not_found
 from services.chassis.fields import read_text
 from services.chassis.paging import Listing

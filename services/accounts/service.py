@@ -25,11 +25,11 @@ from services.accounts.service_oversight import OversightEntrypoints
 from services.accounts.service_service_accounts import ServiceAccountEntrypoints
 from services.accounts.service_staff import StaffEntrypoints
 from services.chassis.context import Call
-from services.chassis.entrypoints import rpc
 from services.chassis.fields import EmptyRequest, ListRequest
-from services.chassis.health import Health
-from services.chassis.providers import DatabaseProvider, EventsLeaf
-from services.chassis.relay import Relay
+from services.chassis.service.entrypoints import rpc
+from services.chassis.service.health import Health
+from services.chassis.service.providers import DatabaseProvider, EventsLeaf
+from services.chassis.service.relay import Relay
 
 
 class AccountsService(

@@ -9,10 +9,10 @@ from services.accounts.commands import company_imports, notices
 from services.accounts.kit import Kit
 from services.accounts.providers import ImportLoop
 from services.chassis.context import Call
-from services.chassis.db import Database, Unit
-from services.chassis.entrypoints import rpc
-from services.chassis.inbox import subscribe
-from services.chassis.outbox import Event
+from services.chassis.data.db import Database, Unit
+from services.chassis.data.outbox import Event
+from services.chassis.service.entrypoints import rpc
+from services.chassis.service.inbox import subscribe
 
 
 class ImportEntrypoints:

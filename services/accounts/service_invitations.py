@@ -8,9 +8,9 @@ from services.accounts import api, members
 from services.accounts.commands import invitations
 from services.accounts.kit import Kit
 from services.chassis.context import Call
-from services.chassis.db import Database
-from services.chassis.entrypoints import rpc
+from services.chassis.data.db import Database
 from services.chassis.fields import ListRequest
+from services.chassis.service.entrypoints import rpc
 
 
 class InvitationEntrypoints:

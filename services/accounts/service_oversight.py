@@ -7,8 +7,8 @@ from typing import Any
 from services.accounts import api, oversight
 from services.accounts.commands import oversight as acts
 from services.chassis.context import Call
-from services.chassis.db import Database
-from services.chassis.entrypoints import rpc
+from services.chassis.data.db import Database
+from services.chassis.service.entrypoints import rpc
 
 
 class OversightEntrypoints:

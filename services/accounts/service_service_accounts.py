@@ -7,9 +7,9 @@ from typing import Any
 from services.accounts import api
 from services.accounts.commands import service_accounts
 from services.chassis.context import Call
-from services.chassis.db import Database
-from services.chassis.entrypoints import rpc
+from services.chassis.data.db import Database
 from services.chassis.fields import ListRequest
+from services.chassis.service.entrypoints import rpc
 
 
 class ServiceAccountEntrypoints:

@@ -7,8 +7,8 @@ from typing import Any
 from services.accounts import api, members, queries
 from services.accounts.commands import companies, company_users, staff
 from services.chassis.context import Call
-from services.chassis.db import Database
-from services.chassis.entrypoints import rpc
+from services.chassis.data.db import Database
+from services.chassis.service.entrypoints import rpc
 
 
 class StaffEntrypoints:

@@ -11,7 +11,7 @@ from typing import Any
 
 from services.accounts.api import Actor
 from services.chassis.context import Call
-from services.chassis.db import Database
+from services.chassis.data.db import Database
 from services.chassis.errors import ServiceError, conflict, forbidden, not_found
 from services.devices import store
 from services.devices.api import ERRORS, MEANINGS

@@ -9,8 +9,8 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from services.chassis.aliases import aliases
-from services.chassis.audit import stream
+from services.chassis.data.aliases import aliases
+from services.chassis.data.audit.checks import stream
 from services.devices.models import Device, Production, Project
 
 _IS_RECORD: Final = sa.exists().where(Device.id == aliases.c.old_id)

@@ -10,7 +10,7 @@ from datetime import date, datetime
 from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from services.chassis.db import UtcDateTime, service_metadata
+from services.chassis.data.db import UtcDateTime, service_metadata
 
 _LIVE = text("deleted_at IS NULL")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from services.accounts.api import ACCOUNT_RIGHTS, Actor
 from services.chassis.context import Call
-from services.chassis.db import Database
+from services.chassis.data.db import Database
 from services.chassis.errors import ServiceError
 from services.chassis.fields import read_moment, read_text
 from services.chassis.paging import Listing

@@ -14,8 +14,8 @@ import sqlalchemy as sa
 import sqlalchemy.orm
 from sqlalchemy import Connection, Row, Select
 
-from services.chassis import aliases
-from services.chassis.db import UtcDateTime, insert_or_ignore
+from services.chassis.data import aliases
+from services.chassis.data.db import UtcDateTime, insert_or_ignore
 from services.devices.models import Device, Lookup, Production, ProductionOrder, Project, Throttle
 
 AnyRow: TypeAlias = Row[*tuple[Any, ...]]

@@ -13,15 +13,15 @@ from functools import partial
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from services.chassis import aliases
-from services.chassis.audit import UNREADABLE, Check, Flaws, Log, Report, log_of, read_all, stream
-from services.chassis.audit_report import outbox_report
-from services.chassis.audit_rows import check_rows
-from services.chassis.audit_sorted import merged
-from services.chassis.db import Database
-from services.chassis.outbox import Event
+from services.chassis.data import aliases
+from services.chassis.data.audit.checks import UNREADABLE, Check, Flaws, Log, Report, log_of, read_all, stream
+from services.chassis.data.audit.report import outbox_report
+from services.chassis.data.audit.rows import check_rows
+from services.chassis.data.audit.sorted import merged
+from services.chassis.data.db import Database
+from services.chassis.data.outbox import Event
+from services.chassis.data.tables import metadata
 from services.chassis.settings import Settings
-from services.chassis.tables import metadata
 from services.history import store
 from services.history.domain import Flaw, Head, Line, verify
 from services.history.heads import HeadsError, Signed, SignedHeads

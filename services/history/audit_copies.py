@@ -8,8 +8,8 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from services.chassis.aliases import aliases
-from services.chassis.audit import stream
+from services.chassis.data.aliases import aliases
+from services.chassis.data.audit.checks import stream
 from services.history.models import Line
 
 _IS_RECORD: Final = sa.exists().where(Line.subject == aliases.c.old_id, Line.action == "device_merged")

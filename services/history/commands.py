@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from services.chassis.db import Unit
-from services.chassis.outbox import Event
+from services.chassis.data.db import Unit
+from services.chassis.data.outbox import Event
 from services.history import store
 from services.history.domain import Line, append, canonical_json
 

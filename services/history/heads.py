@@ -21,7 +21,7 @@ import structlog
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from services.chassis.keystore import Key, KeyStore
+from services.chassis.keys.keystore import Key, KeyStore
 from services.chassis.settings import Settings
 from services.history.domain import HEADS_TAG, START, Head, heads_to_sign, read_heads, sets_aside
 

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from services.accounts.api import COMPANY_MERGE_APPLIED, COMPANY_MERGED, CompanyMerge, MergeRehearsal
-from services.chassis import aliases
 from services.chassis.context import Call
-from services.chassis.db import Database, Unit
+from services.chassis.data import aliases
+from services.chassis.data.db import Database, Unit
+from services.chassis.data.outbox import Event
 from services.chassis.faults import fail_point
-from services.chassis.outbox import Event
 from services.history import store
 
 DEVICE_MERGED = "device_merged"

@@ -10,7 +10,7 @@ from datetime import datetime
 from sqlalchemy import BigInteger, CheckConstraint, Index, Integer, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from services.chassis.db import UtcDateTime, service_metadata
+from services.chassis.data.db import UtcDateTime, service_metadata
 
 # SQLite numbers rows by itself only in a column declared INTEGER.
 Position = BigInteger().with_variant(Integer(), "sqlite")

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from services.accounts.api import DEVICE_NOTICE
-from services.chassis.db import Unit
-from services.chassis.outbox import Event
+from services.chassis.data.db import Unit
+from services.chassis.data.outbox import Event
 
 NOTICED: Final = frozenset({"paid_device_used_elsewhere", "device_added_elsewhere"})
 

@@ -15,9 +15,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, or_
 
 from services.accounts.api import Actor
-from services.chassis import aliases
 from services.chassis.context import Call
-from services.chassis.db import Database
+from services.chassis.data import aliases
+from services.chassis.data.db import Database
 from services.chassis.errors import forbidden, invalid, not_found
 from services.chassis.fields import read_moment, write_moment
 from services.chassis.paging import Listing

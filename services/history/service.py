@@ -10,14 +10,14 @@ from nameko.extensions import DependencyProvider
 from nameko.timer import timer
 
 from services.chassis.context import Call
-from services.chassis.db import Unit
-from services.chassis.entrypoints import rpc
+from services.chassis.data.db import Unit
+from services.chassis.data.outbox import Event
 from services.chassis.fields import EmptyRequest
-from services.chassis.health import Health
-from services.chassis.inbox import subscribe
-from services.chassis.outbox import Event
-from services.chassis.providers import SETTINGS_KEY, DatabaseProvider, EventsLeaf
-from services.chassis.relay import Relay
+from services.chassis.service.entrypoints import rpc
+from services.chassis.service.health import Health
+from services.chassis.service.inbox import subscribe
+from services.chassis.service.providers import SETTINGS_KEY, DatabaseProvider, EventsLeaf
+from services.chassis.service.relay import Relay
 from services.history import commands, merges, notices, queries, store
 from services.history.api import ListHistoryRequest
 from services.history.heads import HeadsError, SignedHeads

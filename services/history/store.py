@@ -8,10 +8,10 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, false, func, insert, or_, select, true, update
 
-from services.chassis.audit import stream
-from services.chassis.audit_sorted import in_order
-from services.chassis.db import insert_or_ignore
-from services.chassis.tables import applied_events
+from services.chassis.data.audit.checks import stream
+from services.chassis.data.audit.sorted import in_order
+from services.chassis.data.db import insert_or_ignore
+from services.chassis.data.tables import applied_events
 from services.history.domain import START, ChainedLine, Head, Line
 from services.history.models import CREATIONS, RIGHTS
 from services.history.models import Chain as ChainRow

@@ -12,9 +12,9 @@ from typing import Any
 from sqlalchemy import Connection
 
 from services.accounts.api import Actor
-from services.chassis import aliases
 from services.chassis.context import Call
-from services.chassis.db import Database, Unit
+from services.chassis.data import aliases
+from services.chassis.data.db import Database, Unit
 from services.chassis.errors import ServiceError, conflict, forbidden, not_found, unavailable
 from services.devices.api import DevicesClient, holder_mark
 from services.licensing.store import guests, holders, ledger

@@ -15,15 +15,15 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection, Row
 
-from services.chassis import aliases
-from services.chassis.audit import Check, Flaws, Report, read_all, stream
-from services.chassis.audit_report import outbox_report
-from services.chassis.audit_rows import check_rows
-from services.chassis.db import Database
-from services.chassis.idempotency import database_time
-from services.chassis.keystore import KeyStore
+from services.chassis.data import aliases
+from services.chassis.data.audit.checks import Check, Flaws, Report, read_all, stream
+from services.chassis.data.audit.report import outbox_report
+from services.chassis.data.audit.rows import check_rows
+from services.chassis.data.db import Database
+from services.chassis.data.idempotency import database_time
+from services.chassis.data.tables import metadata
+from services.chassis.keys.keystore import KeyStore
 from services.chassis.settings import Settings
-from services.chassis.tables import metadata
 from services.licensing.audit_certificates import check_certificates
 from services.licensing.audit_files import check_files
 from services.licensing.audit_issued import check_issued

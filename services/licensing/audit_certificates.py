@@ -14,8 +14,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import Connection, Row
 
-from services.chassis.audit import Check, Flaws, events, stream
-from services.chassis.audit_sorted import Scratch, in_order, merged
+from services.chassis.data.audit.checks import Check, Flaws, events, stream
+from services.chassis.data.audit.sorted import Scratch, in_order, merged
 from services.licensing.certificates import profile
 from services.licensing.certificates.requests import key_digest
 from services.licensing.commands.authority import CRL_OVERLAP

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from services.chassis import aliases
-from services.chassis.audit import stream
+from services.chassis.data import aliases
+from services.chassis.data.audit.checks import stream
 from services.licensing.models import DeviceHolder, GuestRight, Order, Pool, Project, ProjectDeletion
 
 _ALIASES = aliases.aliases

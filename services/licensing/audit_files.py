@@ -13,9 +13,9 @@ import sqlalchemy as sa
 from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import Connection, Row
 
-from services.chassis.audit import UNREADABLE, Check, Flaws, stream
-from services.chassis.audit_sorted import Scratch, in_order, merged
-from services.chassis.keystore import KeyStore, KeyStoreError
+from services.chassis.data.audit.checks import UNREADABLE, Check, Flaws, stream
+from services.chassis.data.audit.sorted import Scratch, in_order, merged
+from services.chassis.keys.keystore import KeyStore, KeyStoreError
 from services.licensing.certificates.requests import load_key
 from services.licensing.commands.authority import FILE_KEY, TEXT_KEY
 from services.licensing.commands.files import text_lines, vendor_secret

@@ -14,8 +14,8 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Row
 from sqlalchemy.orm import aliased
 
-from services.chassis.audit import Check, Flaws, events, stream
-from services.chassis.audit_sorted import Scratch, merged
+from services.chassis.data.audit.checks import Check, Flaws, events, stream
+from services.chassis.data.audit.sorted import Scratch, merged
 from services.chassis.fields import write_moment
 from services.licensing.models import CertificateAcceptance, DeviceCertificate, LicenseFileRow, LicenseReturn
 

@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from cryptography.exceptions import InvalidTag
 from sqlalchemy import Connection, Row
 
-from services.chassis.audit import UNREADABLE, Check, Flaws, stream
-from services.chassis.keystore import KeyStore
+from services.chassis.data.audit.checks import UNREADABLE, Check, Flaws, stream
+from services.chassis.keys.keystore import KeyStore
 from services.licensing.domain.activation_keys import GROUP, digest_of_key
 from services.licensing.models import ActivationKey, Project, Transfer
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy import Connection, Row
 
-from services.chassis.audit import Check, Flaws, stream
+from services.chassis.data.audit.checks import Check, Flaws, stream
 from services.licensing.models import (
     Balance,
     DeviceLine,

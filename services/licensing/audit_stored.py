@@ -17,9 +17,9 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Row
 from sqlalchemy.orm import aliased
 
-from services.chassis.audit import Check, Flaws, events, stream
-from services.chassis.audit_sorted import Scratch, in_order, merged
-from services.chassis.idempotency import canonical
+from services.chassis.data.audit.checks import Check, Flaws, events, stream
+from services.chassis.data.audit.sorted import Scratch, in_order, merged
+from services.chassis.data.idempotency import canonical
 from services.licensing.domain.catalogue import expand
 from services.licensing.models import (
     ActivationKey,

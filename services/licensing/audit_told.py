@@ -17,9 +17,9 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from services.chassis.aliases import aliases
-from services.chassis.audit import Check, Flaws, event_of, stream
-from services.chassis.tables import outbox
+from services.chassis.data.aliases import aliases
+from services.chassis.data.audit.checks import Check, Flaws, event_of, stream
+from services.chassis.data.tables import outbox
 from services.licensing.models import DeviceLine, Transfer, TransferEntry
 from services.licensing.store import ledger
 

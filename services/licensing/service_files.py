@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from services.chassis.bus.rpc import Client
 from services.chassis.context import Call
-from services.chassis.entrypoints import rpc
 from services.chassis.fields import EmptyRequest
-from services.chassis.keystore import KeyStore
-from services.chassis.providers import DatabaseProvider, SettingsProvider
-from services.chassis.rpc import Client
+from services.chassis.keys.keystore import KeyStore
+from services.chassis.service.entrypoints import rpc
+from services.chassis.service.providers import DatabaseProvider, SettingsProvider
 from services.licensing.api import files as api
 from services.licensing.commands import authority, certificates, files, returns
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from services.chassis.bus.rpc import Client
 from services.chassis.context import Call
-from services.chassis.entrypoints import rpc
-from services.chassis.providers import DatabaseProvider, SettingsProvider
-from services.chassis.rpc import Client
+from services.chassis.service.entrypoints import rpc
+from services.chassis.service.providers import DatabaseProvider, SettingsProvider
 from services.licensing.api import possession as api
 from services.licensing.commands import possession
 

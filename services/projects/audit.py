@@ -14,14 +14,14 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection, Row
 
-from services.chassis import aliases
-from services.chassis.audit import Check, Flaws, Report, events, read_all, stream
-from services.chassis.audit_report import outbox_report
-from services.chassis.audit_rows import check_rows
-from services.chassis.audit_sorted import Scratch, in_order, merged
-from services.chassis.db import Database
+from services.chassis.data import aliases
+from services.chassis.data.audit.checks import Check, Flaws, Report, events, read_all, stream
+from services.chassis.data.audit.report import outbox_report
+from services.chassis.data.audit.rows import check_rows
+from services.chassis.data.audit.sorted import Scratch, in_order, merged
+from services.chassis.data.db import Database
+from services.chassis.data.tables import metadata
 from services.chassis.settings import Settings
-from services.chassis.tables import metadata
 from services.projects.domain import ARCHIVED
 from services.projects.models import Base, FirstProject, Project, ProjectRight, Selection
 

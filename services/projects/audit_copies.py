@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from services.chassis.audit import stream
+from services.chassis.data.audit.checks import stream
 from services.projects.models import Company, Project, ProjectRight
 
 

@@ -6,12 +6,12 @@ from typing import Any
 from sqlalchemy import Connection
 
 from services.accounts.api import SCOPE_READ, SCOPE_WRITE, AccountsClient, Actor
-from services.chassis import aliases
 from services.chassis.context import Call
-from services.chassis.db import Database, Unit
+from services.chassis.data import aliases
+from services.chassis.data.db import Database, Unit
+from services.chassis.data.outbox import Event
 from services.chassis.errors import ServiceError, conflict, forbidden, invalid, not_found, stale, unavailable
 from services.chassis.ids import new_id
-from services.chassis.outbox import Event
 from services.projects import store
 from services.projects.domain import ARCHIVED, CLOSED, DEFAULT_NAME, MANAGE, OPEN, OWN, SEE, STAFF
 from services.projects.merges import living_company

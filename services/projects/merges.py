@@ -11,12 +11,12 @@ from typing import Any
 from sqlalchemy import Connection
 
 from services.accounts.api import COMPANY_MERGED, Actor, CompanyMerge, MergeRehearsal
-from services.chassis import aliases
 from services.chassis.context import Call
-from services.chassis.db import Database, Unit
+from services.chassis.data import aliases
+from services.chassis.data.db import Database, Unit
+from services.chassis.data.outbox import Event
 from services.chassis.errors import unauthenticated
 from services.chassis.faults import fail_point
-from services.chassis.outbox import Event
 from services.projects import store
 from services.projects.domain import renames
 

@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, T
 from sqlalchemy import UniqueConstraint as Unique
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from services.chassis.db import UtcDateTime, service_metadata
+from services.chassis.data.db import UtcDateTime, service_metadata
 
 
 class Base(DeclarativeBase):

@@ -6,8 +6,8 @@ from sqlalchemy import Connection
 
 from services.accounts.api import AccountsClient
 from services.chassis.context import Call
-from services.chassis.db import Database, Unit
-from services.chassis.outbox import Event
+from services.chassis.data.db import Database, Unit
+from services.chassis.data.outbox import Event
 from services.projects import store
 
 _TOLD = ("company_created", "company_changed")

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, Row
 
 from services.accounts.api import AccountsClient, Actor
 from services.chassis.context import Call
-from services.chassis.db import Database
+from services.chassis.data.db import Database
 from services.chassis.errors import ServiceError, conflict, forbidden, not_found
 from services.chassis.fields import read_text, write_moment
 from services.chassis.paging import Listing

@@ -14,9 +14,9 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from services.chassis import aliases
-from services.chassis.tables import outbox
-from services.chassis.unit import Unit
+from services.chassis.data import aliases
+from services.chassis.data.tables import outbox
+from services.chassis.data.unit import Unit
 from services.projects import store
 from services.projects.api import CLOSED
 from services.projects.commands import tell, tell_right

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from services.chassis.bus.rpc import Client
 from services.chassis.context import Call
-from services.chassis.db import Unit
-from services.chassis.entrypoints import rpc
+from services.chassis.data.db import Unit
+from services.chassis.data.outbox import Event
 from services.chassis.fields import EmptyRequest
-from services.chassis.health import Health
-from services.chassis.inbox import subscribe
-from services.chassis.outbox import Event
-from services.chassis.providers import DatabaseProvider, EventsLeaf
-from services.chassis.relay import Relay
-from services.chassis.rpc import Client
+from services.chassis.service.entrypoints import rpc
+from services.chassis.service.health import Health
+from services.chassis.service.inbox import subscribe
+from services.chassis.service.providers import DatabaseProvider, EventsLeaf
+from services.chassis.service.relay import Relay
 from services.projects import api, commands, merges, names, queries
 
 

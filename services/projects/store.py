@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row
 from sqlalchemy.exc import IntegrityError
 
 from services.accounts.api import Actor
-from services.chassis.db import Unit, insert_or_ignore
+from services.chassis.data.db import Unit, insert_or_ignore
 from services.projects.domain import ARCHIVED, CLOSED, GUEST, OWN, STAFF, normalized_name
 from services.projects.models import Company, FirstProject, Project, ProjectRight, Selection
 

@@ -15,7 +15,7 @@ import sqlalchemy
 
 from deploy.bare.postgresql import PostgreSQL
 from deploy.bare.rabbitmq import RabbitMQ
-from services.chassis.keystore import KeyStore
+from services.chassis.keys.keystore import KeyStore
 from tests.bench import load, logins
 from tests.bench.fleet import Fleet, assigning_fleet
 from tests.integration.installation import Installation

@@ -4,7 +4,7 @@ Run by itself: `python -m tests.bench.hop serve URI`, and `... call URI IN_FLIGH
 """
 
 # Sockets must be green before anything else is imported that may open one.
-from services.chassis import green  # noqa: F401  # isort: skip
+from services.chassis.bus import green  # noqa: F401  # isort: skip
 
 import sys
 import time
@@ -13,13 +13,13 @@ from typing import Any
 import eventlet
 from marshmallow import fields
 
+from services.chassis.bus.rpc import standalone
 from services.chassis.context import Call
-from services.chassis.entrypoints import rpc
 from services.chassis.fields import RequestSchema
-from services.chassis.rpc import standalone
-from services.chassis.runner import serve
+from services.chassis.service.entrypoints import rpc
+from services.chassis.service.runner import serve
+from services.chassis.service.topology import declare_topology
 from services.chassis.settings import Settings
-from services.chassis.topology import declare_topology
 
 
 class EchoRequest(RequestSchema):

@@ -8,8 +8,8 @@ from statistics import quantiles
 
 import jwt
 
-from services.chassis.keystore import KeyStore
-from services.chassis.tokens import AUDIENCE, ISSUER, TYPE, TokenVerifier
+from services.chassis.keys.keystore import KeyStore
+from services.chassis.keys.tokens import AUDIENCE, ISSUER, TYPE, TokenVerifier
 from tests.bench.fleet import Fleet
 from tests.integration.http_client import Person
 

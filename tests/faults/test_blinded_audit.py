@@ -28,17 +28,17 @@ TESTS = {
     "services/licensing/audit_issued.py": "services/licensing/tests/files/test_audit.py",
     "services/accounts/audit_grants.py": "deploy/tests/test_tampering.py",
     "services/accounts/audit_told.py": "deploy/tests/test_tampering.py",
-    "services/chassis/audit_rows.py": "deploy/tests/test_tampering.py",
+    "services/chassis/data/audit/rows.py": "deploy/tests/test_tampering.py",
     "services/accounts/audit.py": "deploy/tests/test_tampering.py",
     "services/accounts/audit_people.py": "deploy/tests/test_tampering.py",
     "services/devices/audit.py": "deploy/tests/test_tampering.py",
     "services/projects/audit.py": "deploy/tests/test_tampering.py",
     "services/history/audit.py": "deploy/tests",
-    "services/chassis/audit.py": "deploy/tests",
-    "services/chassis/audit_places.py": "deploy/tests/test_tampering.py",
-    "services/chassis/audit_report.py": "deploy/tests/test_tampering.py",
-    "services/chassis/audit_copies.py": "deploy/tests/test_audit_copies.py",
-    "services/chassis/aliases.py": "deploy/tests/test_tampering.py",
+    "services/chassis/data/audit/checks.py": "deploy/tests",
+    "services/chassis/data/audit/places.py": "deploy/tests/test_tampering.py",
+    "services/chassis/data/audit/report.py": "deploy/tests/test_tampering.py",
+    "services/chassis/data/audit/copies.py": "deploy/tests/test_audit_copies.py",
+    "services/chassis/data/aliases.py": "deploy/tests/test_tampering.py",
 }
 # A key of the table keeps this from ever being stored; who drops the key has other ways.
 _NOTED = ("flaws", "untold", "unbooked", "unreadable", "late")

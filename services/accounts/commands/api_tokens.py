@@ -17,7 +17,7 @@ from services.accounts.kit import Kit
 from services.accounts.store import companies, mails, people, sessions
 from services.accounts.times import iso
 from services.chassis.context import Call
-from services.chassis.db import Database, Unit
+from services.chassis.data.db import Database, Unit
 from services.chassis.errors import conflict, forbidden, invalid, not_found
 from services.chassis.ids import new_id
 

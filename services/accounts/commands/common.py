@@ -10,7 +10,7 @@ from services.accounts.kit import Kit, common_passwords
 from services.accounts.store import companies, mails, people, sessions, throttles
 from services.chassis.addresses import network_of
 from services.chassis.context import Call
-from services.chassis.db import Database, Unit
+from services.chassis.data.db import Database, Unit
 from services.chassis.errors import ServiceError, invalid, limited
 
 UNKNOWN_ADDRESS = "unknown"

@@ -10,7 +10,7 @@ from services.accounts.domain import COMPANIES_AT_MOST
 from services.accounts.store import companies, mails, notices, people, sessions
 from services.accounts.times import iso
 from services.chassis.context import Call
-from services.chassis.db import Database, Unit
+from services.chassis.data.db import Database, Unit
 from services.chassis.errors import conflict, not_found, stale
 from services.chassis.ids import new_id
 

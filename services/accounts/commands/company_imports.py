@@ -22,11 +22,11 @@ from services.accounts.kit import Kit
 from services.accounts.queries import job_answer
 from services.accounts.store import companies, imports, mails, people
 from services.chassis.context import Call
-from services.chassis.db import Database, Unit
+from services.chassis.data.db import Database, Unit
+from services.chassis.data.outbox import Event
 from services.chassis.errors import ServiceError, conflict, forbidden, invalid
 from services.chassis.faults import fail_point
 from services.chassis.ids import new_id
-from services.chassis.outbox import Event
 
 LATE: Final = timedelta(minutes=5)
 """An import that is open for longer raises an alarm, and the rooms are told once more (L8)."""

@@ -13,7 +13,7 @@ from services.accounts.domain import INVITATION
 from services.accounts.members import member_of
 from services.accounts.store import companies, invitations, mails, people, sessions
 from services.chassis.context import Call
-from services.chassis.db import Database, Unit
+from services.chassis.data.db import Database, Unit
 from services.chassis.errors import conflict, forbidden, not_found
 
 

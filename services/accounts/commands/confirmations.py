@@ -10,7 +10,7 @@ from services.accounts.commands.sessions import moved_access
 from services.accounts.kit import Kit
 from services.accounts.store import people, sessions
 from services.chassis.context import Call
-from services.chassis.db import Database, Unit
+from services.chassis.data.db import Database, Unit
 from services.chassis.errors import ServiceError, invalid, not_found, unauthenticated
 
 

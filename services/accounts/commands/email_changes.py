@@ -28,7 +28,7 @@ from services.accounts.domain import (
 from services.accounts.kit import Kit
 from services.accounts.store import mails, people, throttles, undos
 from services.chassis.context import Call
-from services.chassis.db import Database, Unit
+from services.chassis.data.db import Database, Unit
 from services.chassis.errors import ServiceError, conflict, limited, not_found
 
 PERSON_LIMIT: Final = Limit(10, timedelta(days=1), 3600, 86400)

@@ -11,9 +11,9 @@ from services.accounts.commands.common import fits_password_again, require_passw
 from services.accounts.domain import EMAIL_CHANGE, normalized_email
 from services.accounts.kit import Kit
 from services.accounts.store import companies, invitations, mails, people, sessions, throttles, undos
-from services.chassis import idempotency
 from services.chassis.context import Call
-from services.chassis.db import Database, Unit
+from services.chassis.data import idempotency
+from services.chassis.data.db import Database, Unit
 from services.chassis.errors import conflict, not_found, unavailable
 from services.chassis.ids import first_id
 

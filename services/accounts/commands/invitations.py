@@ -15,7 +15,7 @@ from services.accounts.domain import INVITATION, INVITATION_LIFE, MAIL_LIMIT, Li
 from services.accounts.kit import Kit
 from services.accounts.store import companies, invitations, mails, people, throttles
 from services.chassis.context import Call
-from services.chassis.db import Database, Unit
+from services.chassis.data.db import Database, Unit
 from services.chassis.errors import ServiceError, conflict, forbidden, not_found, unavailable
 
 COMPANY_LIMIT: Final = Limit(100, timedelta(hours=1), 900, 3600)

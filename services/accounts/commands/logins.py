@@ -12,7 +12,7 @@ from services.accounts.kit import Kit
 from services.accounts.store import companies, people, throttles
 from services.chassis.addresses import network_of
 from services.chassis.context import Call
-from services.chassis.db import Database, Unit
+from services.chassis.data.db import Database, Unit
 from services.chassis.errors import ServiceError, unauthenticated
 
 

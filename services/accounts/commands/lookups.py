@@ -12,7 +12,7 @@ from services.accounts.commands.common import too_many
 from services.accounts.domain import Limit, normalized_email
 from services.accounts.store import companies, people, throttles
 from services.chassis.context import Call
-from services.chassis.db import Database, Unit
+from services.chassis.data.db import Database, Unit
 
 PERSON_LIMIT: Final = Limit(20, timedelta(hours=1), 900, 3600)
 """Addresses that one user may have looked up in an hour."""

@@ -17,7 +17,7 @@ from services.accounts.kit import Kit
 from services.accounts.queries import me
 from services.accounts.store import mails, people
 from services.chassis.context import Call
-from services.chassis.db import Database, Unit
+from services.chassis.data.db import Database, Unit
 from services.chassis.errors import not_found, stale
 
 _EDITABLE = ("forename", "surname", "language", "vendor_customer_number")

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from services.accounts.api import DEVICE_NOTICE
 from services.accounts.store import companies, mails, notices
-from services.chassis.db import Unit
-from services.chassis.keystore import KeyStore
-from services.chassis.outbox import Event
+from services.chassis.data.db import Unit
+from services.chassis.data.outbox import Event
+from services.chassis.keys.keystore import KeyStore
 
 
 def note_notices(unit: Unit, events: Sequence[Event], keys: KeyStore) -> None:

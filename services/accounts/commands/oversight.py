@@ -13,7 +13,7 @@ from services.accounts.members import member_of
 from services.accounts.oversight import overseer
 from services.accounts.store import people, sessions
 from services.chassis.context import Call
-from services.chassis.db import Database, Unit
+from services.chassis.data.db import Database, Unit
 from services.chassis.errors import not_found
 
 

@@ -33,7 +33,7 @@ from services.accounts.domain import (
 from services.accounts.kit import Kit
 from services.accounts.store import mails, people, throttles
 from services.chassis.context import Call
-from services.chassis.db import Database, Unit
+from services.chassis.data.db import Database, Unit
 from services.chassis.errors import ServiceError, conflict, invalid, not_found
 from services.chassis.fields import Loaded
 from services.chassis.ids import new_id

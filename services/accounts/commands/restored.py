@@ -11,9 +11,9 @@ from services.accounts.commands.company_users import tell_membership
 from services.accounts.domain import normalized_email
 from services.accounts.models import Company
 from services.accounts.store import companies, people
-from services.chassis.db import Database
+from services.chassis.data.db import Database
+from services.chassis.data.unit import Unit
 from services.chassis.errors import conflict, not_found
-from services.chassis.unit import Unit
 
 
 def unknown_companies(unit: Unit, named: Mapping[str, str]) -> list[str]:

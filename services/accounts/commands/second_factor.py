@@ -10,7 +10,7 @@ from services.accounts.domain import ACCOUNT_LIMIT, digest
 from services.accounts.kit import Kit
 from services.accounts.store import people, throttles
 from services.chassis.context import Call
-from services.chassis.db import Database, Unit
+from services.chassis.data.db import Database, Unit
 from services.chassis.errors import conflict, invalid, not_found
 
 

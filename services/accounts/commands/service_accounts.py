@@ -22,7 +22,7 @@ from services.accounts.kit import Kit
 from services.accounts.store import people, service_accounts, sessions
 from services.accounts.times import iso
 from services.chassis.context import Call
-from services.chassis.db import Database, Unit
+from services.chassis.data.db import Database, Unit
 from services.chassis.errors import conflict, not_found
 from services.chassis.fields import read_text
 from services.chassis.ids import new_id

@@ -26,7 +26,7 @@ from services.accounts.kit import Kit
 from services.accounts.queries import place
 from services.accounts.store import companies, people, sessions, throttles
 from services.chassis.context import Call
-from services.chassis.db import Database, Unit
+from services.chassis.data.db import Database, Unit
 from services.chassis.errors import ServiceError, forbidden, not_found, unauthenticated
 from services.chassis.ids import new_id
 

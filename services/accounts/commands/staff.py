@@ -10,7 +10,7 @@ from services.accounts.kit import Argon2Hasher, Hasher
 from services.accounts.queries import staff_user
 from services.accounts.store import companies, people, sessions
 from services.chassis.context import Call
-from services.chassis.db import Database, Unit
+from services.chassis.data.db import Database, Unit
 from services.chassis.errors import conflict, not_found
 from services.chassis.ids import new_id
 

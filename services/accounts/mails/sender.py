@@ -21,8 +21,8 @@ from prometheus_client import Counter
 
 from services.accounts.mails.render import render
 from services.accounts.store import mails
-from services.chassis.db import Database
-from services.chassis.keystore import KeyStore
+from services.chassis.data.db import Database
+from services.chassis.keys.keystore import KeyStore
 from services.chassis.mail_server import MailServer
 from services.chassis.settings import Settings
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row
 from services.accounts.domain import Membership as Member
 from services.accounts.models import Company, Membership, User
 from services.accounts.store.people import contains
-from services.chassis.db import Unit, insert_or_ignore
+from services.chassis.data.db import Unit, insert_or_ignore
 from services.chassis.ids import new_id
 
 

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from services.accounts import models
 from services.accounts.domain import KNOWN_ADDRESS_LIFE, REUSE_GRACE
-from services.chassis.db import Database, Unit
+from services.chassis.data.db import Database, Unit
 
 DAY: Final = timedelta(days=1)
 SWEPT: Final = 500

@@ -18,7 +18,7 @@ from services.accounts.models import (
     Session,
     User,
 )
-from services.chassis.db import Unit, insert_or_ignore
+from services.chassis.data.db import Unit, insert_or_ignore
 from services.chassis.ids import new_id
 
 _imports = CompanyImport.__table__

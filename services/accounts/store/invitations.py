@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Row
 
 from services.accounts.models import Company, Invitation
-from services.chassis.db import Unit
+from services.chassis.data.db import Unit
 from services.chassis.ids import new_id
 
 _table = Invitation.__table__

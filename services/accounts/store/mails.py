@@ -12,9 +12,9 @@ from sqlalchemy import Connection, Row
 
 from services.accounts.domain import digest, normalized_email
 from services.accounts.models import Link, Mail
-from services.chassis.db import Unit
+from services.chassis.data.db import Unit
 from services.chassis.ids import new_id
-from services.chassis.keystore import KeyStore
+from services.chassis.keys.keystore import KeyStore
 
 LOOKED_AT: Final = 500
 """So many waiting mails are opened in one transaction."""

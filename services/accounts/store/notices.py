@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Row
 
 from services.accounts.models import DeviceNotice, Membership, User
-from services.chassis.db import Unit, insert_or_ignore
+from services.chassis.data.db import Unit, insert_or_ignore
 
 PAUSE: Final = timedelta(hours=1)
 """So long after a mail the next one waits; what happens meanwhile is told by that one."""

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from services.accounts.domain import normalized_email
 from services.accounts.models import KnownAddress, Membership, RecoveryCode, Registration, User
-from services.chassis.db import Unit, insert_or_ignore
+from services.chassis.data.db import Unit, insert_or_ignore
 
 Person = Row[Any]
 """A row of `users` with all its columns."""

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row
 
 from services.accounts.domain import digest
 from services.accounts.models import ServiceAccount, ServiceToken
-from services.chassis.db import Unit
+from services.chassis.data.db import Unit
 
 
 def add(unit: Unit, values: Mapping[str, Any]) -> None:

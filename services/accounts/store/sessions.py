@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row
 
 from services.accounts.domain import REFRESH_IDLE, digest
 from services.accounts.models import ApiToken, RefreshToken, Revocation, Session
-from services.chassis.db import Unit
+from services.chassis.data.db import Unit
 
 
 def add(unit: Unit, values: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from services.accounts.domain import KNOWN_ADDRESS_LIFE, Limit, Throttle, attempt, forgiven
 from services.accounts.models import KnownAddress, ThrottleRow
-from services.chassis.db import Unit, insert_or_ignore
+from services.chassis.data.db import Unit, insert_or_ignore
 
 
 def key_of(*parts: str) -> str:

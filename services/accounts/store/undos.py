@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row
 
 from services.accounts.domain import UNDO_LIFE, digest
 from services.accounts.models import EmailUndo
-from services.chassis.db import Unit
+from services.chassis.data.db import Unit
 from services.chassis.ids import new_id
 
 _table = EmailUndo.__table__

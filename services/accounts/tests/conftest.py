@@ -19,11 +19,11 @@ from services.accounts.commands import companies, invitations, registration, ses
 from services.accounts.kit import Argon2Hasher, Kit
 from services.accounts.models import Mail
 from services.chassis.context import Call
-from services.chassis.db import Database
-from services.chassis.entrypoints import load_request
+from services.chassis.data.db import Database
+from services.chassis.data.tables import outbox
+from services.chassis.data.testing import make_database
 from services.chassis.ids import new_id
-from services.chassis.tables import outbox
-from services.chassis.testing import make_database
+from services.chassis.service.entrypoints import load_request
 
 PASSWORD = "correct horse battery"
 

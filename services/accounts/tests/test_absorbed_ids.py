@@ -41,12 +41,12 @@ from services.accounts.models import Base, CompanyImport, Revocation, Session
 from services.accounts.tests.conftest import PASSWORD, World
 from services.accounts.tests.test_company_imports import second_factor_of
 from services.chassis.context import Call
+from services.chassis.data.tables import outbox
+from services.chassis.data.testing import make_database
 from services.chassis.errors import ServiceError
 from services.chassis.faults import set_fail_points
 from services.chassis.fields import EmptyRequest
 from services.chassis.ids import new_id
-from services.chassis.tables import outbox
-from services.chassis.testing import make_database
 
 NEW_PASSWORD = "another horse battery"
 

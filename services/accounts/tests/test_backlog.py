@@ -15,9 +15,9 @@ from services.accounts.models import RefreshToken, ThrottleRow
 from services.accounts.store import housekeeping, mails
 from services.accounts.tests.conftest import World
 from services.accounts.tests.test_erasure import erase, everything
-from services.chassis import idempotency, tables
 from services.chassis.context import Call
-from services.chassis.db import Database
+from services.chassis.data import idempotency, tables
+from services.chassis.data.db import Database
 from services.chassis.ids import new_id
 
 BACKLOG, PIECE = 47, 10

@@ -21,12 +21,12 @@ from services.accounts.store import companies
 from services.accounts.tests.conftest import PASSWORD, World, claims_of
 from services.accounts.tests.test_company_users import joined, listed, update
 from services.chassis.context import Call
+from services.chassis.data.outbox import Event
+from services.chassis.data.testing import make_call
 from services.chassis.errors import ServiceError
 from services.chassis.faults import InjectedFault, set_fail_points
 from services.chassis.fields import EmptyRequest
 from services.chassis.ids import new_id
-from services.chassis.outbox import Event
-from services.chassis.testing import make_call
 
 
 @pytest.fixture(autouse=True)

@@ -15,8 +15,8 @@ from services.accounts.models import DeviceNotice
 from services.accounts.queries import get_company
 from services.accounts.tests.conftest import World
 from services.accounts.tests.test_story import refused
+from services.chassis.data.outbox import Event
 from services.chassis.ids import new_id
-from services.chassis.outbox import Event
 
 
 def tell(world: World, company_id: str, type: str = DEVICE_NOTICE, count: int = 1) -> None:

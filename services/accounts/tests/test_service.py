@@ -15,16 +15,16 @@ import pytest
 from nameko.extensions import ENTRYPOINT_EXTENSIONS_ATTR
 
 from services.accounts.service import AccountsService
-from services.chassis import identity
+from services.chassis.bus import identity
+from services.chassis.bus.rpc import ServiceClient, standalone
 from services.chassis.context import Call
-from services.chassis.entrypoints import Rpc
+from services.chassis.data.migrations import upgrade
 from services.chassis.errors import ServiceError
-from services.chassis.migrations import upgrade
-from services.chassis.rpc import ServiceClient, standalone
-from services.chassis.runner import Runner
+from services.chassis.keys.tokens import verify
+from services.chassis.service.entrypoints import Rpc
+from services.chassis.service.runner import Runner
+from services.chassis.service.topology import declare_topology
 from services.chassis.settings import Settings
-from services.chassis.tokens import verify
-from services.chassis.topology import declare_topology
 from tests.rig.waiting import wait_until
 
 PASSWORD = "correct horse battery"

@@ -15,9 +15,9 @@ from services.accounts.commands import companies, create_staff, lookups, registr
 from services.accounts.commands.staff import update_user_staff
 from services.accounts.models import Base
 from services.accounts.tests.conftest import PASSWORD, World, claims_of
-from services.chassis import tables
 from services.chassis.context import Call
-from services.chassis.db import Database
+from services.chassis.data import tables
+from services.chassis.data.db import Database
 from services.chassis.errors import ServiceError
 
 

@@ -11,20 +11,20 @@ from typing import Any
 import sqlalchemy as sa
 from marshmallow import Schema, fields
 
-from services.chassis import tables
+from services.chassis.bus.rpc import Client
 from services.chassis.context import Call
-from services.chassis.db import Database, Unit
-from services.chassis.engine import make_engine
-from services.chassis.entrypoints import rpc
+from services.chassis.data import tables
+from services.chassis.data.db import Database, Unit
+from services.chassis.data.engine import make_engine
+from services.chassis.data.migrations import start_log
+from services.chassis.data.outbox import Event
 from services.chassis.errors import conflict, unavailable
-from services.chassis.health import Health
-from services.chassis.inbox import subscribe
-from services.chassis.migrations import start_log
-from services.chassis.outbox import Event
-from services.chassis.providers import DatabaseProvider, EventsLeaf
-from services.chassis.relay import Relay
-from services.chassis.rpc import Client
-from services.chassis.runner import Runner
+from services.chassis.service.entrypoints import rpc
+from services.chassis.service.health import Health
+from services.chassis.service.inbox import subscribe
+from services.chassis.service.providers import DatabaseProvider, EventsLeaf
+from services.chassis.service.relay import Relay
+from services.chassis.service.runner import Runner
 from services.chassis.settings import Settings
 
 metadata = sa.MetaData()

@@ -11,9 +11,9 @@ import pytest
 import sqlalchemy as sa
 from eventlet.event import Event as Signal
 
-from services.chassis import aliases
-from services.chassis.db import Database, Unit
-from services.chassis.engine import make_engine
+from services.chassis.data import aliases
+from services.chassis.data.db import Database, Unit
+from services.chassis.data.engine import make_engine
 from services.chassis.ids import new_id
 
 _owned = sa.Table("owned", sa.MetaData(), sa.Column("id", sa.String(36)), sa.Column("owner_id", sa.String(36)))

@@ -13,9 +13,10 @@ import eventlet
 import pytest
 
 from deploy.bare.rabbitmq import RabbitMQ
+from services.chassis.bus.rpc import ServiceClient, standalone
 from services.chassis.context import Call
 from services.chassis.errors import ServiceError
-from services.chassis.rpc import ServiceClient, standalone
+from services.chassis.service.topology import declare_topology
 from services.chassis.settings import Settings
 from services.chassis.tests.messaging_world import (
     SinkService,
@@ -26,7 +27,6 @@ from services.chassis.tests.messaging_world import (
     running,
     words,
 )
-from services.chassis.topology import declare_topology
 from tests.rig import Proxy, wait_until
 from tests.rig.fixtures import node_folder
 from tests.rig.proxy import Mode

@@ -13,12 +13,12 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from services.chassis import db, idempotency, outbox, tables
-from services.chassis.db import Database, Unit
+from services.chassis.data import db, idempotency, outbox, tables
+from services.chassis.data.db import Database, Unit
+from services.chassis.data.migrations import start_log
+from services.chassis.data.testing import make_call
 from services.chassis.errors import ServiceError, conflict, unavailable
-from services.chassis.keystore import KeyStore
-from services.chassis.migrations import start_log
-from services.chassis.testing import make_call
+from services.chassis.keys.keystore import KeyStore
 
 things = sa.Table(
     "things", sa.MetaData(), sa.Column("id", sa.Integer, primary_key=True), sa.Column("at", tables.UtcDateTime)

@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-from services.chassis.engine import make_engine
+from services.chassis.data.engine import make_engine
 
 SECRET = "marked-secret-4711@example.org"
 TABLE = "CREATE TABLE secrets (email VARCHAR(60) PRIMARY KEY, number INTEGER NOT NULL)"

@@ -17,16 +17,18 @@ import pytest
 import sqlalchemy as sa
 from kombu import Connection
 
-from services.chassis import tables, wire
-from services.chassis.apply import MAX_ATTEMPTS, Applier
-from services.chassis.broadcast import Broadcast
+from services.chassis.bus import wire
+from services.chassis.bus.publisher import Publisher
+from services.chassis.bus.rpc import Bus, standalone
 from services.chassis.context import Call
-from services.chassis.db import Database, Unit
-from services.chassis.health import instance
-from services.chassis.outbox import Event
-from services.chassis.publisher import Publisher
-from services.chassis.relay import OutboxRelay, measure_lag
-from services.chassis.rpc import Bus, standalone
+from services.chassis.data import tables
+from services.chassis.data.db import Database, Unit
+from services.chassis.data.outbox import Event
+from services.chassis.service.apply import MAX_ATTEMPTS, Applier
+from services.chassis.service.broadcast import Broadcast
+from services.chassis.service.health import instance
+from services.chassis.service.relay import OutboxRelay, measure_lag
+from services.chassis.service.topology import declare_topology
 from services.chassis.settings import Settings
 from services.chassis.tests.messaging_world import (
     SinkService,
@@ -37,7 +39,6 @@ from services.chassis.tests.messaging_world import (
     running,
     words,
 )
-from services.chassis.topology import declare_topology
 from tests.rig import Server, wait_until
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -130,7 +131,7 @@ def test_a_relay_killed_anywhere_delivers_each_event_once(settings: Settings, si
     with opened(settings, "source") as source:
         emit(source, *(f"w{number}" for number in range(20)))
     script = (
-        "import services.chassis.green\n"
+        "import services.chassis.bus.green\n"
         "from services.chassis.tests.messaging_world import opened\n"
         "from services.chassis.tests.test_events import relay_all\n"
         "from services.chassis.settings import Settings\n"
@@ -158,8 +159,8 @@ def test_a_subscriber_killed_anywhere_applies_each_event_once(settings: Settings
         emit(source, *(f"w{number}" for number in range(20)))
         relay_all(settings, source)
     script = (
-        "import services.chassis.green, sys\n"
-        "from services.chassis.runner import serve\n"
+        "import services.chassis.bus.green, sys\n"
+        "from services.chassis.service.runner import serve\n"
         "from services.chassis.settings import Settings\n"
         "from services.chassis.tests.messaging_world import SinkService, SourceService\n"
         "sys.exit(serve(Settings.from_environment(), [SourceService, SinkService]))\n"
@@ -298,8 +299,8 @@ def test_a_frozen_relay_loses_its_lock_and_others_tell_the_lag(vhost: str, postg
     prepare(settings, "source", "sink")
     declare_topology(settings, [SourceService, SinkService])
     script = (
-        "import services.chassis.green, sys\n"
-        "from services.chassis.runner import serve\n"
+        "import services.chassis.bus.green, sys\n"
+        "from services.chassis.service.runner import serve\n"
         "from services.chassis.settings import Settings\n"
         "from services.chassis.tests.messaging_world import SourceService\n"
         "sys.exit(serve(Settings.from_environment(), [SourceService]))\n"

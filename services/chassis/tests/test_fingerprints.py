@@ -10,13 +10,13 @@ import pytest
 import sqlalchemy as sa
 from marshmallow import fields
 
-from services.chassis import idempotency, tables
-from services.chassis.db import Database
-from services.chassis.entrypoints import load_request
+from services.chassis.data import idempotency, tables
+from services.chassis.data.db import Database
+from services.chassis.data.testing import make_call, make_database
+from services.chassis.data.unit import Unit
 from services.chassis.errors import ServiceError
 from services.chassis.fields import RequestSchema
-from services.chassis.testing import make_call, make_database
-from services.chassis.unit import Unit
+from services.chassis.service.entrypoints import load_request
 
 
 class LineRequest(RequestSchema):

@@ -14,8 +14,8 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric import ed448, ed25519
 
 from services.chassis.errors import ServiceError, unavailable
-from services.chassis.keystore import KeyStore, KeyStoreError
-from services.chassis.tokens import TokenVerifier
+from services.chassis.keys.keystore import KeyStore, KeyStoreError
+from services.chassis.keys.tokens import TokenVerifier
 
 NEEDED = ("exp", "iat", "sub", "sid", "jti")
 """What a token must say; one without an end would be good for ever."""
@@ -67,7 +67,7 @@ def test_a_rotation_by_another_process_is_seen_at_once_and_files_are_read_only_w
     assert [jwk["kid"] for jwk in store.public_jwks("token", "Ed25519")] == [kid, first[0]]
     os.utime(tmp_path / "keys", (1, 1))
     store.active("token", "Ed25519")
-    monkeypatch.setattr("services.chassis.keyfiles.serialization", None)
+    monkeypatch.setattr("services.chassis.keys.keyfiles.serialization", None)
     assert len(store.public_jwks("token", "Ed25519")) == 2
     assert store.sign("token", "Ed25519", b"x")[0] == kid
 
@@ -171,7 +171,7 @@ def test_a_good_token_ends_with_its_time(
     token = _token(store, _claims())
     verifier.verify(token)
     later = time.time() + 120
-    monkeypatch.setattr("services.chassis.tokens.time.time", lambda: later)
+    monkeypatch.setattr("services.chassis.keys.tokens.time.time", lambda: later)
     with pytest.raises(ServiceError) as refusal:
         verifier.verify(token)
     assert refusal.value.code == "token.expired"
@@ -186,7 +186,7 @@ def test_a_revoked_key_is_believed_no_longer_though_its_tokens_are_remembered(
         return jwks(store)
 
     start = time.monotonic()
-    monkeypatch.setattr("services.chassis.tokens.time.monotonic", lambda: start)
+    monkeypatch.setattr("services.chassis.keys.tokens.time.monotonic", lambda: start)
     away, verifier = False, TokenVerifier(keys)
     remembered, kept = _token(store, _claims()), _token(store, _claims(jti="kept"))
     old = store.active("token", "Ed25519").kid
@@ -196,10 +196,10 @@ def test_a_revoked_key_is_believed_no_longer_though_its_tokens_are_remembered(
     store.revoke("token", old)
     assert verifier.verify(remembered)["sub"] == "u"
     away = True
-    monkeypatch.setattr("services.chassis.tokens.time.monotonic", lambda: start + 11)
+    monkeypatch.setattr("services.chassis.keys.tokens.time.monotonic", lambda: start + 11)
     assert verifier.verify(remembered)["sub"] == "u"
     away = False
-    monkeypatch.setattr("services.chassis.tokens.time.monotonic", lambda: start + 22)
+    monkeypatch.setattr("services.chassis.keys.tokens.time.monotonic", lambda: start + 22)
     for token in (remembered, kept, remembered):
         with pytest.raises(ServiceError) as refusal:
             verifier.verify(token)

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from services.chassis import identity, wire
+from services.chassis.bus import identity, wire
+from services.chassis.bus.rpc import standalone
 from services.chassis.context import Call
+from services.chassis.data.outbox import PAGE_BYTES
+from services.chassis.data.unit import Unit
 from services.chassis.errors import ServiceError
-from services.chassis.outbox import PAGE_BYTES
-from services.chassis.rpc import standalone
+from services.chassis.service.topology import declare_topology
 from services.chassis.tests.messaging_world import (
     SinkService,
     SourceService,
@@ -22,8 +24,6 @@ from services.chassis.tests.messaging_world import (
     running,
     words,
 )
-from services.chassis.topology import declare_topology
-from services.chassis.unit import Unit
 from tests.rig import wait_until
 
 

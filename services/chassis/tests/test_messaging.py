@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from services.chassis import wire
+from services.chassis.bus import wire
+from services.chassis.bus.rpc import ServiceClient, standalone
 from services.chassis.context import Call
-from services.chassis.db import Database
+from services.chassis.data.db import Database
 from services.chassis.errors import ServiceError
-from services.chassis.rpc import ServiceClient, standalone
+from services.chassis.service.topology import declare_topology
 from services.chassis.settings import Settings
 from services.chassis.tests.messaging_world import (
     SinkService,
@@ -25,7 +26,6 @@ from services.chassis.tests.messaging_world import (
     running,
     words,
 )
-from services.chassis.topology import declare_topology
 from tests.rig import wait_until
 
 

@@ -13,11 +13,11 @@ from typing import IO
 import pytest
 import sqlalchemy as sa
 
-from services.chassis import tables
-from services.chassis.db import Database
-from services.chassis.migrations import start_log, upgrade
-from services.chassis.relay import _number
-from services.chassis.unit import Unit
+from services.chassis.data import tables
+from services.chassis.data.db import Database
+from services.chassis.data.migrations import start_log, upgrade
+from services.chassis.data.unit import Unit
+from services.chassis.service.relay import _number
 
 ROOT = Path(__file__).resolve().parents[3]
 _HOUR = 3600
@@ -29,7 +29,7 @@ offset = int(sys.argv[2]) * 10**9
 true = time.time_ns
 time.time_ns = lambda: true() + offset
 import sqlalchemy as sa
-from services.chassis.db import Database
+from services.chassis.data.db import Database
 database = Database("things", sys.argv[1])
 def work(unit):
     unit.emit("thing_said", subject="early", data={"by": sys.argv[3]})

@@ -17,16 +17,17 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from services.chassis import identity, tokens
+from services.chassis.bus import identity
+from services.chassis.bus.rpc import Bus, ServiceClient, standalone
 from services.chassis.context import Call
 from services.chassis.errors import ServiceError
-from services.chassis.inbox import fetch_events
-from services.chassis.keystore import KeyStore
-from services.chassis.pins import PinnedKeys, write_pins
-from services.chassis.rpc import Bus, ServiceClient, standalone
+from services.chassis.keys import tokens
+from services.chassis.keys.keystore import KeyStore
+from services.chassis.keys.pins import PinnedKeys, write_pins
+from services.chassis.keys.tokens import TokenVerifier
+from services.chassis.service.inbox import fetch_events
 from services.chassis.settings import Settings
 from services.chassis.tests.messaging_world import SourceService, make_settings, prepare, running
-from services.chassis.tokens import TokenVerifier
 
 
 def signed(private: Any, kid: str) -> str:

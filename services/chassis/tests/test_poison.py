@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from kombu import Connection
 
-from services.chassis import identity, wire
+from services.chassis.bus import identity, wire
+from services.chassis.bus.rpc import ServiceClient, standalone
 from services.chassis.context import Call
-from services.chassis.rpc import ServiceClient, standalone
+from services.chassis.service.topology import declare_topology
 from services.chassis.tests.messaging_world import (
     SinkService,
     SourceService,
@@ -22,7 +23,6 @@ from services.chassis.tests.messaging_world import (
     running,
     words,
 )
-from services.chassis.topology import declare_topology
 from tests.rig import wait_until
 
 GOOD: dict[str, Any] = {

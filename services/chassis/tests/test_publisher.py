@@ -10,8 +10,8 @@ import eventlet
 import pytest
 from kombu import Connection
 
-from services.chassis.link import BrokerDown
-from services.chassis.publisher import MAX_WAITING, Outgoing, Publisher
+from services.chassis.bus.link import BrokerDown
+from services.chassis.bus.publisher import MAX_WAITING, Outgoing, Publisher
 from tests.rig import Proxy, wait_until
 from tests.rig.proxy import Mode
 

@@ -19,8 +19,9 @@ from urllib.parse import urlsplit
 import sqlalchemy as sa
 from kombu import Connection, Queue
 
-from services.chassis import wire
-from services.chassis.relay import LEASE_SECONDS
+from services.chassis.bus import wire
+from services.chassis.service.relay import LEASE_SECONDS
+from services.chassis.service.topology import declare_topology
 from services.chassis.tests.messaging_world import (
     SinkService,
     SourceService,
@@ -31,13 +32,12 @@ from services.chassis.tests.messaging_world import (
     words,
 )
 from services.chassis.tests.test_events import ROOT, emit
-from services.chassis.topology import declare_topology
 from tests.rig import Server, wait_until
 from tests.rig.proxy import Mode, Proxy
 
 _HOLDER = (
-    "import services.chassis.green, sys\n"
-    "from services.chassis.runner import serve\n"
+    "import services.chassis.bus.green, sys\n"
+    "from services.chassis.service.runner import serve\n"
     "from services.chassis.settings import Settings\n"
     "from services.chassis.tests.messaging_world import SourceService\n"
     "sys.exit(serve(Settings.from_environment(), [SourceService]))\n"

@@ -10,16 +10,17 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from services.chassis import tables
-from services.chassis.apply import STOPPED, Applier
-from services.chassis.audit_report import outbox_report
-from services.chassis.broadcast import Broadcast
+from services.chassis.bus.rpc import standalone
 from services.chassis.context import Call
-from services.chassis.db import Database, Unit
-from services.chassis.outbox import Event
-from services.chassis.place import Place, read_place, read_stopped
-from services.chassis.reconcile import Reconciled, lost_ids, reconcile
-from services.chassis.rpc import standalone
+from services.chassis.data import tables
+from services.chassis.data.audit.report import outbox_report
+from services.chassis.data.db import Database, Unit
+from services.chassis.data.outbox import Event
+from services.chassis.data.place import Place, read_place, read_stopped
+from services.chassis.data.reconcile import Reconciled, lost_ids, reconcile
+from services.chassis.service.apply import STOPPED, Applier
+from services.chassis.service.broadcast import Broadcast
+from services.chassis.service.topology import declare_topology
 from services.chassis.settings import Settings
 from services.chassis.tests.messaging_world import (
     SinkService,
@@ -31,7 +32,6 @@ from services.chassis.tests.messaging_world import (
     seen,
     words,
 )
-from services.chassis.topology import declare_topology
 from tests.rig import wait_until
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from services.chassis import tables
+from services.chassis.bus.rpc import standalone
 from services.chassis.context import Call
-from services.chassis.rpc import standalone
+from services.chassis.data import tables
+from services.chassis.service.topology import declare_topology
 from services.chassis.tests.messaging_world import (
     SinkService,
     SourceService,
@@ -19,7 +20,6 @@ from services.chassis.tests.messaging_world import (
     running,
     words,
 )
-from services.chassis.topology import declare_topology
 from tests.rig import wait_until
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from services.accounts.api import Actor
 from services.chassis.context import Call
-from services.chassis.db import Database, Unit
+from services.chassis.data.db import Database, Unit
 from services.chassis.errors import invalid
 from services.chassis.ids import new_id
 from services.devices import store

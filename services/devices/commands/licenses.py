@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from services.chassis.db import Unit
-from services.chassis.outbox import Event
+from services.chassis.data.db import Unit
+from services.chassis.data.outbox import Event
 from services.devices import store
 from services.devices.domain.warranty import after_service_years
 

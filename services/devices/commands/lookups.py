@@ -6,7 +6,7 @@ from typing import Any
 
 from services.accounts.api import Actor
 from services.chassis.context import Call
-from services.chassis.db import Database, Unit
+from services.chassis.data.db import Database, Unit
 from services.chassis.errors import invalid, not_found
 from services.chassis.paging import Listing
 from services.devices import answers, store

@@ -13,11 +13,11 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from services.accounts.api import COMPANY_MERGED, CompanyMerge, MergeRehearsal
-from services.chassis import aliases
 from services.chassis.context import Call
-from services.chassis.db import Database, Unit
+from services.chassis.data import aliases
+from services.chassis.data.db import Database, Unit
+from services.chassis.data.outbox import Event
 from services.chassis.faults import fail_point
-from services.chassis.outbox import Event
 from services.devices import store, store_merges
 from services.devices.commands.possession import tell_proven
 from services.devices.store import AnyRow

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from services.accounts.api import Actor
-from services.chassis import aliases
 from services.chassis.context import Call
-from services.chassis.db import Database, Unit
+from services.chassis.data import aliases
+from services.chassis.data.db import Database, Unit
 from services.chassis.errors import conflict, not_found
 from services.devices import answers, store
 from services.devices.access import ProjectAccess, device_access, device_not_found

@@ -8,10 +8,10 @@ from typing import Any
 
 from services.accounts.api import SCOPE_ORDERS, Actor
 from services.chassis.context import Call
-from services.chassis.db import Database, Unit
+from services.chassis.data.db import Database, Unit
+from services.chassis.data.outbox import Event
 from services.chassis.errors import ServiceError, conflict, not_found
 from services.chassis.faults import fail_point
-from services.chassis.outbox import Event
 from services.devices import answers, store
 from services.devices.api import ERRORS, MalformedIdError, MalformedOrderNumberError, RegisterProductionRequest
 from services.devices.commands.lookups import malformed, read_hardware_id

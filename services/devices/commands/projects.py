@@ -11,10 +11,10 @@ from typing import Any, Final
 
 from services.accounts.api import Actor
 from services.chassis.context import Call
-from services.chassis.db import Database, Unit
+from services.chassis.data.db import Database, Unit
+from services.chassis.data.outbox import Event
 from services.chassis.errors import ServiceError, conflict, unavailable
 from services.chassis.ids import new_id
-from services.chassis.outbox import Event
 from services.devices import store
 from services.devices.access import ProjectAccess, project_access, refuse_closed
 from services.projects.api import CLOSED, MANAGE, OPEN, ProjectsClient

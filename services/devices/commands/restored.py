@@ -7,8 +7,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from services.chassis.data.unit import Unit
 from services.chassis.errors import ServiceError
-from services.chassis.unit import Unit
 from services.devices import store
 from services.devices.api import RegisterProductionRequest
 from services.devices.commands.production import read_devices, take_order, tell_mark

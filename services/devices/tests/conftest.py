@@ -12,11 +12,11 @@ import pytest
 import sqlalchemy as sa
 
 from services.chassis.context import Call
-from services.chassis.db import Database
-from services.chassis.entrypoints import load_request
+from services.chassis.data.db import Database
+from services.chassis.data.tables import outbox
+from services.chassis.data.testing import make_call, make_database
 from services.chassis.ids import new_id
-from services.chassis.tables import outbox
-from services.chassis.testing import make_call, make_database
+from services.chassis.service.entrypoints import load_request
 from services.devices import api, commands, queries
 from services.projects.fake import FakeProjects
 

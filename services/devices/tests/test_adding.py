@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from services.chassis.data.testing import make_call
 from services.chassis.errors import ServiceError
 from services.chassis.ids import new_id
-from services.chassis.testing import make_call
 from services.devices.audit import report
 from services.devices.tests.conftest import ORDER, SEED, Company, Room, staff
 

@@ -13,9 +13,9 @@ import pytest
 
 from services.chassis import errors as chassis_errors
 from services.chassis.context import Call
+from services.chassis.data.testing import make_call, make_database
 from services.chassis.errors import ServiceError
 from services.chassis.ids import new_id
-from services.chassis.testing import make_call, make_database
 from services.devices import api, commands
 from services.devices.api import holder_mark
 from services.devices.fake import FakeDevices

@@ -11,10 +11,10 @@ import sqlalchemy as sa
 
 from services.accounts.api import CompanyMerge
 from services.chassis.context import Call
+from services.chassis.data.outbox import Event
 from services.chassis.errors import ServiceError
 from services.chassis.faults import InjectedFault, set_fail_points
 from services.chassis.ids import new_id
-from services.chassis.outbox import Event
 from services.devices import api, commands
 from services.devices.audit import report
 from services.devices.models import Device, Project

@@ -5,7 +5,7 @@ from __future__ import annotations
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from services.chassis import tables
+from services.chassis.data import tables
 from services.devices.models import Base
 from services.devices.tests.conftest import Room
 

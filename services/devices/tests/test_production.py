@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from services.chassis.data.outbox import Event
 from services.chassis.errors import ServiceError
 from services.chassis.ids import new_id
-from services.chassis.outbox import Event
 from services.devices import commands
 from services.devices.domain.warranty import add_months, after_service_years, warranty_on
 from services.devices.tests.conftest import ORDER, SEED, Company, Room, staff

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from services.chassis.data.outbox import Event
+from services.chassis.data.testing import make_call
 from services.chassis.ids import new_id
-from services.chassis.outbox import Event
-from services.chassis.testing import make_call
 from services.devices import commands
 from services.devices.tests.conftest import Room
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from services.chassis.data.outbox import Event
 from services.chassis.errors import ServiceError, conflict, unavailable
 from services.chassis.ids import new_id
-from services.chassis.outbox import Event
 from services.devices import commands
 from services.devices.tests.conftest import SEED, Company, Room
 from services.projects.api import UpdateProjectRequest

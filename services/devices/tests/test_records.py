@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from services.chassis.data.testing import make_call
 from services.chassis.errors import ServiceError
 from services.chassis.ids import new_id
-from services.chassis.testing import make_call
 from services.devices.domain.actions import ACTIONS
 from services.devices.tests.conftest import ORDER, SEED, Company, Room, staff
 

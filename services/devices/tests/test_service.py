@@ -10,17 +10,18 @@ from typing import Any
 
 import pytest
 
-from services.chassis import identity, tokens
+from services.chassis.bus import identity
+from services.chassis.bus.rpc import standalone
 from services.chassis.context import Call
-from services.chassis.entrypoints import rpc
+from services.chassis.data.migrations import upgrade
+from services.chassis.data.testing import make_call
 from services.chassis.errors import ServiceError
 from services.chassis.ids import new_id
-from services.chassis.migrations import upgrade
-from services.chassis.rpc import standalone
-from services.chassis.runner import Runner
+from services.chassis.keys import tokens
+from services.chassis.service.entrypoints import rpc
+from services.chassis.service.runner import Runner
+from services.chassis.service.topology import declare_topology
 from services.chassis.settings import Settings
-from services.chassis.testing import make_call
-from services.chassis.topology import declare_topology
 from services.devices.service import DevicesService
 from services.devices.tests.conftest import ORDER, SEED, register_seed
 from services.projects.api import ProjectRequest

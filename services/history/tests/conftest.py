@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from services.chassis.db import Database
+from services.chassis.data.db import Database
+from services.chassis.data.outbox import Event
+from services.chassis.data.testing import make_database
 from services.chassis.ids import new_id
-from services.chassis.outbox import Event
-from services.chassis.testing import make_database
 from services.history.commands import append_events
 
 START = datetime(2026, 3, 31, 12, 0, tzinfo=UTC)

@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from services.chassis import aliases, tables
-from services.chassis.db import Database, Unit
+from services.chassis.data import aliases, tables
+from services.chassis.data.db import Database, Unit
 from services.chassis.ids import new_id
 from services.history import store
 from services.history.audit import verify_chain

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import sqlalchemy as sa
 
-from services.chassis.db import Database
+from services.chassis.data.db import Database
 from services.chassis.ids import new_id
 from services.history import store
 from services.history.tests.conftest import Sources

@@ -11,12 +11,12 @@ import pytest
 import sqlalchemy as sa
 
 from services.accounts.api import CompanyMerge
-from services.chassis.db import Database
+from services.chassis.data.db import Database
+from services.chassis.data.outbox import Event
+from services.chassis.data.tables import outbox
+from services.chassis.data.testing import make_call
 from services.chassis.errors import ServiceError
 from services.chassis.ids import new_id
-from services.chassis.outbox import Event
-from services.chassis.tables import outbox
-from services.chassis.testing import make_call
 from services.history import api, merges, store
 from services.history.audit import verify_chain
 from services.history.commands import append_events

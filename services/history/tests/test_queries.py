@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from services.chassis.context import Call
-from services.chassis.db import Database
+from services.chassis.data.db import Database
+from services.chassis.data.testing import make_call
 from services.chassis.errors import ServiceError
 from services.chassis.ids import new_id
-from services.chassis.testing import make_call
 from services.history.api import ListHistoryRequest
 from services.history.queries import list_history
 from services.history.tests.conftest import START, Sources

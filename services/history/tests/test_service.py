@@ -14,16 +14,16 @@ import sqlalchemy as sa
 from kombu import Connection as Broker
 from nameko.runners import ServiceRunner
 
-from services.chassis import embedded, identity, wire
-from services.chassis.audit import check_outbox
-from services.chassis.db import Database, Unit
+from services.chassis.bus import embedded, identity, wire
+from services.chassis.data.audit.checks import check_outbox
+from services.chassis.data.db import Database, Unit
+from services.chassis.data.migrations import upgrade
+from services.chassis.data.tables import outbox
 from services.chassis.ids import new_id
-from services.chassis.migrations import upgrade
-from services.chassis.providers import SETTINGS_KEY, DatabaseProvider, EventsLeaf
-from services.chassis.relay import Relay
+from services.chassis.service.providers import SETTINGS_KEY, DatabaseProvider, EventsLeaf
+from services.chassis.service.relay import Relay
+from services.chassis.service.topology import declare_topology
 from services.chassis.settings import Settings
-from services.chassis.tables import outbox
-from services.chassis.topology import declare_topology
 from services.history import store
 from services.history.audit import audit, compare
 from services.history.models import Line

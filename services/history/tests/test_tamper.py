@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from services.chassis.db import Database
+from services.chassis.data.db import Database
 from services.chassis.ids import new_id
-from services.chassis.keystore import KeyStore
+from services.chassis.keys.keystore import KeyStore
 from services.history import store
 from services.history.audit import verify_chain
 from services.history.domain import Flaw, Head, append

@@ -12,8 +12,8 @@ from typing import Any
 from sqlalchemy import Connection, Row
 
 from services.accounts.api import Actor
-from services.chassis import aliases
-from services.chassis.db import Unit
+from services.chassis.data import aliases
+from services.chassis.data.db import Unit
 from services.chassis.errors import ServiceError, conflict
 from services.licensing import access
 from services.licensing.access import Device

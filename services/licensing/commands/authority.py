@@ -12,9 +12,9 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import Connection
 
-from services.chassis.db import Database, Unit
-from services.chassis.idempotency import database_time
-from services.chassis.keystore import Key, KeyStore
+from services.chassis.data.db import Database, Unit
+from services.chassis.data.idempotency import database_time
+from services.chassis.keys.keystore import Key, KeyStore
 from services.chassis.settings import Settings
 from services.licensing.certificates import profile
 from services.licensing.store import certificates as store

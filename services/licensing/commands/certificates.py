@@ -14,13 +14,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import Connection, Row
 
 from services.accounts.api import SCOPE_DEVICE, SCOPE_WRITE, Actor
-from services.chassis import aliases
 from services.chassis.context import Call
-from services.chassis.db import Database, Unit
+from services.chassis.data import aliases
+from services.chassis.data.db import Database, Unit
 from services.chassis.errors import ServiceError, conflict, invalid, not_found
 from services.chassis.faults import fail_point
 from services.chassis.fields import write_moment
-from services.chassis.keystore import KeyStore
+from services.chassis.keys.keystore import KeyStore
 from services.chassis.paging import Listing
 from services.devices.api import CLAIMED, PROVEN, DevicesClient
 from services.licensing import access

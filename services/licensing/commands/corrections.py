@@ -7,7 +7,7 @@ from typing import Any
 
 from services.accounts.api import SCOPE_WRITE, Actor
 from services.chassis.context import Call
-from services.chassis.db import Database, Unit
+from services.chassis.data.db import Database, Unit
 from services.chassis.ids import new_id
 from services.licensing import access
 from services.licensing.commands.assign import insufficient

@@ -17,7 +17,7 @@ import structlog
 
 from services.accounts.api import SCOPE_WRITE, Actor
 from services.chassis.context import Call
-from services.chassis.db import Database, Unit
+from services.chassis.data.db import Database, Unit
 from services.chassis.errors import ServiceError, conflict, not_found, unavailable
 from services.chassis.faults import fail_point
 from services.chassis.ids import new_id

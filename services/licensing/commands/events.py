@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from services.chassis.db import Unit
-from services.chassis.outbox import Event
+from services.chassis.data.db import Unit
+from services.chassis.data.outbox import Event
 from services.devices.api import PROVEN
 from services.licensing.commands.possession import end_claims
 from services.licensing.commands.telling import ADDED, tell_payers

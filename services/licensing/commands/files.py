@@ -14,11 +14,11 @@ from sqlalchemy import Row
 
 from services.accounts.api import SCOPE_DEVICE, SCOPE_WRITE, Actor
 from services.chassis.context import Call
-from services.chassis.db import Database, Unit
+from services.chassis.data.db import Database, Unit
 from services.chassis.errors import ServiceError, conflict, not_found, unavailable
 from services.chassis.faults import fail_point
 from services.chassis.fields import write_moment
-from services.chassis.keystore import Key, KeyStore, KeyStoreError
+from services.chassis.keys.keystore import Key, KeyStore, KeyStoreError
 from services.devices.api import DevicesClient
 from services.licensing import access
 from services.licensing.access import Device

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from services.accounts.api import SCOPE_WRITE, Actor
-from services.chassis import aliases
 from services.chassis.context import Call
-from services.chassis.db import Database, Unit
+from services.chassis.data import aliases
+from services.chassis.data.db import Database, Unit
 from services.chassis.errors import invalid, not_found
 from services.chassis.ids import new_id
 from services.devices.api import DevicesClient

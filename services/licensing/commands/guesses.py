@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from services.accounts.api import Actor
 from services.chassis.context import Call
-from services.chassis.db import Database, Unit
+from services.chassis.data.db import Database, Unit
 from services.chassis.errors import ServiceError, limited
 from services.chassis.ids import new_id
 from services.licensing.domain.activation_keys import MistypedKeyError, digest_of_key, parse_key

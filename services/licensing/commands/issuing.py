@@ -11,11 +11,11 @@ from typing import Any
 from sqlalchemy import Connection, Row
 
 from services.accounts.api import Actor
-from services.chassis import aliases
-from services.chassis.db import Unit
+from services.chassis.data import aliases
+from services.chassis.data.db import Unit
 from services.chassis.errors import ServiceError, conflict
 from services.chassis.ids import new_id
-from services.chassis.keystore import KeyStore
+from services.chassis.keys.keystore import KeyStore
 from services.licensing import access
 from services.licensing.access import Device
 from services.licensing.api.file_errors import ERRORS

@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import Any, Final
 
 from services.accounts.api import SCOPE_WRITE, Actor
-from services.chassis import aliases
 from services.chassis.context import Call
-from services.chassis.db import Database, Unit
+from services.chassis.data import aliases
+from services.chassis.data.db import Database, Unit
 from services.chassis.errors import ServiceError, conflict, invalid, not_found
 from services.chassis.fields import write_moment
 from services.chassis.ids import new_id

@@ -14,11 +14,11 @@ from typing import Any
 
 from services.accounts.api import SCOPE_ORDERS, SCOPE_WRITE, Actor
 from services.chassis.context import Call
-from services.chassis.db import Database, Unit
+from services.chassis.data.db import Database, Unit
+from services.chassis.data.idempotency import canonical
 from services.chassis.errors import ServiceError, conflict, invalid
 from services.chassis.faults import fail_point
 from services.chassis.fields import write_moment
-from services.chassis.idempotency import canonical
 from services.devices.api import (
     DevicesClient,
     MalformedIdError,

@@ -12,11 +12,11 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from services.accounts.api import SCOPE_WRITE, Actor
-from services.chassis import aliases
 from services.chassis.context import Call
-from services.chassis.db import Database, Unit
+from services.chassis.data import aliases
+from services.chassis.data.db import Database, Unit
+from services.chassis.data.idempotency import database_time
 from services.chassis.errors import ServiceError, conflict, invalid
-from services.chassis.idempotency import database_time
 from services.devices.api import CLAIMED, DEVICE_KEY, ORDER_NUMBER, POSSESSION_NEEDED, PROVEN, STAFF, DevicesClient
 from services.devices.api import ERRORS as DEVICE_ERRORS
 from services.licensing import access

@@ -12,9 +12,9 @@ from typing import Final
 
 import structlog
 
-from services.chassis.db import Database, Unit
+from services.chassis.data.db import Database, Unit
+from services.chassis.data.outbox import Event
 from services.chassis.faults import fail_point
-from services.chassis.outbox import Event
 from services.licensing.commands.orders import VendorOrder
 from services.licensing.domain.catalogue import Catalogue
 from services.licensing.store import keys

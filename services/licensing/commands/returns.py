@@ -12,9 +12,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import Connection, Row
 
 from services.accounts.api import SCOPE_DEVICE, SCOPE_WRITE, Actor
-from services.chassis import aliases
 from services.chassis.context import Call
-from services.chassis.db import Database, Unit
+from services.chassis.data import aliases
+from services.chassis.data.db import Database, Unit
 from services.chassis.errors import ServiceError, conflict, invalid, not_found
 from services.chassis.ids import new_id
 from services.devices.api import DevicesClient, canonical_hardware_id

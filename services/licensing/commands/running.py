@@ -7,7 +7,7 @@ from functools import wraps
 from typing import Any
 
 from services.chassis.context import Call
-from services.chassis.db import Database, Unit
+from services.chassis.data.db import Database, Unit
 from services.chassis.errors import ServiceError
 
 Command = Callable[..., dict[str, Any]]

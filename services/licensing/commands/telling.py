@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from services.accounts.api import Actor
-from services.chassis import aliases
-from services.chassis.db import Unit
+from services.chassis.data import aliases
+from services.chassis.data.db import Unit
 from services.licensing.access import Device
 from services.licensing.store.payers import Paid, names, payers
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy.orm import DeclarativeBase
 
-from services.chassis.db import service_metadata
+from services.chassis.data.db import service_metadata
 
 
 class Base(DeclarativeBase):

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import JSON, CheckConstraint, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from services.chassis.db import UtcDateTime
+from services.chassis.data.db import UtcDateTime
 from services.licensing.models.base import Base
 
 _LIVE = text("state IN ('counting', 'closing')")

@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from services.chassis.db import UtcDateTime
+from services.chassis.data.db import UtcDateTime
 from services.licensing.models.base import Base
 
 

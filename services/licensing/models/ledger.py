@@ -10,7 +10,7 @@ from datetime import datetime
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, String, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from services.chassis.db import UtcDateTime
+from services.chassis.data.db import UtcDateTime
 from services.licensing.models.base import Base
 
 POOL_ID = String(80)

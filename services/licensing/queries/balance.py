@@ -7,7 +7,7 @@ from typing import Any
 
 from services.accounts.api import SCOPE_READ, Actor
 from services.chassis.context import Call
-from services.chassis.db import Database
+from services.chassis.data.db import Database
 from services.chassis.paging import Listing
 from services.licensing import access
 from services.licensing.store import projects as store

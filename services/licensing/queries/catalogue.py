@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from services.chassis.context import Call
-from services.chassis.db import Database
+from services.chassis.data.db import Database
 from services.chassis.errors import not_found
 from services.chassis.paging import Listing
 from services.licensing.store.catalogue import get_catalogue

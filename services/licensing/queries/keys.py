@@ -8,7 +8,7 @@ from typing import Any
 
 from services.accounts.api import SCOPE_ORDERS, SCOPE_READ, AccountsClient, Actor
 from services.chassis.context import Call
-from services.chassis.db import Database
+from services.chassis.data.db import Database
 from services.chassis.errors import ServiceError, not_found
 from services.chassis.fields import read_moment, read_text, write_moment
 from services.chassis.paging import Listing

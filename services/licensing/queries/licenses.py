@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from services.accounts.api import SCOPE_READ, Actor
 from services.chassis.context import Call
-from services.chassis.db import Database
+from services.chassis.data.db import Database
 from services.chassis.fields import write_moment
 from services.chassis.paging import Listing
 from services.devices.api import DevicesClient

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from services.chassis.db import insert_or_ignore
+from services.chassis.data.db import insert_or_ignore
 from services.licensing.models import CertificateAcceptance
 
 

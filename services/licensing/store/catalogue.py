@@ -8,7 +8,7 @@ import weakref
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from services.chassis.db import Database
+from services.chassis.data.db import Database
 from services.licensing import models
 from services.licensing.domain.catalogue import Catalogue, DeviceType, LicenseType
 

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection, Row
 
-from services.chassis.db import insert_or_ignore
+from services.chassis.data.db import insert_or_ignore
 from services.licensing.models import Authority, DeviceCertificate, FileCounter, RevocationList
 
 CURRENT, SUPERSEDED, REVOKED = "current", "superseded", "revoked"

@@ -9,7 +9,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from services.chassis.db import insert_or_ignore
+from services.chassis.data.db import insert_or_ignore
 from services.licensing.models import ActivationKey, Balance, ProjectDeletion
 from services.licensing.store.ledger import project_pool
 

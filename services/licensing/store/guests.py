@@ -7,8 +7,8 @@ from collections.abc import Collection
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from services.chassis import aliases
-from services.chassis.db import insert_or_ignore
+from services.chassis.data import aliases
+from services.chassis.data.db import insert_or_ignore
 from services.licensing.models import GuestRight
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from services.chassis.db import insert_or_ignore
+from services.chassis.data.db import insert_or_ignore
 from services.licensing.models import DeviceHolder
 
 

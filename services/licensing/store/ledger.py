@@ -16,7 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection, bindparam
 
-from services.chassis.db import Unit, UtcDateTime, insert_or_ignore
+from services.chassis.data.db import Unit, UtcDateTime, insert_or_ignore
 from services.licensing.models import Balance, Pool, Transfer
 
 ISSUED = "issued"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from services.chassis import aliases
-from services.chassis.db import insert_or_ignore
+from services.chassis.data import aliases
+from services.chassis.data.db import insert_or_ignore
 from services.licensing.models import Balance, Project
 from services.licensing.store.ledger import ensure_pool, project_pool
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from services.chassis.db import Database
-from services.chassis.testing import make_database
+from services.chassis.data.db import Database
+from services.chassis.data.testing import make_database
 from services.licensing.tests.world import World
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from services.chassis.db import last_was_replay
+from services.chassis.data.db import last_was_replay
 from services.chassis.ids import new_id
 from services.licensing.api.licenses import WHY_NOT_RETURNED
 from services.licensing.commands import returns

@@ -22,10 +22,10 @@ from hypothesis.stateful import (
 )
 
 from deploy.bare.postgresql import Server
+from services.chassis.data.testing import make_database
 from services.chassis.errors import ServiceError
 from services.chassis.faults import InjectedFault, set_fail_points
 from services.chassis.ids import new_id
-from services.chassis.testing import make_database
 from services.licensing.tests.things import Thing
 from services.licensing.tests.world import World
 

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from services.chassis.data.testing import make_database
 from services.chassis.errors import ServiceError
-from services.chassis.testing import make_database
 from services.licensing import access
 from services.licensing.commands import returns
 from services.licensing.store import certificates, ledger, projects

@@ -12,13 +12,13 @@ import pytest
 import sqlalchemy as sa
 
 from services.accounts.api import CompanyMerge
-from services.chassis.aliases import check_unused
 from services.chassis.context import Call
+from services.chassis.data.aliases import check_unused
+from services.chassis.data.outbox import Event
+from services.chassis.data.testing import make_call
 from services.chassis.errors import ServiceError
 from services.chassis.faults import InjectedFault, set_fail_points
 from services.chassis.ids import new_id
-from services.chassis.outbox import Event
-from services.chassis.testing import make_call
 from services.licensing import api
 from services.licensing.commands import merges
 from services.licensing.commands.events import on_projects_events

@@ -12,13 +12,13 @@ import pytest
 import sqlalchemy as sa
 
 from services.chassis.context import Call
-from services.chassis.db import Unit
+from services.chassis.data.db import Unit
+from services.chassis.data.outbox import Event
+from services.chassis.data.tables import outbox
+from services.chassis.data.testing import make_call
 from services.chassis.errors import ServiceError, conflict, unavailable
 from services.chassis.faults import InjectedFault, set_fail_points
 from services.chassis.ids import new_id
-from services.chassis.outbox import Event
-from services.chassis.tables import outbox
-from services.chassis.testing import make_call
 from services.licensing.commands import deletion
 from services.licensing.commands.events import on_projects_events
 from services.licensing.commands.keys import create_key

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from services.chassis.data.outbox import Event
+from services.chassis.data.testing import make_call
 from services.chassis.errors import ServiceError
 from services.chassis.ids import new_id
-from services.chassis.outbox import Event
-from services.chassis.testing import make_call
 from services.licensing import access
 from services.licensing.commands.events import on_devices_events, on_projects_events
 from services.licensing.tests.test_keys_and_orders import refused

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from services.chassis.data.outbox import Event
 from services.chassis.errors import ServiceError, conflict
 from services.chassis.ids import new_id
-from services.chassis.outbox import Event
 from services.licensing.commands import resuming
 from services.licensing.models import Order
 from services.licensing.service import SECONDS_BETWEEN_LOOKS, LicensingService

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import pytest
 
-from services.chassis.audit import Check
-from services.chassis.testing import flaws_of, unguarded
+from services.chassis.data.audit.checks import Check
+from services.chassis.data.testing import flaws_of, unguarded
 from services.licensing.audit import check_ledger
 from services.licensing.audit_keys import check_sealed_keys
 from services.licensing.tests.things import Thing

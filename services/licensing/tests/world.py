@@ -10,10 +10,10 @@ import sqlalchemy as sa
 
 from services.accounts.fake import FakeAccounts
 from services.chassis.context import Call
-from services.chassis.db import Database
+from services.chassis.data.db import Database
+from services.chassis.data.tables import outbox
+from services.chassis.data.testing import make_call
 from services.chassis.ids import new_id
-from services.chassis.tables import outbox
-from services.chassis.testing import make_call
 from services.devices.fake import FakeDevices
 from services.licensing import api
 from services.licensing.audit import check_ledger

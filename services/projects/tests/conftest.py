@@ -13,11 +13,11 @@ import sqlalchemy as sa
 
 from services.accounts.fake import FakeAccounts
 from services.chassis.context import Call
-from services.chassis.db import Database
-from services.chassis.entrypoints import load_request
+from services.chassis.data.db import Database
+from services.chassis.data.tables import outbox
+from services.chassis.data.testing import make_call, make_database
 from services.chassis.ids import new_id
-from services.chassis.tables import outbox
-from services.chassis.testing import make_call, make_database
+from services.chassis.service.entrypoints import load_request
 from services.projects import api, commands, queries
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from services.chassis.data.testing import make_call
 from services.chassis.ids import new_id
-from services.chassis.testing import make_call
 from services.projects import api, commands, queries
 from services.projects.audit import check_owners, check_projects
 from services.projects.models import FirstProject, Project, ProjectRight, Selection

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from services.chassis.context import Call
+from services.chassis.data.testing import make_call
 from services.chassis.errors import ServiceError
 from services.chassis.ids import new_id
-from services.chassis.testing import make_call
 from services.projects import api, commands, queries
 from services.projects.fake import FakeProjects
 from services.projects.tests.conftest import World

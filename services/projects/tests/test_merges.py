@@ -10,13 +10,13 @@ import pytest
 import sqlalchemy as sa
 
 from services.accounts.api import CompanyMerge
-from services.chassis import aliases
 from services.chassis.context import Call
+from services.chassis.data import aliases
+from services.chassis.data.outbox import Event
+from services.chassis.data.testing import make_call
 from services.chassis.errors import ServiceError
 from services.chassis.faults import InjectedFault, set_fail_points
 from services.chassis.ids import new_id
-from services.chassis.outbox import Event
-from services.chassis.testing import make_call
 from services.projects import api, audit, commands, merges, queries
 from services.projects.domain import NAME_MAXIMUM, normalized_name, renames
 from services.projects.models import Project, ProjectRight

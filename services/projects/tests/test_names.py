@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from services.chassis.data.outbox import Event
 from services.chassis.ids import new_id
-from services.chassis.outbox import Event
 from services.projects import api, names, queries
 from services.projects.tests.conftest import World
 

@@ -12,12 +12,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from eventlet.greenpool import GreenPool
 
-from services.chassis import aliases, tables
-from services.chassis.db import Database
+from services.chassis.data import aliases, tables
+from services.chassis.data.db import Database
+from services.chassis.data.outbox import Event
+from services.chassis.data.testing import make_call
 from services.chassis.errors import ServiceError
 from services.chassis.ids import new_id
-from services.chassis.outbox import Event
-from services.chassis.testing import make_call
 from services.projects import api, commands, queries
 from services.projects.models import Base
 from services.projects.tests.conftest import World

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from services.chassis.tables import UtcDateTime
+from services.chassis.data.tables import UtcDateTime
 
 revision = "0003"
 down_revision = "0002"

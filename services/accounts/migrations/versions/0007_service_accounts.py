@@ -6,7 +6,7 @@ Revision ID: 0007
 import sqlalchemy as sa
 from alembic import op
 
-from services.chassis.tables import NAMING, UtcDateTime
+from services.chassis.data.tables import NAMING, UtcDateTime
 
 revision = "0007"
 down_revision = "0006"

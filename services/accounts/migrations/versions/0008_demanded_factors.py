@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import sqlalchemy as sa
 from alembic import op
 
-from services.chassis.tables import UtcDateTime
+from services.chassis.data.tables import UtcDateTime
 
 revision = "0008"
 down_revision = "0007"

@@ -9,8 +9,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-from services.chassis.db import UtcDateTime
-from services.chassis.migrations import create_chassis_tables
+from services.chassis.data.db import UtcDateTime
+from services.chassis.data.migrations import create_chassis_tables
 
 revision = "0001"
 down_revision = None

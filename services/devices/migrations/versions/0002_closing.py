@@ -6,7 +6,7 @@ Revision ID: 0002
 import sqlalchemy as sa
 from alembic import op
 
-from services.chassis.tables import UtcDateTime
+from services.chassis.data.tables import UtcDateTime
 
 revision = "0002"
 down_revision = "0001"

@@ -7,7 +7,7 @@ Revision ID: 0004
 
 from alembic import op
 
-from services.chassis.migrations import add_epochs
+from services.chassis.data.migrations import add_epochs
 
 revision = "0004"
 down_revision = "0003"

@@ -10,8 +10,8 @@ from pathlib import Path
 import sqlalchemy as sa
 from alembic import op
 
-from services.chassis.migrations import create_chassis_tables
-from services.chassis.tables import NAMING, UtcDateTime
+from services.chassis.data.migrations import create_chassis_tables
+from services.chassis.data.tables import NAMING, UtcDateTime
 from services.licensing.domain.catalogue import expand
 
 revision = "0001"

@@ -6,7 +6,7 @@ Revision ID: 0004
 import sqlalchemy as sa
 from alembic import op
 
-from services.chassis.tables import NAMING, UtcDateTime
+from services.chassis.data.tables import NAMING, UtcDateTime
 
 revision = "0004"
 down_revision = "0003"

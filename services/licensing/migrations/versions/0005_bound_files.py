@@ -6,7 +6,7 @@ Revision ID: 0005
 import sqlalchemy as sa
 from alembic import op
 
-from services.chassis.tables import NAMING, UtcDateTime
+from services.chassis.data.tables import NAMING, UtcDateTime
 
 revision = "0005"
 down_revision = "0004"

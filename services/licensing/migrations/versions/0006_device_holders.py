@@ -6,7 +6,7 @@ Revision ID: 0006
 import sqlalchemy as sa
 from alembic import op
 
-from services.chassis.tables import NAMING
+from services.chassis.data.tables import NAMING
 
 revision = "0006"
 down_revision = "0005"

@@ -6,8 +6,8 @@ Revision ID: 0007
 import sqlalchemy as sa
 from alembic import op
 
-from services.chassis.migrations import add_epochs
-from services.chassis.tables import UtcDateTime
+from services.chassis.data.migrations import add_epochs
+from services.chassis.data.tables import UtcDateTime
 
 revision = "0007"
 down_revision = "0006"

@@ -6,7 +6,7 @@ Revision ID: 0009
 import sqlalchemy as sa
 from alembic import op
 
-from services.chassis.tables import NAMING
+from services.chassis.data.tables import NAMING
 
 revision = "0009"
 down_revision = "0008"

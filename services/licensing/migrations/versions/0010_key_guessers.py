@@ -6,7 +6,7 @@ Revision ID: 0010
 import sqlalchemy as sa
 from alembic import op
 
-from services.chassis.tables import NAMING
+from services.chassis.data.tables import NAMING
 
 revision = "0010"
 down_revision = "0009"

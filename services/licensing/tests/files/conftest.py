@@ -15,13 +15,13 @@ import sqlalchemy as sa
 from clients.device import Device, DeviceError
 from clients.device.portal import Answer, Portal
 from services.chassis.context import Call
-from services.chassis.db import Database, Unit
-from services.chassis.entrypoints import load_request
+from services.chassis.data.db import Database, Unit
+from services.chassis.data.tables import outbox
+from services.chassis.data.testing import make_call, make_database
 from services.chassis.errors import ServiceError
 from services.chassis.ids import new_id
-from services.chassis.keystore import KeyStore
-from services.chassis.tables import outbox
-from services.chassis.testing import make_call, make_database
+from services.chassis.keys.keystore import KeyStore
+from services.chassis.service.entrypoints import load_request
 from services.devices.fake import FakeDevices
 from services.licensing.api import files as api
 from services.licensing.api import possession as possession_api

@@ -13,9 +13,9 @@ import pytest
 import sqlalchemy as sa
 
 from clients.device import Device
-from services.chassis.audit import Check
-from services.chassis.tables import outbox
-from services.chassis.testing import flaws_of, make_call, unguarded
+from services.chassis.data.audit.checks import Check
+from services.chassis.data.tables import outbox
+from services.chassis.data.testing import flaws_of, make_call, unguarded
 from services.licensing.audit_certificates import check_certificates
 from services.licensing.audit_files import check_files
 from services.licensing.audit_issued import check_issued

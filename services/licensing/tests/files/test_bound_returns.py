@@ -12,10 +12,10 @@ import pytest
 import sqlalchemy as sa
 
 from clients.device import Device, DeviceError
-from services.chassis import aliases
+from services.chassis.data import aliases
+from services.chassis.data.outbox import Event
+from services.chassis.data.testing import make_call
 from services.chassis.ids import new_id
-from services.chassis.outbox import Event
-from services.chassis.testing import make_call
 from services.licensing.commands.events import on_devices_events
 from services.licensing.commands.returns import COUNTER_LEAP
 from services.licensing.models import DeviceCertificate, DeviceLine, FileCounter, LicenseFileLine, LicenseFileRow

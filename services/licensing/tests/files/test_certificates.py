@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from clients.device import Device, DeviceError
 from clients.device.formats import write_proof
+from services.chassis.data.testing import make_call
 from services.chassis.faults import InjectedFault, set_fail_points
-from services.chassis.testing import make_call
 from services.licensing.certificates.requests import read_request
 from services.licensing.files.errors import FormatError
 from services.licensing.store import certificates

@@ -12,11 +12,11 @@ import pytest
 
 from clients.device import Device, DeviceError
 from services.accounts.api import CompanyMerge
+from services.chassis.data.outbox import Event
+from services.chassis.data.testing import make_call
 from services.chassis.errors import ServiceError
 from services.chassis.faults import InjectedFault, set_fail_points
 from services.chassis.ids import new_id
-from services.chassis.outbox import Event
-from services.chassis.testing import make_call
 from services.licensing.api import files as api
 from services.licensing.commands.merges import on_accounts_events
 from services.licensing.tests.files.conftest import IP800, IP6000, Company, Door, Room

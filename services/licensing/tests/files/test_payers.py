@@ -10,10 +10,10 @@ import pytest
 
 from clients.device import Device
 from services.accounts.api import CompanyMerge
-from services.chassis.db import Unit
+from services.chassis.data.db import Unit
+from services.chassis.data.outbox import Event
+from services.chassis.data.testing import make_call
 from services.chassis.ids import new_id
-from services.chassis.outbox import Event
-from services.chassis.testing import make_call
 from services.licensing.api import files as api
 from services.licensing.commands.events import on_devices_events
 from services.licensing.commands.merges import on_accounts_events

@@ -12,12 +12,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from clients.device.formats import write_possession, write_proof
-from services.chassis.db import last_was_replay
+from services.chassis.data.db import last_was_replay
+from services.chassis.data.outbox import Event
+from services.chassis.data.testing import make_call
 from services.chassis.errors import ServiceError
 from services.chassis.faults import InjectedFault, set_fail_points
 from services.chassis.ids import new_id
-from services.chassis.outbox import Event
-from services.chassis.testing import make_call
 from services.devices.fake import FakeDevices
 from services.licensing.certificates import profile
 from services.licensing.commands.certificates import Rules

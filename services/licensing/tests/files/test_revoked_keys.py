@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from clients.device import Device
-from services.chassis.entrypoints import load_request
+from services.chassis.data.testing import make_call
 from services.chassis.errors import ServiceError
 from services.chassis.faults import InjectedFault, set_fail_points
-from services.chassis.testing import make_call
+from services.chassis.service.entrypoints import load_request
 from services.licensing.api import REQUESTS
 from services.licensing.commands.authority import FILE_KEY, TEXT_KEY
 from services.licensing.queries.licenses import list_device_licenses

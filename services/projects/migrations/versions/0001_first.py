@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-from services.chassis.migrations import create_chassis_tables
-from services.chassis.tables import UtcDateTime
+from services.chassis.data.migrations import create_chassis_tables
+from services.chassis.data.tables import UtcDateTime
 
 revision = "0001"
 down_revision = None

@@ -5,7 +5,7 @@ Revision ID: 0004
 
 from alembic import op
 
-from services.chassis.aliases import create_aliases_table
+from services.chassis.data.aliases import create_aliases_table
 
 revision = "0004"
 down_revision = "0003"
