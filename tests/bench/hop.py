@@ -6,6 +6,7 @@ Run by itself: `python -m tests.bench.hop serve URI`, and `... call URI IN_FLIGH
 # Sockets must be green before anything else is imported that may open one.
 from services.chassis.bus import green  # noqa: F401  # isort: skip
 
+import os
 import sys
 import time
 from typing import Any
@@ -42,7 +43,7 @@ class EchoService:
 
 def answer_calls(uri: str) -> int:
     """Serve until SIGTERM."""
-    settings = Settings.from_environment({"TESSERA_AMQP_URI": uri})
+    settings = Settings.from_environment({**os.environ, "TESSERA_AMQP_URI": uri})
     declare_topology(settings, [EchoService])
     return serve(settings, [EchoService], max_workers=16)
 
