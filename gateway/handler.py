@@ -19,13 +19,14 @@ from gateway.admission import Admission
 from gateway.authentication import Authentication, authorize
 from gateway.messages import JSON, Request, Response
 from gateway.metrics import Metrics
-from gateway.problems import choose_language, german, to_response
+from gateway.problems import german, to_response
 from gateway.router import Match, Router, not_allowed
 from gateway.row import Answer, Compose, Right, Rooms, Row
 from gateway.validation import arguments_of, command_id_of
 from services.chassis.context import Call
 from services.chassis.errors import ServiceError, stale
 from services.chassis.ids import new_id
+from services.chassis.languages import choose_language
 
 log = structlog.get_logger()
 

@@ -16,7 +16,8 @@ from typing import Any, Final
 from gateway import versions
 from gateway.messages import Request, Response
 from gateway.openapi import document
-from gateway.problems import choose_language, texts
+from gateway.problems import texts
+from services.chassis.languages import choose_language
 
 HTML: Final = "text/html; charset=utf-8"
 HEALTH: Final = frozenset({"/healthz", "/readyz"})

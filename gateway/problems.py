@@ -7,7 +7,6 @@ becomes `service.internal` with a fixed text.
 from __future__ import annotations
 
 import json
-import re
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -17,11 +16,9 @@ from gateway.messages import Request, Response
 from gateway.sentences import german_of
 from services.chassis.errors import ServiceError, unavailable
 from services.chassis.ids import new_id
+from services.chassis.languages import choose_language
 
 PROBLEM_JSON: Final = "application/problem+json"
-_WEIGHT: Final = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?")
-_MOST_LANGUAGES: Final = 2000
-LANGUAGES: Final = ("en", "de")
 TEXTS: Final = Path(__file__).parent / "texts"
 
 # Statuses that only the edge gives; the kinds of the rooms know nothing of HTTP's own troubles.
@@ -52,35 +49,6 @@ def texts(language: str) -> dict[str, dict[str, str]]:
     """Return the texts of one language: code -> title and detail."""
     loaded: dict[str, dict[str, str]] = json.loads((TEXTS / f"{language}.json").read_text("utf-8"))
     return loaded
-
-
-def choose_language(accept: str) -> str:
-    """Return the best of our languages for an Accept-Language header (RFC 9110, 12.5.4), English when none fits.
-
-    A region does not matter (`de-AT`), `*` stands for each language that is not named, and `q=0` refuses one. What is
-    no weight counts as a refusal of that language; nothing in the header is an error.
-    """
-    asked: dict[str, float] = {}
-    for part in accept.lower().split(",")[:_MOST_LANGUAGES]:
-        tag, *parameters = (piece.strip() for piece in part.split(";"))
-        language = tag.partition("-")[0]
-        asked[language] = max(_weight(parameters), asked.get(language, 0.0))
-    places = {language: place for place, language in enumerate(asked)}
-
-    def rank(language: str) -> tuple[float, int]:
-        named = language if language in asked else "*"
-        return asked.get(named, 0.0), -places.get(named, 0)
-
-    best = max(LANGUAGES, key=rank)
-    return best if rank(best)[0] > 0 else LANGUAGES[0]
-
-
-def _weight(parameters: list[str]) -> float:
-    for parameter in parameters:
-        name, _, value = parameter.partition("=")
-        if name.strip() == "q":
-            return float(value) if _WEIGHT.fullmatch(value := value.strip()) else 0.0
-    return 1.0
 
 
 def status_of(error: ServiceError) -> int:

@@ -11,7 +11,8 @@ from werkzeug.wrappers import Request, Response
 
 from portal import pages
 from portal.gateway import Answer, Gateway, GatewayUnreachable
-from portal.texts import LANGUAGES, TEXTS
+from portal.texts import TEXTS
+from services.chassis.languages import choose_language
 
 _MAX_FORM_BYTES = 16 * 1024
 _HEADERS = {
@@ -120,7 +121,7 @@ class Portal:
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Answer one request."""
         request = PortalRequest(environ)
-        language = _language(request)
+        language = choose_language(request.headers.get("Accept-Language", ""))
         try:
             response = self._answer(request, language)
         except NotFound as error:
@@ -177,18 +178,6 @@ class Portal:
             content = pages.form_page(language, again.name, again.fields, token=form["token"], key=str(uuid.uuid4()))
             return _html(content, answer.status)
         return _html(pages.failure_page(language, answer.detail), answer.status)
-
-
-def _language(request: PortalRequest) -> str:
-    asked = [(tag.partition("-")[0].lower(), weight) for tag, weight in request.accept_languages]
-    named = {language for language, _ in asked}
-    for language, weight in sorted(asked, key=lambda one: -one[1]):
-        if weight > 0 and language in LANGUAGES:
-            return language
-        # The asterisk is any language that is not named, such as one that is refused by q=0.
-        if weight > 0 and language == "*" and (others := [one for one in LANGUAGES if one not in named]):
-            return others[0]
-    return "en"
 
 
 def _show(page: Page, request: PortalRequest, language: str) -> Response:

@@ -1,4 +1,8 @@
-"""A small threaded HTTP server for the plain pages. The real portal gets a production server with its pages."""
+"""A small threaded HTTP server for the plain pages: a request has its time as a whole, and no token reaches a log.
+
+waitress, the server that would be borrowed, limits silence only: whoever sends one byte now and then keeps a connection
+for ever. The real portal gets one with its pages, behind a proxy that limits whole requests.
+"""
 
 import io
 import logging

@@ -2,8 +2,6 @@
 
 from typing import Final
 
-LANGUAGES: Final = ("en", "de")
-
 TEXTS: Final[dict[str, dict[str, str]]] = {
     "en": {
         "home.title": "Tessera",

@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 
 from gateway.codes import all_codes
-from gateway.problems import choose_language, document, texts
+from gateway.problems import document, texts
 from gateway.responses import codes_of
 from gateway.routes import ROWS
 from gateway.row import Right, Row
 from gateway.tests.conftest import Gateway
 from services.chassis.errors import ServiceError, conflict
 from services.chassis.ids import new_id
+from services.chassis.languages import choose_language
 
 GERMAN = {"Accept-Language": "de"}
 

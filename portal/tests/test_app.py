@@ -15,7 +15,8 @@ from werkzeug.wrappers import Request, Response
 
 from portal import app, pages
 from portal.app import PAGES, Portal
-from portal.texts import LANGUAGES, TEXTS
+from portal.texts import TEXTS
+from services.chassis.languages import LANGUAGES
 
 TOKEN = 'abc"><script>alert(1)</script>'
 
