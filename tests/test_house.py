@@ -148,7 +148,9 @@ def test_domain_needs_nothing_but_the_standard_library_and_touches_nothing(room:
 def test_contract_imports_schemas_errors_and_own_rules_only(room: str) -> None:
     chassis = ("errors", "context", "fields", "texts")
     allowed = ("marshmallow", *(f"services.chassis.{name}" for name in chassis))
-    own = (f"services.{room}.api", f"services.{room}.domain")
+    # Of the rooms below it may name what they publish, such as who asks.
+    below = ORDER[ORDER.index(room) + 1 :] if room in ORDER else ()
+    own = (f"services.{room}.api", f"services.{room}.domain", *(f"services.{other}.api" for other in below))
     found = [
         f"{path.relative_to(ROOT)} imports {name}"
         for path in room_modules(room, "api")
@@ -172,6 +174,20 @@ def test_calls_between_rooms_go_one_way() -> None:
     assert graph["history"] == set()
     for position, room in enumerate(ORDER):
         assert graph[room] <= set(ORDER[position + 1 :]), f"{room} calls upwards"
+
+
+def test_what_a_caller_may_do_in_a_project_is_decided_in_one_place() -> None:
+    """Devices and licensing had each their own reading of copy, token and state (issue 7, section 3)."""
+    refusing = re.compile(r'forbidden\(\s*"access\.power_needed"|not_found\(\s*"projects\.not_found"')
+    # Choosing a project is none of the powers; the gateway refuses by the table alone, before it knows the project.
+    homes = {"services/projects/api/access.py", "services/projects/commands.py", "gateway/authentication.py"}
+    found = {
+        path.relative_to(ROOT).as_posix()
+        for path in modules("services", "gateway")
+        if refusing.search(path.read_text())
+    }
+    none_of([f"{name} refuses by itself; services.projects.api.access does it" for name in found - homes])
+    assert "services/projects/api/access.py" in found
 
 
 @pytest.mark.parametrize("room", ROOMS)

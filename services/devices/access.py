@@ -5,65 +5,14 @@ Nothing here runs inside a transaction, because it may call another room (rule D
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
-from typing import Any
-
 from services.accounts.api import Actor
 from services.chassis.context import Call
 from services.chassis.data.db import Database
-from services.chassis.errors import ServiceError, conflict, forbidden, not_found
+from services.chassis.errors import ServiceError, conflict, not_found
 from services.devices import store
-from services.devices.api import ERRORS, MEANINGS
-from services.devices.store import AnyRow, ProjectOfRecord
-from services.projects.api import CLOSED, OPEN, OWN, ProjectsClient, powers_of, roles_of
-
-
-@dataclass(frozen=True, slots=True)
-class ProjectAccess:
-    """A project and what the caller is to it.
-
-    Args:
-        project_id, company_id, name, state, version: of the project; `company_id` is its owner.
-        access: `own`, `guest` or `staff`.
-        powers: names of the caller's powers in it.
-        group: the owner's companies as far as the caller knows them: all of their own, or the one owner.
-    """
-
-    project_id: str
-    company_id: str
-    name: str
-    state: str
-    version: int
-    access: str
-    powers: tuple[str, ...]
-    group: tuple[str, ...]
-
-    @property
-    def copy(self) -> dict[str, Any]:
-        """Return what this room keeps of the project."""
-        return {
-            "id": self.project_id,
-            "company_id": self.company_id,
-            "name": self.name,
-            "state": self.state,
-            "version": self.version,
-        }
-
-    def require(self, power: str) -> None:
-        """Refuse a caller without the power.
-
-        Raises: access.power_needed.
-        """
-        if power not in self.powers:
-            raise forbidden("access.power_needed", MEANINGS["access.power_needed"], power=power)
-
-    def require_open(self) -> None:
-        """Refuse an archived project and one that is being deleted.
-
-        Raises: devices.project_closed.
-        """
-        refuse_closed(self.state)
+from services.devices.api import ERRORS
+from services.devices.store import AnyRow
+from services.projects.api import OPEN, ProjectAccess, ProjectCopy, ProjectsClient
 
 
 def refuse_closed(state: str) -> None:
@@ -90,11 +39,6 @@ def require_reader(actor: Actor) -> None:
         actor.require_scope("read")
 
 
-def own_powers(actor: Actor, state: str) -> tuple[str, ...]:
-    """Return the caller's powers in a project of their own company."""
-    return powers_of(roles_of(OWN, admin=actor.admin, staff=actor.staff), actor.rights, state)
-
-
 def project_access(
     database: Database,
     call: Call,
@@ -103,7 +47,7 @@ def project_access(
     projects: ProjectsClient,
     *,
     gone: bool = False,
-    copy: ProjectOfRecord | None = None,
+    copy: ProjectCopy | None = None,
 ) -> ProjectAccess:
     """Return what the caller is to a project: from this room's copy for own ones, else by asking projects.
 
@@ -113,15 +57,9 @@ def project_access(
 
     Raises: projects.not_found for strangers and unknown ids alike.
     """
-    row = copy or database.read(lambda connection: store.find_project(connection, project_id))
-    # Only projects can tell one that is being deleted from one that is not there any more.
-    told = row is not None and (row.state != CLOSED or gone)
-    if row is not None and told and actor.owns(row.company_id) and actor.project_id in (None, project_id):
-        # Nothing living is in a closed project; the repetition of an old command shall get its first answer.
-        powers = own_powers(actor, OPEN if row.state == CLOSED else row.state)
-        return ProjectAccess(row.id, row.company_id, row.name, row.state, row.version, OWN, powers, actor.company_ids)
-    answer = projects.get_access(call, project_id=project_id)
-    return _from_answer(answer, actor)
+    known = copy or database.read(lambda connection: store.find_project(connection, project_id))
+    access = ProjectAccess.of_copy(known, actor, gone=gone)
+    return access or ProjectAccess.of_answer(projects.get_access(call, project_id=project_id), actor)
 
 
 def device_access(
@@ -130,7 +68,7 @@ def device_access(
     actor: Actor,
     row: AnyRow | None,
     projects: ProjectsClient,
-    copy: ProjectOfRecord | None = None,
+    copy: ProjectCopy | None = None,
 ) -> ProjectAccess:
     """Return what the caller is to a device's project.
 
@@ -144,18 +82,3 @@ def device_access(
         if error.kind in ("not_found", "forbidden"):
             raise device_not_found() from error
         raise
-
-
-def _from_answer(answer: dict[str, Any], actor: Actor) -> ProjectAccess:
-    company_id = str(answer["company_id"])
-    group: Collection[str] = actor.company_ids if answer["access"] == OWN else (company_id,)
-    return ProjectAccess(
-        project_id=str(answer["project_id"]),
-        company_id=company_id,
-        name=str(answer["name"]),
-        state=str(answer["state"]),
-        version=int(answer["version"]),
-        access=str(answer["access"]),
-        powers=tuple(answer["powers"]),
-        group=tuple(group) if company_id in group else (company_id,),
-    )

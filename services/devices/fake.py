@@ -19,7 +19,7 @@ from services.devices.domain.adding import judge, read_lines, summarize
 from services.devices.domain.hardware_ids import MalformedIdError, expand_range, split_text
 from services.devices.domain.holders import holder_mark
 from services.devices.domain.warranty import BASE_MONTHS, warranty_on
-from services.projects.api import GUEST, OWN, STAFF, powers_of, roles_of
+from services.projects.api import GUEST, OWN, STAFF, powers_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +216,7 @@ class FakeDevices:
             access = STAFF
         else:
             return None
-        powers = powers_of(roles_of(access, admin=actor.admin, staff=actor.staff), actor.rights)
+        powers = powers_in(access, actor)
         built = self.built[record.hardware_id]
         group = actor.company_ids if access == OWN else (record.company_id,)
         held = [other for other in self.records.values() if other.hardware_id == record.hardware_id]

@@ -13,18 +13,21 @@ from services.chassis.errors import ServiceError
 from services.chassis.fields import read_moment, read_text
 from services.chassis.paging import Listing
 from services.devices import answers, store
-from services.devices.access import (
-    ProjectAccess,
-    device_access,
-    device_not_found,
-    project_access,
-    require_reader,
-)
+from services.devices.access import device_access, device_not_found, project_access, require_reader
 from services.devices.commands.lookups import read_hardware_id
 from services.devices.domain.actions import ADMIN_NEEDED, PROJECT_ARCHIVED, RIGHT_NEEDED
 from services.devices.domain.hardware_ids import search_key
 from services.devices.store import AnyRow
-from services.projects.api import ARCHIVED, OPEN, OWN, SEE, ProjectsClient, powers_of, roles_of
+from services.projects.api import (
+    ARCHIVED,
+    OWN,
+    SEE,
+    ProjectAccess,
+    ProjectsClient,
+    powers_in,
+    powers_of,
+    roles_of,
+)
 
 # Each other holder costs a question to projects; nobody has rights in so many projects with the same device.
 _MOST_HOLDERS_ASKED = 10
@@ -49,7 +52,7 @@ def list_devices(
     else:
         access = project_access(database, call, actor, project_id, projects)
         access.require(SEE)
-        company_ids, own = [access.company_id], access.access == OWN
+        company_ids, own = [access.project.company_id], access.relation == OWN
     sort, listing = request["sort"], Listing(call, "list_devices", request)
     after = listing.after(read_moment if sort.endswith("added_at") else read_text, read_text)
     found = database.read(
@@ -81,18 +84,19 @@ def get_device(database: Database, call: Call, request: dict[str, Any], *, proje
     actor = Actor.of(call)
     actor.require_scope("read")
     row, access = _visible(database, call, actor, request["device_id"], projects)
-    shown = answers.device(row, foreign=access.access != OWN, today=_today())
+    shown = answers.device(row, foreign=access.relation != OWN, today=_today())
     return {**shown, "actions": answers.actions(access.powers, row.rma, _powers_if(actor, access))}
 
 
 def _powers_if(actor: Actor, access: ProjectAccess) -> dict[str, Collection[str]]:
     """Return code of an obstacle -> the powers without it, so that who has to ask is told whom."""
-    roles = roles_of(access.access, admin=actor.admin, staff=actor.staff)
-    as_admin = roles_of(access.access, admin=True, staff=actor.staff)
+    relation, state = access.relation, access.project.state
+    roles = roles_of(relation, admin=actor.admin, staff=actor.staff)
+    as_admin = roles_of(relation, admin=True, staff=actor.staff)
     return {
-        PROJECT_ARCHIVED: powers_of(roles, actor.rights, OPEN) if access.state == ARCHIVED else (),
-        RIGHT_NEEDED: powers_of(roles, ACCOUNT_RIGHTS, access.state),
-        ADMIN_NEEDED: powers_of(as_admin, actor.rights, access.state),
+        PROJECT_ARCHIVED: powers_in(relation, actor) if state == ARCHIVED else (),
+        RIGHT_NEEDED: powers_of(roles, ACCOUNT_RIGHTS, state),
+        ADMIN_NEEDED: powers_of(as_admin, actor.rights, state),
     }
 
 
@@ -141,7 +145,7 @@ def find_devices(
                 raise
             continue
         others = {other.company_id for other in rows} - {*access.group}
-        found.append(answers.facts(row, access=access.access, powers=access.powers, others=others))
+        found.append(answers.facts(row, access=access.relation, powers=access.powers, others=others))
     return {"items": found}
 
 
@@ -160,7 +164,7 @@ def _facts(database: Database, row: AnyRow, access: ProjectAccess) -> dict[str, 
     alone = getattr(row, "holders", None) == 1
     holders = [] if alone else database.read(lambda connection: store.holders(connection, [row.hardware_id]))
     others = {holder.company_id for holder in holders} - {*access.group}
-    return answers.facts(row, access=access.access, powers=access.powers, others=others)
+    return answers.facts(row, access=access.relation, powers=access.powers, others=others)
 
 
 def _today() -> date:

@@ -6,7 +6,7 @@ What is allowed is decided elsewhere; the one reader without a company is `find_
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, TypeAlias
 
@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Row, Select
 from services.chassis.data import aliases
 from services.chassis.data.db import UtcDateTime, insert_or_ignore
 from services.devices.models import Device, Lookup, Production, ProductionOrder, Project, Throttle
+from services.projects.api import ProjectCopy
 
 AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 """A row of columns that its reader names."""
@@ -70,45 +71,39 @@ _PROJECT: tuple[Any, ...] = (
 )
 
 
-def find_project(connection: Connection, project_id: str) -> AnyRow | None:
+def find_project(connection: Connection, project_id: str) -> ProjectCopy | None:
     """Return this room's copy of a project, None while it has none."""
-    return connection.execute(sa.select(*_PROJECT).where(Project.id == project_id)).one_or_none()
+    row = connection.execute(sa.select(*_PROJECT).where(Project.id == project_id)).one_or_none()
+    return None if row is None else ProjectCopy(*row)
 
 
-def keep_project(connection: Connection, values: Mapping[str, Any]) -> None:
-    """Store a copy of a project where there is none; one that events have kept up to date is newer and stays.
-
-    Args:
-        connection: of the transaction.
-        values: id, company_id, name, state, version.
-    """
-    insert_or_ignore(connection, Project, _of_today(connection, values))
+def keep_project(connection: Connection, project: ProjectCopy) -> None:
+    """Store a copy of a project where there is none; one that events have kept up to date is newer and stays."""
+    insert_or_ignore(connection, Project, _values_of_today(connection, project))
 
 
-def put_project(connection: Connection, values: Mapping[str, Any]) -> None:
-    """Store a project as its owner tells it, unless a newer version is known; events of old carry none.
+def put_project(connection: Connection, project: ProjectCopy) -> None:
+    """Store a project as its owner tells it, unless a newer version is known.
 
     Waits for whoever is adding devices to it at this moment.
     """
-    values = _of_today(connection, values)
+    values = _values_of_today(connection, project)
     if not insert_or_ignore(connection, Project, values):
-        statement = sa.update(Project).where(Project.id == values["id"])
-        if "version" in values:
-            statement = statement.where(Project.version <= values["version"])
-        connection.execute(statement.values(**values))
+        not_newer = sa.update(Project).where(Project.id == project.id, Project.version <= project.version)
+        connection.execute(not_newer.values(**values))
 
 
-def _of_today(connection: Connection, values: Mapping[str, Any]) -> dict[str, Any]:
+def _values_of_today(connection: Connection, project: ProjectCopy) -> dict[str, Any]:
     """Return a project under the company that stands for its owner today, which stays so until the transaction ends."""
-    return {**values, "company_id": aliases.share(connection, values["company_id"])}
+    return {**asdict(project), "company_id": aliases.share(connection, project.company_id)}
 
 
-def lock_projects(connection: Connection, project_ids: Collection[str]) -> dict[str, AnyRow]:
+def lock_projects(connection: Connection, project_ids: Collection[str]) -> dict[str, ProjectCopy]:
     """Return copies of projects, by id, whose state cannot change before this transaction ends."""
     rows = connection.execute(
         sa.select(*_PROJECT).where(Project.id.in_(project_ids)).order_by(Project.id).with_for_update(read=True)
     )
-    return {row.id: row for row in rows}
+    return {row.id: ProjectCopy(*row) for row in rows}
 
 
 def begin_closing(connection: Connection, project_id: str, closing_id: str, until: datetime | None) -> bool:
@@ -221,17 +216,6 @@ def find_record(connection: Connection, device_id: str, *, lock: bool = False, b
     return row
 
 
-@dataclass(frozen=True, slots=True)
-class ProjectOfRecord:
-    """The copy of the project that a record is in, as `find_project` would return it."""
-
-    id: str
-    company_id: str
-    name: str
-    state: str
-    version: int
-
-
 _OTHER = sqlalchemy.orm.aliased(Device)
 _IN_PROJECT = (
     sa.select(
@@ -251,7 +235,7 @@ _IN_PROJECT = (
 )
 
 
-def find_in_project(connection: Connection, device_id: str) -> tuple[AnyRow | None, ProjectOfRecord | None]:
+def find_in_project(connection: Connection, device_id: str) -> tuple[AnyRow | None, ProjectCopy | None]:
     """Return a living record together with the copy of its project; the record also tells the number of `holders`.
 
     One statement, prepared once: licensing asks for it before each spend.
@@ -261,7 +245,7 @@ def find_in_project(connection: Connection, device_id: str) -> tuple[AnyRow | No
         row = connection.execute(_IN_PROJECT, {"device_id": present}).one_or_none()
     if row is None or row.project_company_id is None:
         return row, None
-    return row, ProjectOfRecord(
+    return row, ProjectCopy(
         row.project_id, row.project_company_id, row.project_name, row.project_state, row.project_version
     )
 

@@ -15,14 +15,22 @@ from services.accounts.api import Actor
 from services.chassis.context import Call
 from services.chassis.data import aliases
 from services.chassis.data.db import Database, Unit
-from services.chassis.errors import ServiceError, conflict, forbidden, not_found, unavailable
+from services.chassis.errors import conflict, unavailable
 from services.devices.api import DevicesClient, holder_mark
 from services.licensing.store import guests, holders, ledger
 from services.licensing.store import projects as store
 from services.licensing.store.lines import InstalledLine
 from services.licensing.store.payers import paid_by
-from services.licensing.store.projects import ProjectCopy
-from services.projects.api import ARCHIVED, CLOSED, ERRORS, GUEST, OPEN, ProjectsClient, powers_of, roles_of
+from services.projects.api import (
+    CLOSED,
+    GUEST,
+    OPEN,
+    ProjectAccess,
+    ProjectCopy,
+    ProjectsClient,
+    no_project,
+    require_power,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +66,13 @@ class Device:
             str(facts["access"]),
         )
 
+    def require(self, power: str) -> None:
+        """Refuse a caller without a power in the device's project.
+
+        Raises: access.power_needed.
+        """
+        require_power(self.powers, power)
+
     def concerned(self, actor: Actor) -> list[str]:
         """Return the companies that must see what is done here: the project's owner, and the guest who did it."""
         guest = actor.company_id
@@ -91,21 +106,8 @@ def get_device(call: Call, devices: DevicesClient, device_id: str, power: str) -
     Raises: devices.device_not_found, access.power_needed.
     """
     device = Device.of(devices.get_device_facts(call, device_id=device_id))
-    require_power(device.powers, power)
+    device.require(power)
     return device
-
-
-def require_power(powers: Collection[str], power: str) -> None:
-    """Refuse a caller without a power in a project.
-
-    Raises: access.power_needed.
-    """
-    if power not in powers:
-        raise forbidden(
-            "access.power_needed",
-            "You may see this but not do it here: ask a user of the company that owns the project.",
-            power=power,
-        )
 
 
 def refuse_rma(device: Device) -> None:
@@ -210,19 +212,6 @@ def refuse_former_guest(unit: Unit, actor: Actor, project_id: str) -> None:
         raise unavailable(detail="Your right in the project has just changed; nothing was done. Repeat the request.")
 
 
-def refuse_closed(project: ProjectCopy) -> None:
-    """Refuse a project that is archived or being deleted.
-
-    Raises: projects.archived, projects.closed.
-    """
-    if project.state == ARCHIVED:
-        raise conflict(
-            "projects.archived", f"The project {project.name} is archived: take it out of the archive first."
-        )
-    if project.state != OPEN:
-        raise conflict("projects.closed", f"The project {project.name} is being deleted: use another one.")
-
-
 def hold_open(unit: Unit, project_id: str) -> ProjectCopy:
     """Return an open project that stays open until the transaction ends; whoever adds to a project begins with this.
 
@@ -232,8 +221,8 @@ def hold_open(unit: Unit, project_id: str) -> ProjectCopy:
     """
     project = store.get(unit.connection, project_id, lock=True)
     if project is None:
-        raise _no_such_project()
-    refuse_closed(project)
+        raise no_project()
+    project.require_open()
     return project
 
 
@@ -242,16 +231,11 @@ def get_project(call: Call, database: Database, projects: ProjectsClient, projec
 
     Raises: projects.not_found, access.power_needed, projects.archived, projects.closed.
     """
-    access = projects.get_access(call, project_id=project_id)
-    project = copy_of(access)
-    if power not in access["powers"]:
-        actor = Actor.of(call)
-        roles = roles_of(access["access"], admin=actor.admin, staff=actor.staff)
-        if power in powers_of(roles, actor.rights):
-            refuse_closed(project)
-        require_power(access["powers"], power)
-    keep_copy(database, project)
-    return project
+    actor = Actor.of(call)
+    access = ProjectAccess.of_answer(projects.get_access(call, project_id=project_id), actor)
+    access.require_in_state(actor, power)
+    keep_copy(database, access.project)
+    return access.project
 
 
 def keep_copy(database: Database, project: ProjectCopy) -> None:
@@ -268,7 +252,7 @@ def know_project(call: Call, database: Database, projects: ProjectsClient, proje
     copy = database.read(lambda connection: store.get(connection, project_id))
     if copy is not None and copy.state != CLOSED:
         return copy
-    project = copy_of(projects.get_access(call, project_id=project_id))
+    project = ProjectCopy.of_answer(projects.get_access(call, project_id=project_id))
     keep_copy(database, project)
     return copy or project
 
@@ -287,7 +271,7 @@ def own_projects(
     for project_id in dict.fromkeys(project_ids):
         project = know_project(call, database, projects, project_id)
         if not actor.owns(project.company_id) or actor.project_id not in (None, project_id):
-            raise _no_such_project()
+            raise no_project()
         if project.state != OPEN:
             raise conflict(
                 "licensing.source_not_usable",
@@ -305,18 +289,9 @@ def see_project(call: Call, database: Database, projects: ProjectsClient, projec
     """
     actor = Actor.of(call)
     if actor.project_id not in (None, project_id):
-        raise _no_such_project()
+        raise no_project()
     copy = database.read(lambda connection: store.get(connection, project_id))
-    if copy is not None and copy.state != CLOSED and actor.owns(copy.company_id):
-        return copy
-    return copy_of(projects.get_access(call, project_id=project_id))
-
-
-def copy_of(access: Mapping[str, Any]) -> ProjectCopy:
-    """Return the copy that an answer of `get_access` makes."""
-    return ProjectCopy(access["project_id"], access["company_id"], access["name"], access["state"], access["version"])
-
-
-def _no_such_project() -> ServiceError:
-    # The text is the owner's, so that a stranger's id answers byte for byte like one that does not exist.
-    return not_found("projects.not_found", ERRORS["projects.not_found"])
+    known = ProjectAccess.of_copy(copy, actor)
+    if known is not None:
+        return known.project
+    return ProjectCopy.of_answer(projects.get_access(call, project_id=project_id))

@@ -25,7 +25,7 @@ from services.licensing.domain.activation_keys import MistypedKeyError, format_k
 from services.licensing.domain.catalogue import Catalogue, expand
 from services.licensing.domain.drawing import plan_draws
 from services.licensing.domain.rules import RuleViolationError, check_assignment
-from services.projects.api import ADD, MANAGE_DEVICES, SEE, ProjectsClient
+from services.projects.api import ADD, MANAGE_DEVICES, SEE, ProjectAccess, ProjectsClient
 
 _CATALOGUE = Path(__file__).parent / "catalogue.json"
 
@@ -213,9 +213,9 @@ class FakeLicensing:
         }
 
     def _project(self, call: Call, project_id: str, power: str) -> str:
-        facts = self.projects.get_access(call, project_id=project_id)
-        access.require_power(facts["powers"], power)
-        self.names[project_id] = (facts["company_id"], facts["name"])
+        found = ProjectAccess.of_answer(self.projects.get_access(call, project_id=project_id), Actor.of(call))
+        found.require(power)
+        self.names[project_id] = (found.project.company_id, found.project.name)
         return project_id
 
     def _others(self, call: Call, license_type: str) -> list[dict[str, Any]]:

@@ -13,10 +13,11 @@ from services.chassis.data.outbox import Event
 from services.chassis.errors import ServiceError, conflict, forbidden, invalid, not_found, stale, unavailable
 from services.chassis.ids import new_id
 from services.projects import store
+from services.projects.api import no_project
 from services.projects.domain import ARCHIVED, CLOSED, DEFAULT_NAME, MANAGE, OPEN, OWN, SEE, STAFF
 from services.projects.merges import living_company
 from services.projects.names import company_names
-from services.projects.queries import load, load_with_power, not_there, project_answer, refusal_of_state, right_answer
+from services.projects.queries import access_to, load, load_with_power, project_answer, right_answer
 
 
 def ensure_default(database: Database, call: Call, accounts: AccountsClient) -> dict[str, Any]:
@@ -38,7 +39,7 @@ def ensure_default(database: Database, call: Call, accounts: AccountsClient) -> 
 
     # Every call may repeat it, so it takes no command id.
     row = database.write(work, call=call)
-    return project_answer(actor, row, OWN, company_names(database, call, accounts, [row.company_id]))
+    return project_answer(row, access_to(actor, row, OWN), company_names(database, call, accounts, [row.company_id]))
 
 
 def create_project(
@@ -62,7 +63,7 @@ def create_project(
     def work(unit: Unit) -> dict[str, Any]:
         living_company(unit, actor)
         row = _create(unit, actor, company_id, new_id(), request["name"], request["description"])
-        return project_answer(actor, row, OWN, names)
+        return project_answer(row, access_to(actor, row, OWN), names)
 
     return database.command(call, "create_project", request, work) or {}
 
@@ -84,16 +85,16 @@ def update_project(
 
     def work(unit: Unit) -> dict[str, Any]:
         store.hold(unit, request["project_id"])
-        row = load_with_power(unit.connection, actor, request["project_id"], MANAGE)
+        row, access = load_with_power(unit.connection, actor, request["project_id"], MANAGE)
         if request.get("if_version") not in (None, row.version):
             raise stale("request.stale", "The project was changed since it was read: read it again.")
         changed = _changes(row, request)
         if changed and "state" not in changed:
-            _refuse_archived(row)
+            access.project.require_open()
         if changed:
             _change(unit, row, changed)
-        row, relation = load(unit.connection, actor, row.id)
-        return project_answer(actor, row, relation, names)
+        row, access = load(unit.connection, actor, row.id)
+        return project_answer(row, access, names)
 
     return database.command(call, "update_project", request, work) or {}
 
@@ -113,15 +114,14 @@ def select_project(database: Database, call: Call, request: Mapping[str, Any]) -
         if project_id is not None:
             # Held: a right that ends at this moment, or an archiving, takes the choice away too.
             store.hold(unit, project_id)
-            row, relation = load(unit.connection, actor, project_id)
-            if relation == STAFF:
+            _, access = load(unit.connection, actor, project_id)
+            if access.relation == STAFF:
                 raise forbidden(
                     "access.power_needed",
                     "Only projects of your own company, and those in which it has a right, can be chosen.",
                     power=SEE,
                 )
-            if row.state != OPEN:
-                raise refusal_of_state(row.state)
+            access.project.require_open()
         store.select(unit, actor.user_id, company_id, project_id)
         return {"project_id": project_id}
 
@@ -149,10 +149,10 @@ def add_right(database: Database, call: Call, request: Mapping[str, Any], accoun
         # It may have been imported by another company since, even by the caller's own.
         guest_id = aliases.share(unit.connection, found_id)
         store.hold(unit, request["project_id"])
-        row = load_with_power(unit.connection, actor, request["project_id"], MANAGE)
+        row, access = load_with_power(unit.connection, actor, request["project_id"], MANAGE)
         if guest_id == row.company_id:
             raise _own_company()
-        _refuse_archived(row)
+        access.project.require_open()
         if store.add_right(unit, row.id, guest_id, actor.user_id):
             tell_right(unit, "project_right_granted", row, guest_id)
         right = store.right(unit.connection, row.id, guest_id)
@@ -172,8 +172,8 @@ def remove_right(database: Database, call: Call, request: Mapping[str, Any]) -> 
 
     def work(unit: Unit) -> None:
         store.hold(unit, request["project_id"])
-        row = load_with_power(unit.connection, actor, request["project_id"], MANAGE)
-        _refuse_archived(row)
+        row, access = load_with_power(unit.connection, actor, request["project_id"], MANAGE)
+        access.project.require_open()
         if not store.remove_right(unit, row.id, request["company_id"]):
             raise not_found("projects.right_not_found", "This company has no right in the project; list the rights.")
         tell_right(unit, "project_right_removed", row, request["company_id"])
@@ -205,7 +205,7 @@ def close_project(database: Database, call: Call, request: Mapping[str, Any]) ->
         row = store.hold(unit, project_id)
         if row is not None and row.closing_id == closing_id and actor.owns(row.company_id):
             return {"rights": 0}
-        row = load_with_power(unit.connection, actor, project_id, MANAGE)
+        row, _ = load_with_power(unit.connection, actor, project_id, MANAGE)
         rights = store.count_rights(unit.connection, row.id)
         if not rights:
             store.set_closing(unit, row.id, closing_id)
@@ -256,11 +256,6 @@ def apply_licensing_events(unit: Unit, events: Sequence[Event]) -> None:
             _settle(unit, str(event.data["closing_id"]), deleted=deleted, actor_id=event.actorid)
 
 
-def _refuse_archived(row: Any) -> None:
-    if row.state == ARCHIVED:
-        raise conflict("projects.archived", "The project is archived: take it out of the archive first.")
-
-
 def _settle(unit: Unit, closing_id: str, *, deleted: bool, actor_id: str | None) -> None:
     row = store.hold_closing(unit, closing_id)
     if row is None:
@@ -279,7 +274,7 @@ def _settle(unit: Unit, closing_id: str, *, deleted: bool, actor_id: str | None)
 def _own(unit: Unit, actor: Actor, project_id: str) -> Any:
     row = store.hold(unit, project_id)
     if row is None or not actor.owns(row.company_id):
-        raise not_there()
+        raise no_project()
     return row
 
 

@@ -4,9 +4,9 @@ from typing import Any
 
 from services.accounts.api import Actor
 from services.chassis.context import Call
-from services.chassis.errors import conflict, forbidden, not_found
+from services.chassis.errors import conflict
 from services.chassis.ids import new_id
-from services.projects.api import ERRORS
+from services.projects.api import ProjectAccess, ProjectCopy, no_project, power_needed, require_power
 from services.projects.domain import (
     ARCHIVED,
     CLOSED,
@@ -16,8 +16,6 @@ from services.projects.domain import (
     OPEN,
     OWN,
     STAFF,
-    powers_of,
-    roles_of,
 )
 
 
@@ -51,11 +49,10 @@ class FakeProjects:
         project = self.projects.get(project_id)
         relation = self._relation(actor, project_id)
         if project is None or relation is None or actor.project_id not in (None, project_id):
-            raise not_found("projects.not_found", ERRORS["projects.not_found"])
+            raise no_project()
         state = CLOSED if project_id in self.closings else project["state"]
-        roles = roles_of(relation, admin=actor.admin, staff=actor.staff)
-        powers = list(powers_of(roles, actor.rights, state))
-        return {"project_id": project_id, **project, "state": state, "access": relation, "powers": powers}
+        copy = ProjectCopy(project_id, project["company_id"], project["name"], state, project["version"])
+        return ProjectAccess.of_relation(copy, relation, actor).answer()
 
     def ensure_default(self, call: Call) -> dict[str, Any]:
         """Return the first project of the caller's company, making it when there is none."""
@@ -77,8 +74,7 @@ class FakeProjects:
     def update_project(self, call: Call, *, project_id: str, **changes: Any) -> dict[str, Any]:
         """Rename, archive or reopen a project; the double does not look at versions and names taken."""
         access = self.get_access(call, project_id=project_id)
-        if MANAGE not in access["powers"]:
-            raise forbidden("access.power_needed", "You may not do this in the project.", power=MANAGE)
+        require_power(access["powers"], MANAGE)
         project = self.projects[project_id]
         before = dict(project)
         project["name"] = changes.get("name", project["name"])
@@ -92,7 +88,7 @@ class FakeProjects:
         access = self.get_access(call, project_id=project_id)
         closed_for = self.closings.get(project_id)
         if access["access"] != OWN or (MANAGE not in access["powers"] and closed_for is None):
-            raise forbidden("access.power_needed", "You may not do this in the project.", power=MANAGE)
+            raise power_needed(MANAGE)
         if closed_for not in (None, closing_id) and not dry_run:
             raise conflict("projects.closed", "The project is being deleted: use another one.")
         rights = sum(1 for key, _ in self.rights if key == project_id)
@@ -118,7 +114,7 @@ class FakeProjects:
     def _own(self, call: Call, project_id: str) -> None:
         project = self.projects.get(project_id)
         if project is None or not Actor.of(call).owns(project["company_id"]):
-            raise not_found("projects.not_found", ERRORS["projects.not_found"])
+            raise no_project()
 
     def _relation(self, actor: Actor, project_id: str) -> str | None:
         project = self.projects.get(project_id)

@@ -8,59 +8,42 @@ from sqlalchemy import Connection, Row
 from services.accounts.api import AccountsClient, Actor
 from services.chassis.context import Call
 from services.chassis.data.db import Database
-from services.chassis.errors import ServiceError, conflict, forbidden, not_found
 from services.chassis.fields import read_text, write_moment
 from services.chassis.paging import Listing
 from services.projects import store
-from services.projects.api import ERRORS
-from services.projects.domain import CLOSED, GUEST, MANAGE, OPEN, OWN, powers_of, roles_of
+from services.projects.api import ProjectAccess, ProjectCopy, no_project
+from services.projects.domain import GUEST, MANAGE, OWN
 from services.projects.names import company_names, complete_names, known_names
 
 
-def not_there() -> ServiceError:
-    """Return the one refusal for unknown ids and for projects of strangers."""
-    return not_found("projects.not_found", ERRORS["projects.not_found"])
-
-
-def load(connection: Connection, actor: Actor, project_id: str) -> tuple[Row[Any], str]:
+def load(connection: Connection, actor: Actor, project_id: str) -> tuple[Row[Any], ProjectAccess]:
     """Return a project and what the actor is to it.
 
     Raises: projects.not_found.
     """
     found = store.find(connection, actor, project_id)
     if found is None:
-        raise not_there()
-    return found
+        raise no_project()
+    row, relation = found
+    return row, access_to(actor, row, relation)
 
 
-def load_with_power(connection: Connection, actor: Actor, project_id: str, power: str) -> Row[Any]:
-    """Return a project in which the actor has a power.
+def access_to(actor: Actor, row: Any, relation: str) -> ProjectAccess:
+    """Return what someone is to a project in which they stand in this relation."""
+    copy = ProjectCopy(row.id, row.company_id, row.name, row.state, row.version)
+    return ProjectAccess.of_relation(copy, relation, actor)
+
+
+def load_with_power(
+    connection: Connection, actor: Actor, project_id: str, power: str
+) -> tuple[Row[Any], ProjectAccess]:
+    """Return a project in which the actor has a power, with their access.
 
     Raises: projects.not_found, access.power_needed, projects.archived, projects.closed.
     """
-    row, relation = load(connection, actor, project_id)
-    if power not in powers(actor, row, relation):
-        if row.state != OPEN and power in powers(actor, row, relation, OPEN):
-            raise refusal_of_state(row.state)
-        raise forbidden(
-            "access.power_needed",
-            f"You may see this project, but not do this in it ({power}): ask a user of the company it belongs to.",
-            power=power,
-        )
-    return row
-
-
-def refusal_of_state(state: str) -> ServiceError:
-    """Return the refusal of what an archived or closed project does not take."""
-    if state == CLOSED:
-        return conflict("projects.closed", "The project is being deleted: use another one.")
-    return conflict("projects.archived", "The project is archived: take it out of the archive first.")
-
-
-def powers(actor: Actor, row: Any, relation: str, state: str | None = None) -> tuple[str, ...]:
-    """Return what the actor may do in a project, in the state that it is in or in another one."""
-    roles = roles_of(relation, admin=actor.admin, staff=actor.staff)
-    return powers_of(roles, actor.rights, state or row.state)
+    row, access = load(connection, actor, project_id)
+    access.require_in_state(actor, power)
+    return row, access
 
 
 def get_access(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -69,16 +52,8 @@ def get_access(database: Database, call: Call, request: Mapping[str, Any]) -> di
     Raises: projects.not_found for strangers and unknown ids alike.
     """
     actor = Actor.of(call)
-    row, relation = database.read(lambda connection: load(connection, actor, request["project_id"]))
-    return {
-        "project_id": row.id,
-        "company_id": row.company_id,
-        "name": row.name,
-        "state": row.state,
-        "version": row.version,
-        "access": relation,
-        "powers": list(powers(actor, row, relation)),
-    }
+    _, access = database.read(lambda connection: load(connection, actor, request["project_id"]))
+    return access.answer()
 
 
 def get_project(database: Database, call: Call, request: Mapping[str, Any], accounts: AccountsClient) -> dict[str, Any]:
@@ -87,8 +62,8 @@ def get_project(database: Database, call: Call, request: Mapping[str, Any], acco
     Raises: projects.not_found.
     """
     actor = Actor.of(call)
-    row, relation = database.read(lambda connection: load(connection, actor, request["project_id"]))
-    return project_answer(actor, row, relation, company_names(database, call, accounts, [row.company_id]))
+    row, access = database.read(lambda connection: load(connection, actor, request["project_id"]))
+    return project_answer(row, access, company_names(database, call, accounts, [row.company_id]))
 
 
 def list_projects(
@@ -113,7 +88,7 @@ def list_projects(
     rows, owners, known, selected = database.read(work)
     page, following = listing.page(rows, lambda row: (row.order_key, row.id))
     names = complete_names(database, call, accounts, known, owners)
-    items = [project_answer(actor, row, OWN if actor.owns(row.company_id) else GUEST, names) for row in page]
+    items = [project_answer(row, access_to(actor, row, _relation(actor, row)), names) for row in page]
     return {"items": items, "next": following, "selected": selected}
 
 
@@ -146,15 +121,15 @@ def list_rights(database: Database, call: Call, request: Mapping[str, Any], acco
     return {"items": items, "next": following}
 
 
-def project_answer(actor: Actor, row: Any, relation: str, names: Mapping[str, str]) -> dict[str, Any]:
+def project_answer(row: Any, access: ProjectAccess, names: Mapping[str, str]) -> dict[str, Any]:
     """Return a project as answers carry it."""
     return {
         "id": row.id,
         "name": row.name,
         "description": row.description,
-        "foreign": relation != OWN,
+        "foreign": access.relation != OWN,
         "state": row.state,
-        "powers": list(powers(actor, row, relation)),
+        "powers": list(access.powers),
         "company": {"id": row.company_id, "name": names[row.company_id]} if row.company_id in names else None,
         "created_at": write_moment(row.created_at),
         "version": row.version,
@@ -168,3 +143,8 @@ def right_answer(row: Any, names: Mapping[str, str]) -> dict[str, Any]:
         "company_name": names.get(row.company_id),
         "created_at": write_moment(row.created_at),
     }
+
+
+def _relation(actor: Actor, row: Any) -> str:
+    # Of listed projects; staff see others one by one only.
+    return OWN if actor.owns(row.company_id) else GUEST

@@ -12,7 +12,7 @@ from services.chassis.data.db import Database, Unit
 from services.chassis.errors import invalid
 from services.chassis.ids import new_id
 from services.devices import store
-from services.devices.access import ProjectAccess, project_access, refuse_closed
+from services.devices.access import project_access, refuse_closed
 from services.devices.api import CLAIMED, ERRORS, MAXIMUM_AT_ONCE, ORDER_NUMBER, PROVEN
 from services.devices.commands import throttles
 from services.devices.commands.lookups import find_order, malformed, read_hardware_id
@@ -28,7 +28,7 @@ from services.devices.domain.adding import (
 )
 from services.devices.domain.hardware_ids import RangeError, TooManyError, expand_range, split_text
 from services.devices.store import AnyRow
-from services.projects.api import ADD, OWN, ProjectsClient
+from services.projects.api import ADD, OWN, ProjectAccess, ProjectCopy, ProjectsClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def add_devices(database: Database, call: Call, request: dict[str, Any], *, proj
     actor = Actor.of(call)
     actor.require_scope("read" if request["dry_run"] else "write")
     access = project_access(database, call, actor, request["project_id"], projects)
-    access.require_open()
+    refuse_closed(access.project.state)
     access.require(ADD)
     accepted = _read_accepted(request["accept_warnings"])
     inputs, order_number = _read_inputs(database, actor, request)
@@ -105,8 +105,8 @@ def _rehearse(unit: Unit, task: _Task) -> dict[str, Any]:
 
 def _add(unit: Unit, task: _Task) -> dict[str, Any]:
     access = task.access
-    store.keep_project(unit.connection, access.copy)
-    project = store.lock_projects(unit.connection, [access.project_id])[access.project_id]
+    store.keep_project(unit.connection, access.project)
+    project = store.lock_projects(unit.connection, [access.project.id])[access.project.id]
     refuse_closed(project.state)
     verdicts, holders = _decide(unit, task, lock=True)
     results: list[tuple[Verdict, str, str | None]] = []
@@ -151,15 +151,15 @@ def _decide(unit: Unit, task: _Task, *, lock: bool) -> tuple[list[Verdict], dict
 def _prove_own(unit: Unit, task: _Task, hardware_id: str) -> None:
     """Prove the record that the company has; a guest, or a token of one project, proves in this project only."""
     access = task.access
-    whole = access.access == OWN and task.actor.project_id is None
+    whole = access.relation == OWN and task.actor.project_id is None
     for row in store.records_of(unit.connection, hardware_id):
-        if row.company_id in access.group and (whole or row.project_id == access.project_id):
+        if row.company_id in access.group and (whole or row.project_id == access.project.id):
             locked = store.find_record(unit.connection, row.id, lock=True)
             if locked is not None:
                 prove(unit, locked, ORDER_NUMBER, order_number=task.order_number)
 
 
-def _insert(unit: Unit, task: _Task, project: AnyRow, verdict: Verdict) -> str | None:
+def _insert(unit: Unit, task: _Task, project: ProjectCopy, verdict: Verdict) -> str | None:
     """Store and tell one added device; returns its new id, or None where the company has it already."""
     hardware_id = str(verdict.line.hardware_id)
     device_id = new_id()

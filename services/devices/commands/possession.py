@@ -14,11 +14,11 @@ from services.chassis.data import aliases
 from services.chassis.data.db import Database, Unit
 from services.chassis.errors import conflict, not_found
 from services.devices import answers, store
-from services.devices.access import ProjectAccess, device_access, device_not_found
+from services.devices.access import device_access, device_not_found
 from services.devices.api import DEVICE_KEY, ERRORS, ORDER_NUMBER, STAFF
 from services.devices.commands.lookups import find_order
 from services.devices.store import AnyRow
-from services.projects.api import ADD, ProjectsClient
+from services.projects.api import ADD, ProjectAccess, ProjectsClient
 
 
 def prove_possession(
@@ -137,6 +137,6 @@ def _access(database: Database, call: Call, device_id: str, projects: ProjectsCl
 
 def _locked(unit: Unit, device_id: str, access: ProjectAccess) -> AnyRow:
     row = store.find_record(unit.connection, device_id, lock=True)
-    if row is None or row.project_id != access.project_id:
+    if row is None or row.project_id != access.project.id:
         raise device_not_found()
     return row

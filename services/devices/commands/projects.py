@@ -6,6 +6,7 @@ Whoever adds a device holds the project's row until it is counted here; whoever 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
 
@@ -16,8 +17,8 @@ from services.chassis.data.outbox import Event
 from services.chassis.errors import ServiceError, conflict, unavailable
 from services.chassis.ids import new_id
 from services.devices import store
-from services.devices.access import ProjectAccess, project_access, refuse_closed
-from services.projects.api import CLOSED, MANAGE, OPEN, ProjectsClient
+from services.devices.access import project_access, refuse_closed
+from services.projects.api import CLOSED, MANAGE, OPEN, ProjectAccess, ProjectCopy, ProjectsClient
 
 ARCHIVING_TAKES_AT_MOST: Final = timedelta(seconds=60)
 """Far longer than a call may last, so that the project is never open here while projects still archives it."""
@@ -29,15 +30,11 @@ def apply_project_events(unit: Unit, events: Sequence[Event]) -> None:
     for event in events:
         if event.companyid is None or event.type not in (*_STATES, "project_deleted"):
             continue
-        values: dict[str, Any] = {
-            "id": event.subject,
-            "company_id": event.companyid,
-            "name": str(event.data["name"]),
-            "state": CLOSED if event.type == "project_deleted" else str(event.data["state"]),
-        }
-        if "version" in event.data:
-            values["version"] = int(event.data["version"])
-        store.put_project(unit.connection, values)
+        state = CLOSED if event.type == "project_deleted" else str(event.data["state"])
+        # Events of old carry no version.
+        version = int(event.data.get("version", 0))
+        copy = ProjectCopy(event.subject, event.companyid, str(event.data["name"]), state, version)
+        store.put_project(unit.connection, copy)
 
 
 def apply_deletion_events(unit: Unit, events: Sequence[Event]) -> None:
@@ -60,7 +57,7 @@ def close_project(
     reads = request["dry_run"] and "write" not in Actor.of(call).scopes
     access = _managed(database, call, request["project_id"], projects, scope="read" if reads else "write")
     if request["dry_run"]:
-        return {"devices": database.read(lambda connection: store.count_records(connection, access.project_id))}
+        return {"devices": database.read(lambda connection: store.count_records(connection, access.project.id))}
 
     def work(unit: Unit) -> dict[str, Any]:
         if unit.now.timestamp() > call.deadline:
@@ -102,12 +99,12 @@ def archive_project(
         projects refuses.
     """
     access = _managed(database, call, request["project_id"], projects)
-    if access.state != OPEN:
+    if access.project.state != OPEN:
         # It takes no devices already; what else is to be said about it, projects says.
         return projects.update_project(call.derive("archive"), **request)
 
     def begin(unit: Unit) -> dict[str, Any]:
-        _refuse_devices(store.count_records(unit.connection, access.project_id))
+        _refuse_devices(store.count_records(unit.connection, access.project.id))
         return {"closing_id": new_id()}
 
     begun = database.command(call, "archive_project", request, begin) or {}
@@ -119,7 +116,7 @@ def archive_project(
         if refusal.is_final:
             database.write(lambda unit: store.end_closing(unit.connection, closing_id), call=call)
         raise
-    copy = {**access.copy, **{name: archived[name] for name in ("name", "state", "version")}}
+    copy = replace(access.project, name=archived["name"], state=archived["state"], version=archived["version"])
 
     def finish(unit: Unit) -> None:
         store.put_project(unit.connection, copy)
@@ -135,10 +132,10 @@ def _close_for_archiving(unit: Unit, access: ProjectAccess, closing_id: str) -> 
 
 def _close(unit: Unit, access: ProjectAccess, closing_id: str, until: Any) -> int:
     """Close a project unless it has devices; returns how many it has."""
-    store.keep_project(unit.connection, access.copy)
-    if not store.begin_closing(unit.connection, access.project_id, closing_id, until):
+    store.keep_project(unit.connection, access.project)
+    if not store.begin_closing(unit.connection, access.project.id, closing_id, until):
         refuse_closed(CLOSED)
-    count = store.count_records(unit.connection, access.project_id)
+    count = store.count_records(unit.connection, access.project.id)
     if count:
         store.end_closing(unit.connection, closing_id)
     return count
@@ -160,6 +157,6 @@ def _managed(
     actor.require_scope(scope)
     access = project_access(database, call, actor, project_id, projects)
     # In a closed project nobody has a power any more, but its owner must be able to end what was begun.
-    if not actor.owns(access.company_id) or access.state != CLOSED:
+    if not actor.owns(access.project.company_id) or access.project.state != CLOSED:
         access.require(MANAGE)
     return access

@@ -8,20 +8,23 @@ from services.accounts.api import Actor
 from services.chassis.context import Call
 from services.chassis.data import aliases
 from services.chassis.data.db import Database, Unit
-from services.chassis.errors import forbidden, stale
+from services.chassis.errors import stale
 from services.devices import answers, store
-from services.devices.access import (
-    ProjectAccess,
-    device_access,
-    device_not_found,
-    own_powers,
-    project_access,
-    refuse_closed,
-)
+from services.devices.access import device_access, device_not_found, project_access, refuse_closed
 from services.devices.api import MEANINGS
 from services.devices.domain.adding import summarize
 from services.devices.store import AnyRow
-from services.projects.api import ADD, MANAGE_DEVICES, OPEN, OWN, ProjectsClient
+from services.projects.api import (
+    ADD,
+    MANAGE_DEVICES,
+    OPEN,
+    OWN,
+    ProjectAccess,
+    ProjectCopy,
+    ProjectsClient,
+    power_needed,
+    powers_in,
+)
 
 _COMMENTS = ("comment", "license_comment")
 
@@ -51,9 +54,9 @@ def update_device(
         }
         if changes:
             store.update_record(unit.connection, row.id, {name: change["new"] for name, change in changes.items()})
-            _emit(unit, "device_changed", row, {"project_name": access.name, "changes": changes})
+            _emit(unit, "device_changed", row, {"project_name": access.project.name, "changes": changes})
             row = _locked(unit, device_id, access)
-        return answers.device(row, foreign=access.access != OWN, today=unit.now.date())
+        return answers.device(row, foreign=access.relation != OWN, today=unit.now.date())
 
     answer = database.command(call, "update_device", request, work)
     assert answer is not None
@@ -79,7 +82,7 @@ def delete_device(
         if request["if_version"] not in (None, row.version):
             raise stale("request.stale", MEANINGS["request.stale"], version=row.version)
         store.bury_record(unit.connection, row.id, unit.now)
-        tell_deleted(unit, row, access.name)
+        tell_deleted(unit, row, access.project.name)
         return {}
 
     answer = database.command(call, "delete_device", request, work)
@@ -98,9 +101,9 @@ def move_devices(
     actor = Actor.of(call)
     actor.require_scope("read" if request["dry_run"] else "write")
     target = project_access(database, call, actor, request["project_id"], projects)
-    if target.access != OWN:
-        raise forbidden("access.power_needed", MEANINGS["access.power_needed"], power=MANAGE_DEVICES)
-    target.require_open()
+    if target.relation != OWN:
+        raise power_needed(MANAGE_DEVICES)
+    refuse_closed(target.project.state)
     target.require(MANAGE_DEVICES)
 
     def work(unit: Unit) -> dict[str, Any]:
@@ -115,13 +118,13 @@ def move_devices(
 
 def _move(unit: Unit, actor: Actor, target: ProjectAccess, device_ids: list[str], *, rehearse: bool) -> dict[str, Any]:
     if not rehearse:
-        store.keep_project(unit.connection, target.copy)
+        store.keep_project(unit.connection, target.project)
     # Ids of records that an import joined with others stand for those.
     present = aliases.currents(unit.connection, device_ids)
-    rows = store.find_own_records(unit.connection, [target.company_id], present.values())
-    projects = store.lock_projects(unit.connection, {target.project_id, *(row.project_id for row in rows.values())})
-    if target.project_id in projects:
-        refuse_closed(projects[target.project_id].state)
+    rows = store.find_own_records(unit.connection, [target.project.company_id], present.values())
+    projects = store.lock_projects(unit.connection, {target.project.id, *(row.project_id for row in rows.values())})
+    if target.project.id in projects:
+        refuse_closed(projects[target.project.id].state)
     items: list[dict[str, Any]] = []
     seen: set[str] = set()
     for device_id in device_ids:
@@ -129,7 +132,7 @@ def _move(unit: Unit, actor: Actor, target: ProjectAccess, device_ids: list[str]
         code = _move_refusal(actor, target, row, projects, repeated=present[device_id] in seen)
         seen.add(present[device_id])
         if code is None and row is not None and not rehearse:
-            store.update_record(unit.connection, row.id, {"project_id": target.project_id})
+            store.update_record(unit.connection, row.id, {"project_id": target.project.id})
             _emit_move(unit, row, projects[row.project_id].name, target)
         good, bad = ("ok", "error") if rehearse else ("moved", "refused")
         items.append(
@@ -145,16 +148,16 @@ def _move(unit: Unit, actor: Actor, target: ProjectAccess, device_ids: list[str]
 
 
 def _move_refusal(
-    actor: Actor, target: ProjectAccess, row: AnyRow | None, projects: dict[str, AnyRow], *, repeated: bool
+    actor: Actor, target: ProjectAccess, row: AnyRow | None, projects: dict[str, ProjectCopy], *, repeated: bool
 ) -> str | None:
     if row is None or actor.project_id not in (None, row.project_id):
         return "devices.device_not_found"
     if repeated:
         return "devices.repeated_in_request"
-    if row.project_id == target.project_id:
+    if row.project_id == target.project.id:
         return "devices.already_in_project"
     source = projects[row.project_id]
-    if MANAGE_DEVICES not in own_powers(actor, source.state):
+    if MANAGE_DEVICES not in powers_in(OWN, actor, source.state):
         return "access.power_needed" if source.state == OPEN else "devices.project_closed"
     return None
 
@@ -170,7 +173,7 @@ def _record_access(
 def _locked(unit: Unit, device_id: str, access: ProjectAccess) -> AnyRow:
     """Return the record, locked; it must still be in the project for which the access was checked."""
     row = store.find_record(unit.connection, device_id, lock=True)
-    if row is None or row.project_id != access.project_id:
+    if row is None or row.project_id != access.project.id:
         raise device_not_found()
     return row
 
@@ -201,10 +204,10 @@ def _emit_move(unit: Unit, row: AnyRow, source_name: str, target: ProjectAccess)
             "type": row.type,
             "from_project_id": row.project_id,
             "from_project_name": source_name,
-            "project_name": target.name,
+            "project_name": target.project.name,
         },
         company_id=row.company_id,
-        project_id=target.project_id,
+        project_id=target.project.id,
         device_id=row.id,
         hardware_id=row.hardware_id,
     )

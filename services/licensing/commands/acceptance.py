@@ -15,7 +15,6 @@ from services.accounts.api import Actor
 from services.chassis.data import aliases
 from services.chassis.data.db import Unit
 from services.chassis.errors import ServiceError, conflict
-from services.licensing import access
 from services.licensing.access import Device
 from services.licensing.api.file_errors import ERRORS
 from services.licensing.store import acceptances, certificates
@@ -63,7 +62,7 @@ def accept(unit: Unit, device: Device, actor: Actor, fingerprint: str) -> None:
     if standings(connection, device)[certificate.serial] != NEEDED:
         return
     if not actor.owns(device.company_id):
-        access.require_power(device.powers, REQUEST_CERTIFICATE)
+        device.require(REQUEST_CERTIFICATE)
     values = {
         # Held until the transaction ends, so that nothing is stored under a company that is just imported.
         "company_id": aliases.share(connection, device.company_id),

@@ -22,8 +22,7 @@ from services.licensing.domain.rules import RuleViolationError, check_assignment
 from services.licensing.store import ledger, lines, projects
 from services.licensing.store.catalogue import get_catalogue
 from services.licensing.store.ledger import Entry
-from services.licensing.store.projects import ProjectCopy
-from services.projects.api import ADD, DRAW, OPEN, ProjectsClient
+from services.projects.api import ADD, DRAW, OPEN, ProjectCopy, ProjectsClient
 
 
 @repeatable
@@ -44,7 +43,7 @@ def assign_licenses(
     new = merged_lines(catalogue, request["licenses"])
     refuse_not_offered(catalogue, new)
     if request["sources"]:
-        access.require_power(device.powers, DRAW)
+        device.require(DRAW)
         access.own_projects(call, database, projects, request["sources"])
     assignment = _Assignment(actor, device, catalogue, new, request["sources"])
     try:
@@ -98,7 +97,7 @@ class _Assignment:
         )
         if project is None:
             raise UnknownProjectError(self.device.project_id)
-        access.refuse_closed(project)
+        project.require_open()
         self._check_rules(installed)
         known = {project.id: project, **self._sources_as_they_are(unit)}
         transfer_id = new_id()

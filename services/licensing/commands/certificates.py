@@ -222,7 +222,7 @@ class _Request:
         if store.has_had(connection, self.device.hardware_id, ended_claims=not self.device.proven):
             raise conflict("licensing.proof_needed", ERRORS["licensing.proof_needed"])
         actor.require_right(RIGHT)
-        access.require_power(self.device.powers, REQUEST_CERTIFICATE)
+        self.device.require(REQUEST_CERTIFICATE)
         require_first_certificate(connection, self.device, claims_allowed=self.claims_allowed)
 
     def _revoke_before(self, unit: Unit) -> None:

@@ -18,14 +18,14 @@ import structlog
 from services.accounts.api import SCOPE_WRITE, Actor
 from services.chassis.context import Call
 from services.chassis.data.db import Database, Unit
-from services.chassis.errors import ServiceError, conflict, not_found, unavailable
+from services.chassis.errors import ServiceError, conflict, unavailable
 from services.chassis.faults import fail_point
 from services.chassis.ids import new_id
 from services.devices.api import DevicesClient
 from services.licensing import access
 from services.licensing.store import deletions, projects
 from services.licensing.store.deletions import ABANDONED, CLOSING, COUNTING, DELETED, REFUSED, Row
-from services.projects.api import CLOSED, ERRORS, MANAGE, OWN, ProjectsClient
+from services.projects.api import CLOSED, ERRORS, MANAGE, OWN, ProjectAccess, ProjectsClient, no_project
 
 ABANDONED_AFTER: Final = timedelta(seconds=60)
 """Far longer than a call may last: whoever still drives an attempt has given it up by then, and so has every room."""
@@ -64,7 +64,7 @@ def delete_project(
             deletions.begin(unit.connection, _new(unit, actor, project_id, company_id))
             joined = _under_way(unit, project_id)
         if joined is None:
-            raise not_found("projects.not_found", ERRORS["projects.not_found"])
+            raise no_project()
         return {"deletion_id": joined.id}
 
     begun = database.command(call, "delete_project", request, begin) or {}
@@ -96,7 +96,7 @@ def _owner(database: Database, call: Call, actor: Actor, project_id: str, projec
     Raises: projects.not_found, access.power_needed.
     """
     try:
-        found = projects.get_access(call, project_id=project_id)
+        found = ProjectAccess.of_answer(projects.get_access(call, project_id=project_id), actor)
     except ServiceError as error:
         if error.kind == "not_found" and database.read(
             lambda connection: deletions.is_deleted(connection, project_id, actor.company_ids)
@@ -105,10 +105,10 @@ def _owner(database: Database, call: Call, actor: Actor, project_id: str, projec
             return None
         raise
     # In a closed project nobody has a power any more, but its owner may join the deletion.
-    if found["access"] != OWN or found["state"] != CLOSED:
-        access.require_power(found["powers"], MANAGE)
-    access.keep_copy(database, access.copy_of(found))
-    return str(found["company_id"])
+    if found.relation != OWN or found.project.state != CLOSED:
+        found.require(MANAGE)
+    access.keep_copy(database, found.project)
+    return found.project.company_id
 
 
 def _under_way(unit: Unit, project_id: str) -> Row | None:
@@ -153,7 +153,7 @@ class _Rooms:
         if row.state in (DELETED, REFUSED):
             return row
         if not is_there:
-            raise not_found("projects.not_found", ERRORS["projects.not_found"])
+            raise no_project()
         # Somebody took it for abandoned, or it is being driven by another one at this moment.
         raise unavailable()
 

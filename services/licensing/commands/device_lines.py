@@ -22,8 +22,7 @@ from services.licensing.store import ledger, lines, projects
 from services.licensing.store.catalogue import get_catalogue
 from services.licensing.store.ledger import Entry
 from services.licensing.store.lines import InstalledLine
-from services.licensing.store.projects import ProjectCopy
-from services.projects.api import CLOSED, MANAGE_DEVICES
+from services.projects.api import CLOSED, MANAGE_DEVICES, ProjectCopy
 
 
 @repeatable

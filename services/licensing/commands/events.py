@@ -11,8 +11,7 @@ from services.licensing.commands.possession import end_claims
 from services.licensing.commands.telling import ADDED, tell_payers
 from services.licensing.store import guests, holders, ledger, projects
 from services.licensing.store.payers import payers
-from services.licensing.store.projects import ProjectCopy
-from services.projects.api import CLOSED
+from services.projects.api import CLOSED, ProjectCopy
 
 _MARKS = {"device_marked_rma": True, "device_unmarked_rma": False}
 _RIGHTS = {"project_right_granted": False, "project_right_removed": True}

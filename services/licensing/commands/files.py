@@ -83,7 +83,7 @@ def get_license_file(
         if error.kind == "not_found":
             raise missing from error
         raise
-    access.require_power(device.powers, FILES)
+    device.require(FILES)
     access.refuse_rma(device)
     if row.state != files.ACTIVE or row.kid in revoked_kids(keystore) or _is_for_revoked(database, row):
         raise conflict("licensing.file_void", ERRORS["licensing.file_void"])
@@ -104,7 +104,7 @@ def fetch_device_file(
     actor = Actor.of(call)
     actor.require_scope(SCOPE_DEVICE)
     device = Device.of(devices.find_device(call, hardware_id=request["hardware_id"]))
-    access.require_power(device.powers, FILES)
+    device.require(FILES)
     access.refuse_rma(device)
     catalogue = get_catalogue(database)
     issue = Issue(actor, device, catalogue, Wanted(FIRST_SIGNED_VERSION, encrypted=True), keystore)

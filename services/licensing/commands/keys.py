@@ -34,8 +34,7 @@ from services.licensing.store import projects as project_store
 from services.licensing.store.catalogue import get_catalogue
 from services.licensing.store.keys import Row
 from services.licensing.store.ledger import Entry
-from services.licensing.store.projects import ProjectCopy
-from services.projects.api import ADD, ProjectsClient
+from services.projects.api import ADD, ProjectCopy, ProjectsClient
 
 _REFUSALS: Final = {
     keys.USED: "licensing.key_used",

@@ -85,7 +85,7 @@ def _take(
     try:
         # The device first: whoever does not hold it learns nothing about its files.
         device = Device.of(devices.find_device(call, hardware_id=given.device))
-        access.require_power(device.powers, FILES)
+        device.require(FILES)
         serial = database.read(lambda connection: _check_signature(connection, given))
     except ServiceError as refusal:
         # What was credited and whose answer got lost must never look refused: the device would install its file again.

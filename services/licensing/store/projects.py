@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -12,6 +11,7 @@ from services.chassis.data import aliases
 from services.chassis.data.db import insert_or_ignore
 from services.licensing.models import Balance, Project
 from services.licensing.store.ledger import ensure_pool, project_pool
+from services.projects.api import ProjectCopy
 
 # A project that is being deleted counts as closed, whatever its events have said so far.
 STATE = sa.case((Project.closing_id.is_not(None), "closed"), else_=Project.state)
@@ -24,21 +24,6 @@ _GET_BESIDE_POOL = (
     .outerjoin(Balance, sa.and_(Balance.pool_id == sa.bindparam("pool_id"), Balance.n > 0))
     .where(Project.id == sa.bindparam("id"))
 )
-
-
-@dataclass(frozen=True, slots=True)
-class ProjectCopy:
-    """A project as last heard of."""
-
-    id: str
-    company_id: str
-    name: str
-    state: str
-    version: int = 0
-
-    def ref(self) -> dict[str, str]:
-        """Return id and name, as answers and events carry them."""
-        return {"id": self.id, "name": self.name}
 
 
 def save(connection: Connection, project: ProjectCopy) -> None:

@@ -24,8 +24,8 @@ from services.licensing.commands.events import on_projects_events
 from services.licensing.commands.keys import create_key
 from services.licensing.models import Project, ProjectDeletion
 from services.licensing.store import projects
-from services.licensing.store.projects import ProjectCopy
 from services.licensing.tests.world import World
+from services.projects.api import ProjectCopy
 
 STEPS = (
     "begun",

@@ -7,6 +7,15 @@ from marshmallow import Schema, fields
 from services.chassis.context import Call
 from services.chassis.fields import AnswerSchema, Flag, Id, ListRequest, RequestSchema
 from services.chassis.texts import Text
+from services.projects.api.access import (
+    ProjectAccess,
+    ProjectCopy,
+    no_project,
+    power_needed,
+    powers_in,
+    require_power,
+)
+from services.projects.api.errors import ERRORS
 from services.projects.domain import (
     ADD,
     ARCHIVED,
@@ -64,6 +73,8 @@ __all__ = [
     "MovingRights",
     "Power",
     "Project",
+    "ProjectAccess",
+    "ProjectCopy",
     "ProjectList",
     "ProjectRequest",
     "ProjectsClient",
@@ -74,24 +85,13 @@ __all__ = [
     "SelectedProject",
     "UpdateProjectRequest",
     "may_have",
+    "no_project",
+    "power_needed",
+    "powers_in",
     "powers_of",
+    "require_power",
     "roles_of",
 ]
-
-ERRORS: Final[dict[str, str]] = {
-    "projects.not_found": "There is no such project among yours; list the projects to see their ids.",
-    "projects.token_bound": "The token is bound to one project and cannot make another; use one that is not.",
-    "projects.name_taken": "Another project of the company has this name; choose another.",
-    "projects.archived": "The project is archived and read-only; take it out of the archive first.",
-    "projects.closed": "The project is being deleted; use another one.",
-    "projects.not_empty": "The project is not empty; `blockers` says what is in the way and how many: move or end "
-    "it first.",
-    "projects.user_without_company": "No user with a company has this e-mail address; ask for the right address.",
-    "projects.own_company": "The e-mail address belongs to your own company, which has every right already; give "
-    "another one.",
-    "projects.company_ambiguous": "The user belongs to several companies; name one of `companies` as `company_id`.",
-    "projects.right_not_found": "This company has no right in the project; list the rights to see who has.",
-}
 
 
 class CreateProjectRequest(RequestSchema):

@@ -28,6 +28,7 @@ from services.licensing.api import possession as possession_api
 from services.licensing.commands import authority, certificates, files, possession, returns
 from services.licensing.store import ledger, lines, projects
 from services.licensing.store.ledger import Entry
+from services.projects.api import ProjectCopy
 
 GATEWAY_URL = "http://127.0.0.1:9"
 CRL_URL = "http://127.0.0.1:8000/v1/device-ca.crl"
@@ -81,7 +82,7 @@ class Room:
     def company(self) -> Company:
         """Make a company with one project that is known here."""
         company = Company(new_id(), new_id(), new_id())
-        copy = projects.ProjectCopy(company.project_id, company.id, "DEFAULT", "open")
+        copy = ProjectCopy(company.project_id, company.id, "DEFAULT", "open")
         self.database.write(lambda unit: projects.save(unit.connection, copy))
         return company
 
