@@ -149,8 +149,7 @@ class Database:
                 with _counted(), self._exclusive(), self._writer.connect() as connection:
                     unit = Unit(self.service, connection, call)
                     result = work(unit)
-                    if unit.events and "outbox" not in self.without:
-                        connection.execute(sa.insert(outbox_table), unit.events)
+                    self._finish(unit)
                     fail_point("db.before_commit")
                     committing = True
                     connection.commit()
@@ -205,9 +204,10 @@ class Database:
                 return _repeated(claim, unit)
             try:
                 answer = work(unit)
+                claim.store_answer(unit.connection, answer)
+                self._finish(unit)
             except ServiceError as refusal:
                 raise _RefusedError(refusal) from refusal
-            claim.store_answer(unit.connection, answer)
             return answer
 
         try:
@@ -268,6 +268,13 @@ class Database:
         else:
             with self._write_lock:
                 yield
+
+    def _finish(self, unit: Unit) -> None:
+        """Store the events that are not stored yet, then do what was left to the end."""
+        if "outbox" not in self.without and (events := unit.events[unit.stored_events :]):
+            unit.connection.execute(sa.insert(outbox_table), events)
+            unit.stored_events += len(events)
+        unit.finish()
 
     def _announce(self, events: list[dict[str, Any]]) -> None:
         if "outbox" in self.without:

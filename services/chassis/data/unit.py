@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -26,6 +26,8 @@ class Unit:
         self.connection = connection
         self.call = call
         self.events: list[dict[str, Any]] = []
+        self.stored_events = 0
+        self._at_end: list[Callable[[], None]] = []
         self._now: datetime | None = None
 
     @property
@@ -45,6 +47,20 @@ class Unit:
         """Run a statement in this transaction."""
         result: CursorResult[Any] = self.connection.execute(statement, parameters)
         return result
+
+    def at_end(self, work: Callable[[], None]) -> None:
+        """Let work be the last before the commit, when answer and events are stored: it locks what many wait for.
+
+        Args:
+            work: may still refuse by a `ServiceError`; emits nothing.
+        """
+        self._at_end.append(work)
+
+    def finish(self) -> None:
+        """Do what was left to the end."""
+        works, self._at_end = self._at_end, []
+        for work in works:
+            work()
 
     def emit(
         self,

@@ -142,6 +142,37 @@ def test_a_business_refusal_leaves_no_trace_and_is_final(database: Database) -> 
     assert (_count(database, things), _count(database, tables.outbox)) == (0, 0)
 
 
+def test_what_is_left_to_the_end_comes_after_answer_and_events_and_may_still_refuse(database: Database) -> None:
+    call, refusing, seen = make_call(company="c"), [True], []
+
+    def last(unit: Unit) -> None:
+        seen.append([unit.execute(sa.select(sa.func.count()).select_from(tables.outbox)).scalar_one()])
+        seen[-1] += list(unit.execute(sa.select(tables.idempotency.c.answer)).scalars())
+        if refusing.pop():
+            raise conflict("things.busy", "Not now.")
+
+    def work(unit: Unit) -> dict[str, Any]:
+        answer = _insert(unit)
+        unit.at_end(lambda: last(unit))
+        return answer
+
+    for _ in range(2):
+        with pytest.raises(ServiceError) as refusal:
+            database.command(call, "make", {}, work)
+        assert (refusal.value.code, refusal.value.settled) == ("things.busy", True)
+        assert (_count(database, things), _count(database, tables.outbox)) == (0, 0)
+    assert seen == [[1, b'{"number":1}']]
+    refusing.append(False)
+    with database.engine.begin() as connection:
+        connection.execute(sa.delete(tables.idempotency))
+    assert database.command(make_call(company="c"), "make", {}, work) == {"number": 1}
+    assert len(seen) == 2
+    assert (_count(database, things), _count(database, tables.outbox)) == (1, 1)
+    refusing.append(False)
+    assert database.write(work) == {"number": 2}
+    assert seen[-1][0] == _count(database, tables.outbox) == 2
+
+
 def test_an_infrastructure_error_is_not_stored(database: Database) -> None:
     call = make_call(company="c")
 

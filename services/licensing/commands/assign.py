@@ -103,10 +103,10 @@ class _Assignment:
         transfer_id = new_id()
         draws = self._draw(unit)
         assigned = self._note_lines(unit, transfer_id, draws)
-        try:
-            ledger.post(unit, transfer_id, "assign", self._entries(draws), company_id=self.device.company_id)
-        except ledger.ShortError:
-            raise self._shortage(unit) from None
+        ledger.post_at_end(
+            unit, transfer_id, "assign", self._entries(draws),
+            company_id=self.device.company_id, shortage=lambda: self._shortage(unit),
+        )  # fmt: skip
         return self._tell(unit, assigned, draws, known)
 
     def _sources_as_they_are(self, unit: Unit) -> dict[str, ProjectCopy]:

@@ -66,7 +66,9 @@ def rehearse(database: Database, call: Call, work: Work) -> dict[str, Any]:
     """Return what work would answer, and change nothing."""
 
     def rolled_back(unit: Unit) -> dict[str, Any]:
-        raise _Rehearsed(work(unit))
+        answer = work(unit)
+        unit.finish()
+        raise _Rehearsed(answer)
 
     try:
         return database.write(rolled_back, call=call)

@@ -6,7 +6,7 @@ statement here is prepared once: the spend of a license is the busiest write of 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, bindparam
 
 from services.chassis.data.db import Unit, UtcDateTime, insert_or_ignore
+from services.chassis.errors import ServiceError
 from services.licensing.models import Balance, Pool, Transfer
 
 ISSUED = "issued"
@@ -165,35 +166,39 @@ def post(
         ShortError: a pool holds too little.
         ValueError: the lines do not sum to zero per license type.
     """
-    lines = _netted(entries)
-    _check_sum(lines)
-    connection = unit.connection
-    transfer = {
-        "id": transfer_id,
-        "kind": kind,
-        "company_id": company_id,
-        "actor_id": unit.call.claims.get("sub") if unit.call is not None else actor_id,
-        "reason": reason,
-        "at": unit.now,
-    }
-    _write(connection, transfer, lines)
-    # Last, since a balance that many requests draw from stays locked from here to the commit.
-    changed: list[Entry] = []
-    try:
-        for _, group in groupby(lines, key=attrgetter("pool_id")):
-            of_pool = list(group)
-            for line in of_pool:
-                if line.quantity < 0:
-                    _debit(connection, line)
-                    changed.append(line)
-            gains = [line for line in of_pool if line.quantity > 0]
-            _credit(connection, gains)
-            changed += gains
-    except ShortError:
-        # The caller goes on in this transaction, to say what is missing: it must see the balances as they were.
-        for line in reversed(changed):
-            _put_back(connection, line)
-        raise
+    _move(unit.connection, _write(unit, transfer_id, kind, entries, company_id, reason, actor_id))
+
+
+def post_at_end(
+    unit: Unit,
+    transfer_id: str,
+    kind: str,
+    entries: Iterable[Entry],
+    *,
+    company_id: str | None,
+    shortage: Callable[[], ServiceError],
+) -> None:
+    """Book a transfer like `post`, but change the balances last of all in the transaction.
+
+    A balance that many requests draw from stays locked from its debit to the commit; so the answer and the events are
+    stored before it. Nothing of the transaction may look at these balances afterwards.
+
+    Args:
+        unit, transfer_id, kind, entries, company_id: as for `post`.
+        shortage: makes the refusal when a pool holds too little.
+
+    Raises:
+        ValueError: the lines do not sum to zero per license type.
+    """
+    lines = _write(unit, transfer_id, kind, entries, company_id)
+
+    def move() -> None:
+        try:
+            _move(unit.connection, lines)
+        except ShortError:
+            raise shortage() from None
+
+    unit.at_end(move)
 
 
 def lock_stock(
@@ -250,10 +255,29 @@ def _credit(connection: Connection, lines: Sequence[Entry]) -> None:
         connection.execute(_credit_statement(len(values)), _parameters(values))
 
 
-def _write(connection: Connection, transfer: Mapping[str, Any], lines: Sequence[Entry]) -> None:
+def _write(
+    unit: Unit,
+    transfer_id: str,
+    kind: str,
+    entries: Iterable[Entry],
+    company_id: str | None,
+    reason: str = "",
+    actor_id: str | None = None,
+) -> list[Entry]:
+    """Write a transfer and its lines, and return these, in the order of their pools."""
+    lines = _netted(entries)
+    _check_sum(lines)
+    transfer = {
+        "id": transfer_id,
+        "kind": kind,
+        "company_id": company_id,
+        "actor_id": unit.call.claims.get("sub") if unit.call is not None else actor_id,
+        "reason": reason,
+        "at": unit.now,
+    }
     parameters = _parameters(
         {
-            "transfer_id": transfer["id"],
+            "transfer_id": transfer_id,
             "number": place,
             "pool_id": line.pool_id,
             "license_type": line.license_type,
@@ -261,12 +285,33 @@ def _write(connection: Connection, transfer: Mapping[str, Any], lines: Sequence[
         }
         for place, line in enumerate(lines, start=1)
     )
-    dialect = connection.dialect.name
+    dialect = unit.connection.dialect.name
     if dialect == "postgresql":
         parameters |= {f"transfer_{name}": value for name, value in transfer.items()}
     else:
-        connection.execute(_INSERT_TRANSFER, transfer)
-    connection.execute(_booking_statement(dialect, len(lines)), parameters)
+        unit.connection.execute(_INSERT_TRANSFER, transfer)
+    unit.connection.execute(_booking_statement(dialect, len(lines)), parameters)
+    return lines
+
+
+def _move(connection: Connection, lines: Sequence[Entry]) -> None:
+    """Change the balances by the lines, in the order of their pools, or change none and raise `ShortError`."""
+    changed: list[Entry] = []
+    try:
+        for _, group in groupby(lines, key=attrgetter("pool_id")):
+            of_pool = list(group)
+            for line in of_pool:
+                if line.quantity < 0:
+                    _debit(connection, line)
+                    changed.append(line)
+            gains = [line for line in of_pool if line.quantity > 0]
+            _credit(connection, gains)
+            changed += gains
+    except ShortError:
+        # The caller goes on in this transaction, to say what is missing: it must see the balances as they were.
+        for line in reversed(changed):
+            _put_back(connection, line)
+        raise
 
 
 def _put_back(connection: Connection, line: Entry) -> None:
