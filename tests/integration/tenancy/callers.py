@@ -6,7 +6,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache
 from typing import Any, Final
 
 import requests
@@ -176,13 +176,26 @@ def make_callers(world: World, watch: Watch) -> dict[str, Caller]:
     def caller(role: Role) -> Caller:
         token = tokens[role.name]
         is_fresh = role.login == "recent" and role.refused is None and token is not None
-        give = partial(_of_now, key, claims_of(token)) if is_fresh and token is not None else lambda: token
+        give = _OfNow(key, claims_of(token)) if is_fresh and token is not None else lambda: token
         return Caller(role, world.installation.base, give, watch)
 
     return {role.name: caller(role) for role in ROLES}
 
 
-def _of_now(key: StolenKey, claims: Mapping[str, Any]) -> str:
-    """Return the token of a login of this quarter of an hour, so that the matrix may take as long as it takes."""
-    start = int(time.time()) // 240 * 240
-    return key.sign({**claims, "auth_time": max(start, claims["auth_time"])})
+class _OfNow:
+    """Gives the token of a login of this quarter of an hour, so that the matrix may take as long as it takes.
+
+    Args:
+        key: of the room that gives tokens.
+        claims: of the login.
+    """
+
+    def __init__(self, key: StolenKey, claims: Mapping[str, Any]) -> None:
+        self.claims = claims
+        # Signing takes as long as all else that a test does for a request, so it is done once for each start.
+        self.signed = cache(lambda at: key.sign({**claims, "auth_time": at}))
+
+    def __call__(self) -> str:
+        start = int(time.time()) // 240 * 240
+        token: str = self.signed(max(start, self.claims["auth_time"]))
+        return token

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
@@ -92,8 +93,13 @@ class Watch:
 def shows(shown: str, text: str) -> bool:
     """Tell whether a text stands in an answer; a number only as a whole, so that no id holds it by chance."""
     if text.isdigit():
-        return re.search(rf"(?<![0-9A-Za-z-]){text}(?![0-9A-Za-z-])", shown) is not None
-    return text in shown or quote(text) in shown
+        return text in shown and re.search(rf"(?<![0-9A-Za-z-]){text}(?![0-9A-Za-z-])", shown) is not None
+    return text in shown or _quoted(text) in shown
+
+
+@cache
+def _quoted(text: str) -> str:
+    return quote(text)
 
 
 def ids_in(texts: Iterable[str]) -> set[str]:
