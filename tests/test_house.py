@@ -149,7 +149,7 @@ def test_contract_imports_schemas_errors_and_own_rules_only(room: str) -> None:
     chassis = ("errors", "context", "fields", "texts")
     allowed = ("marshmallow", *(f"services.chassis.{name}" for name in chassis))
     # Of the rooms below it may name what they publish, such as who asks.
-    below = ORDER[ORDER.index(room) + 1 :] if room in ORDER else ()
+    below = ORDER[ORDER.index(room) + 1 :] if room in ORDER else ORDER
     own = (f"services.{room}.api", f"services.{room}.domain", *(f"services.{other}.api" for other in below))
     found = [
         f"{path.relative_to(ROOT)} imports {name}"
@@ -265,6 +265,23 @@ def test_every_event_emitted_is_declared_and_every_declared_one_named(room: str)
         [f"{event} is emitted and not declared in EVENTS" for event in emitted - declared]
         + [f"{event} is declared in EVENTS and never emitted" for event in declared - named]
     )
+
+
+def test_an_event_that_several_rooms_tell_has_one_schema() -> None:
+    schemas: dict[str, set[Any]] = {}
+    for room in ROOMS:
+        for event, schema in getattr(contract(room), "EVENTS", {}).items():
+            schemas.setdefault(event, set()).add(schema)
+    none_of([f"{event} has {len(found)} schemas" for event, found in schemas.items() if len(found) > 1])
+
+
+def test_private_files_are_written_in_one_way() -> None:
+    """Mode 0600 from the first byte on, whole or not at all, and on the disk (`write_private`)."""
+    # One file grows and one is only locked; the device's client shares no code with the services.
+    others = {"services/history/heads.py", "deploy/alone.py", "clients/device/state.py"}
+    opening = re.compile(r"os\.open\([^\n]*0o600")
+    found = {path.relative_to(ROOT).as_posix() for path in modules(*PRODUCTION) if opening.search(path.read_text())}
+    assert found - others == {"services/chassis/keys/keyfiles.py"}
 
 
 def test_every_check_of_the_audits_has_a_test_in_which_the_data_were_tampered_with() -> None:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from marshmallow import Schema, fields, validate
 
+from services.accounts.api import CompanyMergeApplied
 from services.chassis.context import Call
 from services.chassis.fields import AnswerSchema, Cursor, Id, Limit, Moment, RequestSchema
 from services.chassis.texts import Text
@@ -79,14 +80,6 @@ class MergeRehearsed(AnswerSchema):
     """What an import would do to histories; lines are never rewritten, they are read together from then on."""
 
     history = fields.Nested(MovingLines, required=True)
-
-
-class CompanyMergeApplied(Schema):
-    """Event data: a room applied the import of a company; history says it for itself and passes on what others say."""
-
-    merge_id = fields.String(required=True)
-    room = fields.String(required=True)
-    counts = fields.Dict(keys=fields.String(), values=fields.Integer(), required=True)
 
 
 class DeviceNotice(Schema):

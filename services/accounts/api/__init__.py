@@ -57,7 +57,8 @@ from services.accounts.api.answers import (
 )
 from services.accounts.api.client import AccountsClient
 from services.accounts.api.errors import ERRORS
-from services.accounts.api.events import EVENTS
+from services.accounts.api.events import EVENTS, CompanyMergeApplied
+from services.accounts.api.limits import seconds_to_wait
 from services.accounts.api.merges import (
     COMPANY_MERGE_APPLIED,
     COMPANY_MERGED,
@@ -164,6 +165,7 @@ __all__ = [
     "Company",
     "CompanyIdRequest",
     "CompanyMerge",
+    "CompanyMergeApplied",
     "CompanyName",
     "CompanyRef",
     "CompanyUser",
@@ -238,4 +240,5 @@ __all__ = [
     "UserSessionRequest",
     "UserTokenRequest",
     "factor_demanded",
+    "seconds_to_wait",
 ]

@@ -134,6 +134,17 @@ class ServiceTokenData(ServiceAccountData):
     expires_at = fields.String()
 
 
+class CompanyMergeApplied(_Data):
+    """A room applied the import of a company that accounts told; subject is the import's id. Emitted by those rooms.
+
+    History says it for itself and passes on what the others say.
+    """
+
+    merge_id = fields.String(required=True)
+    room = fields.String(required=True)
+    counts = fields.Dict(keys=fields.String(), values=fields.Integer(), required=True)
+
+
 EVENTS: Final[dict[str, type[Schema]]] = {
     "user_registered": UserData,
     "registration_repeated": UserData,

@@ -7,7 +7,6 @@ A mail is at worst sent twice with the same Message-ID, never lost. The loop aro
 """
 
 import json
-import os
 import smtplib
 import ssl
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from prometheus_client import Counter
 from services.accounts.mails.render import render
 from services.accounts.store import mails
 from services.chassis.data.db import Database
+from services.chassis.keys.keyfiles import write_private
 from services.chassis.keys.keystore import KeyStore
 from services.chassis.mail_server import MailServer
 from services.chassis.settings import Settings
@@ -56,14 +56,8 @@ def write_file(folder: Path, mail_id: str, message: EmailMessage) -> None:
     Raises: OSError when the folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    part = folder / f".{mail_id}.part"
     # Mails hold links with tokens: nobody else may read them.
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(message.as_bytes())
-        file.flush()
-        os.fsync(file.fileno())
-    part.rename(folder / f"{mail_id}.eml")
+    write_private(folder / f"{mail_id}.eml", message.as_bytes())
 
 
 def send_smtp(server: MailServer, message: EmailMessage) -> None:

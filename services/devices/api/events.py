@@ -6,6 +6,8 @@ from typing import Final
 
 from marshmallow import Schema, fields
 
+from services.accounts.api import CompanyMergeApplied
+
 
 class DeviceData(Schema):
     """Event data: the device that it is about; subject is the company's record, or the hardware id without one."""
@@ -67,14 +69,6 @@ class DeviceMerged(DeviceInProject):
     merged_project_id = fields.String(required=True)
     comment = fields.String(required=True)
     license_comment = fields.String(required=True)
-
-
-class CompanyMergeApplied(Schema):
-    """Event data: the import of a company, told by accounts, was applied here; subject is the import's id."""
-
-    merge_id = fields.String(required=True)
-    room = fields.String(required=True)
-    counts = fields.Dict(keys=fields.String(), values=fields.Integer(), required=True)
 
 
 class ProductionRegistered(DeviceData):

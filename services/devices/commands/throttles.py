@@ -8,6 +8,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
+from services.accounts.api import seconds_to_wait
 from services.chassis.errors import limited
 from services.devices import store
 from services.devices.api import ERRORS
@@ -28,11 +29,9 @@ def check(connection: Connection, user_id: str, kind: str, keys: Collection[str]
     """
     seen = store.lock_lookups(connection, user_id, kind, now)
     new = set(keys) - seen.keys()
-    if new and len(seen) >= LIMITS[kind]:
-        wait = min(seen.values()) + store.LOOKUP_WINDOW - now
-        raise limited(
-            "devices.throttled", ERRORS["devices.throttled"], retry_after=max(1, int(wait.total_seconds()) + 1)
-        )
+    wait = seconds_to_wait(sorted(seen.values()), LIMITS[kind], store.LOOKUP_WINDOW, now)
+    if new and wait:
+        raise limited("devices.throttled", ERRORS["devices.throttled"], retry_after=wait)
     return new
 
 

@@ -6,6 +6,7 @@ from typing import Final
 
 from marshmallow import Schema, fields
 
+from services.accounts.api import CompanyMergeApplied
 from services.chassis.fields import AnswerSchema
 
 
@@ -36,14 +37,6 @@ class MergeRehearsed(AnswerSchema):
 
     balance = fields.Nested(MovingBalance, required=True)
     activation_keys = fields.Nested(MovingKeys, required=True)
-
-
-class CompanyMergeApplied(Schema):
-    """Event data: the import of a company, told by accounts, was applied here; subject is the import's id."""
-
-    merge_id = fields.String(required=True)
-    room = fields.String(required=True)
-    counts = fields.Dict(keys=fields.String(), values=fields.Integer(), required=True)
 
 
 EVENTS: Final[dict[str, type[Schema]]] = {"company_merge_applied": CompanyMergeApplied}

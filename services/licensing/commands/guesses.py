@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final
 
-from services.accounts.api import Actor
+from services.accounts.api import Actor, seconds_to_wait
 from services.chassis.context import Call
 from services.chassis.data.db import Database, Unit
 from services.chassis.errors import ServiceError, limited
@@ -76,13 +76,10 @@ def _too_many(unit: Unit, actor: Actor) -> ServiceError | None:
     since = unit.now - WINDOW
     mine = keys.attempts_since(unit.connection, since, user_id=actor.user_id)
     ours = keys.attempts_since(unit.connection, since, company_id=actor.company_id) if actor.company_id else []
-    free_again = max(
-        (tried[-most] for tried, most in ((mine, MOST_PER_USER), (ours, MOST_PER_COMPANY)) if len(tried) >= most),
-        default=None,
-    )
-    if free_again is None:
+    tried = ((mine, MOST_PER_USER), (ours, MOST_PER_COMPANY))
+    seconds = max(seconds_to_wait(times, most, WINDOW, unit.now) for times, most in tried)
+    if not seconds:
         return None
-    seconds = max(1, round((free_again + WINDOW - unit.now).total_seconds()))
     return limited(
         "licensing.too_many_keys_tried",
         f"Too many wrong keys were entered in the last hour; try again in {-(-seconds // 60)} minutes.",

@@ -4,6 +4,7 @@ from typing import Any, Final, Protocol
 
 from marshmallow import Schema, fields
 
+from services.accounts.api import CompanyMergeApplied
 from services.chassis.context import Call
 from services.chassis.fields import AnswerSchema, Flag, Id, ListRequest, RequestSchema
 from services.chassis.texts import Text
@@ -282,14 +283,6 @@ class RightPassed(RightData):
     """Event data: the right of a company that was imported by another one is that one's now; told to both."""
 
     old_guest_company_id = fields.String(required=True)
-
-
-class CompanyMergeApplied(Schema):
-    """Event data: the import of a company, told by accounts, was applied here; subject is the import's id."""
-
-    merge_id = fields.String(required=True)
-    room = fields.String(required=True)
-    counts = fields.Dict(keys=fields.String(), values=fields.Integer(), required=True)
 
 
 EVENTS: Final[dict[str, type[Schema]]] = {
