@@ -37,6 +37,8 @@ from services.chassis.service.topology import declare_topology
 from services.chassis.settings import Settings, SettingsError
 
 COPIES = {"licensing": 2}
+ROLE = "deploy.role"
+"""What is run for each service; the fault runs put another one in its place."""
 PROCESSES_FILE = "processes.json"
 _NODE_SETTINGS = ("TESSERA_AMQP_URI", "TESSERA_DATABASE_URI")
 
@@ -120,7 +122,7 @@ class Fleet:
             copies = COPIES.get(role, 1)
             for number in range(1, copies + 1):
                 name = f"{role}-{number}" if copies > 1 else role
-                command = [sys.executable, "-m", "deploy.role", role]
+                command = [sys.executable, "-m", ROLE, role]
                 processes.append(Process(name, command, environment, service=role if role in ROOMS else None))
         processes.append(Process("portal", [sys.executable, "-m", "portal"]))
         return processes

@@ -45,7 +45,6 @@ class Settings:
     claimed_certificates: bool
     log_level: str
     fail_points: str
-    without: frozenset[str]
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
@@ -94,7 +93,6 @@ class Settings:
             claimed_certificates=_switch(env, "TESSERA_CLAIMED_CERTIFICATES", default=False),
             log_level=_level(env, "TESSERA_LOG_LEVEL"),
             fail_points=env.get("TESSERA_FAIL_POINTS", ""),
-            without=_names(env.get("TESSERA_WITHOUT", "")),
         )
 
     def check_mail_server(self) -> None:

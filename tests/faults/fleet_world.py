@@ -125,9 +125,9 @@ class World:
         return found
 
 
-def make_world(folder: Path, environment: dict[str, str] | None = None) -> World:
+def make_world(folder: Path, kind: str = "fleet") -> World:
     """Start a fleet and give its demo company a stock and devices."""
-    fleet = Installation("fleet", folder, environment or {}).start()
+    fleet = Installation(kind, folder).start()
     staff, admin = fleet.staff(), fleet.admin()
     project = admin.get("/v1/projects").expect(200)["items"][0]["id"]
     number = "load-1"

@@ -59,7 +59,7 @@ def test_a_broker_that_stops_for_ten_seconds_loses_nothing(world: World) -> None
 
 
 def test_without_the_protections_the_same_run_shows_losses(tmp_path: Path) -> None:
-    plain = make_world(tmp_path / "data", {"TESSERA_WITHOUT": "idempotency,outbox,inbox"})
+    plain = make_world(tmp_path / "data", kind="unprotected")
     try:
         found = plain.differences(load_and_kill(plain, 1))
         report(f"without protections: {found}")

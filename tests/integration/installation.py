@@ -18,6 +18,7 @@ import requests
 from tests.integration.http_client import Person
 
 ROOT = Path(__file__).resolve().parents[2]
+MODULES = {"embedded": "deploy.run", "fleet": "deploy.fleet", "unprotected": "tests.faults.unprotected.fleet"}
 
 
 @dataclass
@@ -25,7 +26,8 @@ class Installation:
     """A running installation.
 
     Args:
-        kind: `embedded` (one process, SQLite) or `fleet` (RabbitMQ, PostgreSQL, a process per service).
+        kind: `embedded` (one process, SQLite) or `fleet` (RabbitMQ, PostgreSQL, a process per service), `unprotected`
+            (the same without what keeps a fault from losing something).
         folder: its data folder.
         environment: further settings.
         root: where the code is that runs.
@@ -68,7 +70,7 @@ class Installation:
         self._launch(seconds)
 
     def _launch(self, seconds: float) -> None:
-        module = {"embedded": "deploy.run", "fleet": "deploy.fleet"}[self.kind]
+        module = MODULES[self.kind]
         with (self.folder.parent / f"{self.kind}.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", module],

@@ -79,7 +79,6 @@ class Database:
         uri: SQLAlchemy address, `postgresql://` or `sqlite:///`.
         keystore: seals answers that hold secrets; needed for `command(sealed=True)`.
         pool_size: connections at most, for writes and for reads each.
-        without: protections switched off by a fault run (`idempotency`, `outbox`, …).
     """
 
     def __init__(
@@ -89,11 +88,9 @@ class Database:
         *,
         keystore: KeyStore | None = None,
         pool_size: int = 10,
-        without: frozenset[str] = frozenset(),
     ) -> None:
         self.service = service
         self.keystore = keystore
-        self.without = without
         self.engine = make_engine(uri, pool_size=pool_size)
         self.dialect = self.engine.dialect.name
         is_sqlite = self.dialect == "sqlite"
@@ -112,7 +109,6 @@ class Database:
             settings.service_database_uri(service),
             keystore=KeyStore.from_settings(settings, service),
             pool_size=pool_size,
-            without=settings.without,
         )
 
     def read(self, work: Callable[[Connection], T], *, snapshot: bool = False) -> T:
@@ -194,8 +190,6 @@ class Database:
             service.unavailable: the outcome is not known.
         """
         _replayed.set(False)
-        if "idempotency" in self.without:
-            return self.write(work, call=call)
         claim = idempotency.Claim.of(call, name, request, scope=scope, keystore=self.keystore if sealed else None)
 
         def attempt(unit: Unit) -> dict[str, Any] | ServiceError | None:
@@ -235,7 +229,7 @@ class Database:
         Raises: the refusal that it answered then.
         """
         claim = idempotency.Claim.of(call, name, request, scope=scope, keystore=self.keystore if sealed else None)
-        answer = None if "idempotency" in self.without else self.read(claim.answered)
+        answer = self.read(claim.answered)
         _replayed.set(answer is not None)
         if isinstance(answer, ServiceError):
             raise answer
@@ -271,16 +265,18 @@ class Database:
 
     def _finish(self, unit: Unit) -> None:
         """Store the events that are not stored yet, then do what was left to the end."""
-        if "outbox" not in self.without and (events := unit.events[unit.stored_events :]):
-            unit.connection.execute(sa.insert(outbox_table), events)
-            unit.stored_events += len(events)
+        self._keep(unit)
         unit.finish()
 
+    def _keep(self, unit: Unit) -> None:
+        """Put the events into the outbox, in the transaction that made them (rule R8)."""
+        if events := unit.events[unit.stored_events :]:
+            unit.connection.execute(sa.insert(outbox_table), events)
+            unit.stored_events += len(events)
+
     def _announce(self, events: list[dict[str, Any]]) -> None:
-        if "outbox" in self.without:
-            outbox.send_directly(self.service, events)
-        else:
-            outbox.wake(self.service)
+        """Tell the relay of this process that there are events; a fault run's substitute sends them itself."""
+        outbox.wake(self.service)
 
 
 def _repeated(claim: idempotency.Claim, unit: Unit) -> dict[str, Any] | ServiceError | None:

@@ -27,7 +27,6 @@ _FRAME_BYTES = 150
 _EXTENSIONS = ("companyid", "projectid", "deviceid", "hardwareid", "actorid", "requestid")
 
 _wakers: dict[str, list[Callable[[], None]]] = {}
-_direct: dict[str, Callable[[list[dict[str, Any]]], None]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,24 +142,11 @@ def on_commit(service: str, waker: Callable[[], None]) -> None:
 
 
 def forget(service: str) -> None:
-    """Forget wakers and direct dispatch of a service that has stopped in this process."""
+    """Forget the wakers of a service that has stopped in this process."""
     _wakers.pop(service, None)
-    _direct.pop(service, None)
 
 
 def wake(service: str) -> None:
     """Tell the relay of this process that there is something to send."""
     for waker in _wakers.get(service, ()):
         waker()
-
-
-def dispatch_directly(service: str, dispatcher: Callable[[list[dict[str, Any]]], None]) -> None:
-    """Use `dispatcher` in place of the outbox, for the fault run that must show losses (`TESSERA_WITHOUT`)."""
-    _direct[service] = dispatcher
-
-
-def send_directly(service: str, rows: list[dict[str, Any]]) -> None:
-    """Hand documents to the direct dispatcher, without a row and without a sequence."""
-    dispatcher = _direct.get(service)
-    if dispatcher is not None:
-        dispatcher([{**json.loads(row["event"]), "sequence": 0} for row in rows])

@@ -24,14 +24,14 @@ from services.chassis.ids import new_id
 from services.chassis.keys.keystore import KeyStore
 
 
-def make_database(service: str, uri: str, folder: Path, *, without: frozenset[str] = frozenset()) -> Database:
+def make_database(service: str, uri: str, folder: Path) -> Database:
     """Return a service's database at its newest revision, with keys in `folder`.
 
     Args:
         uri: an SQLite file, or an empty PostgreSQL database by its superuser's address.
     """
     _copy_template(service, uri)
-    return Database(service, uri, keystore=KeyStore(folder / "keys", b"test"), without=without)
+    return Database(service, uri, keystore=KeyStore(folder / "keys", b"test"))
 
 
 def make_call(

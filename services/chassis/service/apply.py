@@ -126,11 +126,6 @@ class Applier:
             POSITION.labels(self._database.service, self._source).set(self._place.sequence)
             fail_point("inbox.after_commit")
 
-    def apply_unordered(self, documents: list[Document]) -> None:
-        """Apply documents without looking at the position; only for the fault run's plain variants."""
-        if documents:
-            self._database.write(lambda unit: self._handler(unit, [Event.from_document(d) for d in documents]))
-
     def retry_due(self) -> int:
         """Try again what has failed and is due; returns how many events were tried."""
         if self.place().stopped is not None:

@@ -110,15 +110,11 @@ class Broadcast:
         documents: list[Document] = []
         for message in filter(None, messages):
             try:
-                documents.append(read_document(message, self._source, unnumbered=True))
+                documents.append(read_document(message, self._source))
             except wire.BadMessage as error:
                 _log.error("bad event", source=self._source, reason=str(error))
-        unnumbered = [d for d in documents if d["sequence"] == 0 and d["type"] != WATERMARK]
-        if unnumbered:
-            self._handler([Event.from_document(document) for document in unnumbered])
-        numbered = [d for d in documents if d["sequence"] > 0 or d["type"] == WATERMARK]
-        self._apply([d for d in numbered if d["type"] != WATERMARK and d.get("epoch") == place.epoch])
-        if None in messages or is_to_be_asked(numbered, self._place or place):
+        self._apply([d for d in documents if d["type"] != WATERMARK and d.get("epoch") == place.epoch])
+        if None in messages or is_to_be_asked(documents, self._place or place):
             self._catch_up()
 
     def _catch_up(self) -> None:

@@ -58,13 +58,12 @@ def fetch_events(bus: Bus, source: str, after: int, limit: int = MAX_PAGE, *, re
     return bus.call(source, "read_events", call, {"after": after, "limit": limit}, caller=reader).result
 
 
-def read_document(message: Any, source: str, *, unnumbered: bool = False) -> Document:
+def read_document(message: Any, source: str) -> Document:
     """Return the event document of a message.
 
     Args:
         message: kombu message.
         source: whose event it has to be.
-        unnumbered: take events with the sequence 0 too, from a source that runs without an outbox in a fault run.
 
     Raises:
         BadMessage: it is not an event of this source.
@@ -74,7 +73,7 @@ def read_document(message: Any, source: str, *, unnumbered: bool = False) -> Doc
     if document.get("source") != source or not isinstance(sequence, int) or isinstance(sequence, bool):
         raise wire.BadMessage("not an event of this source, or without a sequence")
     if document.get("type") != WATERMARK:
-        if sequence < (0 if unnumbered else 1):
+        if sequence < 1:
             raise wire.BadMessage(f"an event cannot have the sequence {sequence}")
         try:
             event = Event.from_document(document)
@@ -117,8 +116,6 @@ class Subscribe(Entrypoint):
         self._waiting = LightQueue()
         self._applier = Applier(self.holder.database, self.source, self._call_method)
         self._asked_at = 0.0
-        self._plain = "inbox" in self.holder.settings.without
-        self._unnumbered = "outbox" in self.holder.settings.without
         queue = wire.events_queue(self.source, self.container.service_name)
         self._subscription = Subscription(queue, self._waiting.put, prefetch=2 * BATCH)
         self.listener.listener.add(self._subscription)
@@ -141,7 +138,7 @@ class Subscribe(Entrypoint):
         must_catch_up = True
         while not self._stopped:
             try:
-                if must_catch_up and not self._plain:
+                if must_catch_up:
                     self._catch_up()
                 must_catch_up = True
                 batch = batch or self._collect()
@@ -171,22 +168,16 @@ class Subscribe(Entrypoint):
         documents = []
         for message in list(batch):
             try:
-                documents.append(read_document(message, self.source, unnumbered=self._unnumbered))
+                documents.append(read_document(message, self.source))
             except wire.BadMessage as error:
                 batch.remove(message)
                 bury(message, str(error), self.bus.bus.publisher)
         events = [document for document in documents if document["type"] != WATERMARK]
-        if self._plain:
-            self._take_plainly(batch, events)
-            return
-        # A source that runs without an outbox numbers nothing; such events have no place in any order.
-        self._applier.apply_unordered([document for document in events if document["sequence"] == 0])
         # Now and then the row itself is looked at: our own database may have been restored under us.
         place = self._applier.place(fresh=any(document["type"] == WATERMARK for document in documents))
-        numbered = [document for document in documents if document["type"] == WATERMARK or document["sequence"] > 0]
         # A message may have been under way since before the source was restored: only its database is believed then.
-        self._applier.apply([d for d in events if d["sequence"] > 0 and d.get("epoch") == place.epoch])
-        if place.stopped is None and is_to_be_asked(numbered, self._applier.place()):
+        self._applier.apply([event for event in events if event.get("epoch") == place.epoch])
+        if place.stopped is None and is_to_be_asked(documents, self._applier.place()):
             _log.info("events are missing and are read from the source", source=self.source)
             self._catch_up()
         for message in batch:
@@ -204,16 +195,6 @@ class Subscribe(Entrypoint):
     def _must_ask_again(self) -> bool:
         """Tell whether it is time to see if a source that we stopped to follow was reconciled."""
         return self._applier.place().stopped is not None and time.monotonic() - self._asked_at > _RECHECK_SECONDS
-
-    def _take_plainly(self, batch: list[Any], events: list[Document]) -> None:
-        # Fault run without protection: acknowledged first and applied whenever delivered, as plain nameko would.
-        for message in batch:
-            acknowledge(message)
-        for document in events:
-            try:
-                self._applier.apply_unordered([document])
-            except Exception:
-                _log.exception("event lost", source=self.source)
 
     def _retry(self) -> None:
         while not self._stopped:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final
 
@@ -112,11 +112,6 @@ class OutboxRelay:
         document = self._database.read(self._end)
         self._publisher.send_all([Outgoing(self._exchange, "watermark", wire.encode(document))])
 
-    def send_directly(self, documents: Sequence[dict[str, Any]]) -> None:
-        """Publish without a row, a number or a confirm: the fault run's plain variant, which loses events."""
-        for document in documents:
-            self._publisher.send(Outgoing(self._exchange, document["type"], wire.encode(document)))
-
     def _end(self, connection: sa.Connection) -> dict[str, Any]:
         last = connection.execute(sa.select(outbox_head.c.last_sequence)).scalar_one()
         event = outbox.last_upto(connection, last)
@@ -187,10 +182,7 @@ class Relay(DependencyProvider):
         self._stop_asked = Event()
         self._publisher = Publisher(self.container.config["AMQP_URI"], confirms=True)
         self._relay = OutboxRelay(self.holder.database, self._publisher)
-        if "outbox" in self.holder.settings.without:
-            outbox.dispatch_directly(self.container.service_name, self._relay.send_directly)
-        else:
-            outbox.on_commit(self.container.service_name, self._wake)
+        outbox.on_commit(self.container.service_name, self._wake)
 
     def start(self) -> None:
         """Start relaying."""

@@ -1,10 +1,11 @@
-"""With a protection switched off the loss that it prevents is seen: the switches of the fault runs work."""
+"""With a protection switched off the loss that it prevents is seen: the substitutes of the fault runs work."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
 
+import pytest
 import sqlalchemy as sa
 
 from services.chassis.bus.rpc import standalone
@@ -20,11 +21,15 @@ from services.chassis.tests.messaging_world import (
     running,
     words,
 )
+from tests.faults.unprotected.substitutes import unprotect
 from tests.rig import wait_until
 
 
-def test_without_an_outbox_an_event_without_a_queue_is_gone(vhost: str, tmp_path: Path) -> None:
-    settings = make_settings(tmp_path, vhost, TESSERA_WITHOUT="outbox,inbox")
+def test_without_an_outbox_an_event_without_a_queue_is_gone(
+    vhost: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = make_settings(tmp_path, vhost)
+    unprotect(monkeypatch.setattr, outbox=True)
     prepare(settings, "source", "sink")
     declare_topology(settings, [SourceService])
     with opened(settings, "sink") as sink, running(settings, SourceService), standalone(vhost) as to:
@@ -37,8 +42,11 @@ def test_without_an_outbox_an_event_without_a_queue_is_gone(vhost: str, tmp_path
         assert source.read(lambda c: c.execute(sa.select(tables.outbox.c.id)).all()) == []
 
 
-def test_without_an_inbox_a_repeated_event_is_applied_twice(vhost: str, tmp_path: Path) -> None:
-    settings = make_settings(tmp_path, vhost, TESSERA_WITHOUT="inbox")
+def test_without_an_inbox_a_repeated_event_is_applied_twice(
+    vhost: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = make_settings(tmp_path, vhost)
+    unprotect(monkeypatch.setattr)
     prepare(settings, "source", "sink")
     declare_topology(settings, [SourceService, SinkService])
     with (
