@@ -16,7 +16,11 @@ eventlet.monkey_patch()
 
 import hypothesis
 
+from services.chassis.service import declare
 from tests.rig.scratch import scratch
+
+# What a procedure raises, emits or answers without having declared it fails the test that provokes it.
+declare.be_strict()
 
 # Examples share two cores with a broker and a database: a slow draw says nothing about the code under test.
 hypothesis.settings.register_profile(

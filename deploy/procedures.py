@@ -1,6 +1,6 @@
 """Writes `gateway/procedures.json`: which codes each procedure raises, and with which status each code is refused.
 
-Both stand in the code already: the first in the `Raises:` of the procedures, the second where a refusal is made. The
+Both stand in the code already: the first in the declarations of the procedures, the second where a refusal is made. The
 gateway publishes them in the OpenAPI document, and may not import the rooms. `make procedures` writes the file anew; a
 test compares.
 """
@@ -8,18 +8,15 @@ test compares.
 from __future__ import annotations
 
 import ast
-import inspect
 import json
 import re
 from collections import defaultdict
 from pathlib import Path
 from typing import Any, Final
 
-from nameko.extensions import ENTRYPOINT_EXTENSIONS_ATTR
-
 from deploy.rooms import ROOMS, service_class
 from services.chassis.errors import STATUS_BY_CODE, STATUS_BY_KIND
-from services.chassis.service.entrypoints import Rpc
+from services.chassis.service.serving import procedures_of
 
 ROOT: Final = Path(__file__).parents[1]
 TARGET: Final = ROOT / "gateway" / "procedures.json"
@@ -34,13 +31,12 @@ def written() -> str:
 
 
 def procedures() -> dict[str, list[str]]:
-    """Return room and procedure -> the codes that its docstring says it raises."""
-    found: dict[str, list[str]] = {}
-    for room in ROOMS:
-        for name, method in inspect.getmembers(service_class(room)):
-            if any(isinstance(entry, Rpc) for entry in getattr(method, ENTRYPOINT_EXTENSIONS_ATTR, ())):
-                found[f"{room}.{name}"] = sorted(_raised(service_class(room), name))
-    return found
+    """Return room and procedure -> the codes that it is declared to raise."""
+    return {
+        f"{room}.{name}": sorted(_raised(service_class(room), name) if declaration is None else declaration.raises)
+        for room in ROOMS
+        for name, (_, declaration) in procedures_of(service_class(room)).items()
+    }
 
 
 def _raised(service: type, name: str) -> set[str]:

@@ -45,6 +45,7 @@ class Settings:
     claimed_certificates: bool
     log_level: str
     fail_points: str
+    strict: bool = False
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
@@ -93,6 +94,7 @@ class Settings:
             claimed_certificates=_switch(env, "TESSERA_CLAIMED_CERTIFICATES", default=False),
             log_level=_level(env, "TESSERA_LOG_LEVEL"),
             fail_points=env.get("TESSERA_FAIL_POINTS", ""),
+            strict=_switch(env, "TESSERA_STRICT", default=False),
         )
 
     def check_mail_server(self) -> None:

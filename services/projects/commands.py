@@ -1,31 +1,33 @@
 """The writes of projects: one function per write, one transaction each; what other rooms know is asked before."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection
-
-from services.accounts.api import SCOPE_READ, SCOPE_WRITE, AccountsClient, Actor
+from services.accounts.api import AccountsClient, Actor, needs
 from services.chassis.context import Call
 from services.chassis.data import aliases
 from services.chassis.data.db import Database, Unit
-from services.chassis.data.outbox import Event
-from services.chassis.errors import ServiceError, conflict, forbidden, invalid, not_found, stale, unavailable
+from services.chassis.errors import ServiceError, conflict, forbidden, invalid, not_found, stale
+from services.chassis.fields import EmptyRequest
 from services.chassis.ids import new_id
-from services.projects import store
-from services.projects.api import no_project
-from services.projects.domain import ARCHIVED, CLOSED, DEFAULT_NAME, MANAGE, OPEN, OWN, SEE, STAFF
+from services.chassis.service.declare import command
+from services.chassis.service.running import run
+from services.projects import api, store
+from services.projects.domain import ARCHIVED, DEFAULT_NAME, MANAGE, OPEN, OWN, SEE, STAFF
 from services.projects.merges import living_company
 from services.projects.names import company_names
 from services.projects.queries import access_to, load, load_with_power, project_answer, right_answer
 
 
+@command(
+    request=EmptyRequest,
+    answer=api.Project,
+    needs=(needs.COMPANY,),
+    raises=("accounts.session_ended",),
+    emits=("project_created",),
+)
 def ensure_default(database: Database, call: Call, accounts: AccountsClient) -> dict[str, Any]:
-    """Return the first project of the caller's company, making `DEFAULT` when there is none (PRJ-1).
-
-    Raises: accounts.company_needed.
-    Emits: project_created.
-    """
+    """Return the first project of the caller's company, making `DEFAULT` when there is none (PRJ-1)."""
     actor = Actor.of(call)
 
     def work(unit: Unit) -> Any:
@@ -42,16 +44,18 @@ def ensure_default(database: Database, call: Call, accounts: AccountsClient) -> 
     return project_answer(row, access_to(actor, row, OWN), company_names(database, call, accounts, [row.company_id]))
 
 
+@command(
+    request=api.CreateProjectRequest,
+    answer=api.Project,
+    needs=(needs.WRITE, needs.COMPANY),
+    raises=("accounts.session_ended", "projects.token_bound", "projects.name_taken"),
+    emits=("project_created",),
+)
 def create_project(
     database: Database, call: Call, request: Mapping[str, Any], accounts: AccountsClient
 ) -> dict[str, Any]:
-    """Make a project.
-
-    Raises: accounts.company_needed, projects.token_bound, projects.name_taken.
-    Emits: project_created.
-    """
+    """Make a project."""
     actor = Actor.of(call)
-    actor.require_scope(SCOPE_WRITE)
     company_id = actor.require_company()
     if actor.project_id is not None:
         raise forbidden(
@@ -65,22 +69,31 @@ def create_project(
         row = _create(unit, actor, company_id, new_id(), request["name"], request["description"])
         return project_answer(row, access_to(actor, row, OWN), names)
 
-    return database.command(call, "create_project", request, work) or {}
+    return run(database, call, request, work)
 
 
+@command(
+    request=api.UpdateProjectRequest,
+    answer=api.Project,
+    needs=(needs.WRITE,),
+    raises=(
+        "projects.not_found",
+        "access.power_needed",
+        "projects.name_taken",
+        "projects.archived",
+        "projects.closed",
+        "request.stale",
+    ),
+    emits=("project_changed",),
+)
 def update_project(
     database: Database, call: Call, request: Mapping[str, Any], accounts: AccountsClient
 ) -> dict[str, Any]:
     """Rename, describe, archive or reopen an own project; what is absent stays.
 
     Whether there are devices in it is devices' to say, which asks this with `archived` once it has counted none.
-
-    Raises: projects.not_found, access.power_needed, projects.name_taken, projects.archived, projects.closed,
-        request.stale.
-    Emits: project_changed.
     """
     actor = Actor.of(call)
-    actor.require_scope(SCOPE_WRITE)
     names = company_names(database, call, accounts, [actor.company_id] if actor.company_id else [])
 
     def work(unit: Unit) -> dict[str, Any]:
@@ -96,15 +109,23 @@ def update_project(
         row, access = load(unit.connection, actor, row.id)
         return project_answer(row, access, names)
 
-    return database.command(call, "update_project", request, work) or {}
+    return run(database, call, request, work)
 
 
+@command(
+    request=api.SelectProjectRequest,
+    answer=api.SelectedProject,
+    needs=(needs.COMPANY,),
+    raises=(
+        "accounts.session_ended",
+        "projects.not_found",
+        "access.power_needed",
+        "projects.archived",
+        "projects.closed",
+    ),
+)
 def select_project(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Remember the project chosen for all pages, per user and company (PRJ-2): an own one, or one with a right.
-
-    Raises: accounts.company_needed, projects.not_found, access.power_needed for what only the vendor's staff see,
-        projects.archived, projects.closed.
-    """
+    """Remember the project chosen for all pages, per user and company (PRJ-2): an own one, or one with a right."""
     actor = Actor.of(call)
     company_id = actor.require_company()
     project_id = request["project_id"]
@@ -125,18 +146,28 @@ def select_project(database: Database, call: Call, request: Mapping[str, Any]) -
         store.select(unit, actor.user_id, company_id, project_id)
         return {"project_id": project_id}
 
-    return database.command(call, "select_project", request, work) or {}
+    return run(database, call, request, work)
 
 
+@command(
+    request=api.AddRightRequest,
+    answer=api.Right,
+    needs=(needs.WRITE,),
+    raises=(
+        "projects.not_found",
+        "access.power_needed",
+        "projects.archived",
+        "projects.closed",
+        "projects.user_without_company",
+        "projects.own_company",
+        "projects.company_ambiguous",
+        "accounts.too_many_attempts",
+    ),
+    emits=("project_right_granted",),
+)
 def add_right(database: Database, call: Call, request: Mapping[str, Any], accounts: AccountsClient) -> dict[str, Any]:
-    """Let the company of the user with an e-mail address work in an own project (PRJ-3).
-
-    Raises: projects.not_found, access.power_needed, projects.archived, projects.closed,
-        projects.user_without_company, projects.own_company, projects.company_ambiguous, accounts.too_many_attempts.
-    Emits: project_right_granted, for the owner and for the guest.
-    """
+    """Let the company of the user with an e-mail address work in an own project (PRJ-3)."""
     actor = Actor.of(call)
-    actor.require_scope(SCOPE_WRITE)
     # Whoever may not manage the project learns nothing about addresses.
     database.read(lambda connection: load_with_power(connection, actor, request["project_id"], MANAGE))
     # A repetition is no further look-up: those are counted.
@@ -158,17 +189,24 @@ def add_right(database: Database, call: Call, request: Mapping[str, Any], accoun
         right = store.right(unit.connection, row.id, guest_id)
         return right_answer(right, {guest_id: guest_name})
 
-    return database.command(call, "add_right", request, work) or {}
+    return run(database, call, request, work)
 
 
+@command(
+    request=api.RemoveRightRequest,
+    needs=(needs.WRITE,),
+    raises=(
+        "projects.not_found",
+        "access.power_needed",
+        "projects.right_not_found",
+        "projects.archived",
+        "projects.closed",
+    ),
+    emits=("project_right_removed",),
+)
 def remove_right(database: Database, call: Call, request: Mapping[str, Any]) -> None:
-    """End the right of a company in an own project.
-
-    Raises: projects.not_found, access.power_needed, projects.right_not_found, projects.archived, projects.closed.
-    Emits: project_right_removed, for the owner and for the guest.
-    """
+    """End the right of a company in an own project."""
     actor = Actor.of(call)
-    actor.require_scope(SCOPE_WRITE)
 
     def work(unit: Unit) -> None:
         store.hold(unit, request["project_id"])
@@ -178,110 +216,7 @@ def remove_right(database: Database, call: Call, request: Mapping[str, Any]) -> 
             raise not_found("projects.right_not_found", "This company has no right in the project; list the rights.")
         tell_right(unit, "project_right_removed", row, request["company_id"])
 
-    database.command(call, "remove_right", request, work)
-
-
-def close_project(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Close an own project for a deletion, unless companies have rights in it; licensing asks this (PRJ-4).
-
-    A closed project takes no device, key or right any more. With rights it stays as it is; the answer says how many.
-    A rehearsal only counts.
-
-    Raises: projects.not_found, access.power_needed, projects.closed for another deletion.
-    """
-    actor = Actor.of(call)
-    project_id, closing_id = request["project_id"], request["closing_id"]
-    if request["dry_run"]:
-        # Counting is also a step of a deletion, which a token that only writes may ask for.
-        actor.require_scope(SCOPE_WRITE if SCOPE_WRITE in actor.scopes else SCOPE_READ)
-        database.read(lambda connection: _manageable(connection, actor, project_id))
-        return {"rights": database.read(lambda connection: store.count_rights(connection, project_id))}
-    actor.require_scope(SCOPE_WRITE)
-
-    def work(unit: Unit) -> dict[str, Any]:
-        if unit.now.timestamp() > call.deadline:
-            # Whoever asked has given the deletion up by now and opened everything again; this would close it for ever.
-            raise unavailable("service.deadline_passed", "The request came too late and changed nothing; repeat it.")
-        row = store.hold(unit, project_id)
-        if row is not None and row.closing_id == closing_id and actor.owns(row.company_id):
-            return {"rights": 0}
-        row, _ = load_with_power(unit.connection, actor, project_id, MANAGE)
-        rights = store.count_rights(unit.connection, row.id)
-        if not rights:
-            store.set_closing(unit, row.id, closing_id)
-        return {"rights": rights}
-
-    return database.command(call, "close_project", request, work) or {}
-
-
-def reopen_project(database: Database, call: Call, request: Mapping[str, Any]) -> None:
-    """Open a project again that a deletion has closed; one that it has not closed is left alone.
-
-    Raises: projects.not_found.
-    """
-    actor = Actor.of(call)
-
-    def work(unit: Unit) -> None:
-        _own(unit, actor, request["project_id"])
-        _settle(unit, request["closing_id"], deleted=False, actor_id=actor.user_id)
-
-    database.command(call, "reopen_project", request, work)
-
-
-def delete_closed_project(database: Database, call: Call, request: Mapping[str, Any]) -> None:
-    """Delete a closed project for good, after every room counted nothing in it.
-
-    Raises: projects.not_found, projects.not_empty when it is not closed for this deletion.
-    Emits: project_deleted.
-    """
-    actor = Actor.of(call)
-
-    def work(unit: Unit) -> None:
-        row = _own(unit, actor, request["project_id"])
-        if row.closing_id != request["closing_id"]:
-            raise conflict("projects.not_empty", "The project was not closed for this deletion.")
-        _settle(unit, row.closing_id, deleted=True, actor_id=actor.user_id)
-
-    database.command(call, "delete_closed_project", request, work)
-
-
-def apply_licensing_events(unit: Unit, events: Sequence[Event]) -> None:
-    """Do what licensing decided about a deletion, when its call for it never came (L8); other events are not ours.
-
-    Emits: project_deleted.
-    """
-    for event in events:
-        if event.type == "project_deletion_settled":
-            deleted = event.data["outcome"] == "deleted"
-            _settle(unit, str(event.data["closing_id"]), deleted=deleted, actor_id=event.actorid)
-
-
-def _settle(unit: Unit, closing_id: str, *, deleted: bool, actor_id: str | None) -> None:
-    row = store.hold_closing(unit, closing_id)
-    if row is None:
-        # It was done before: by the call or by the event, whichever came first.
-        return
-    if not deleted:
-        store.set_closing(unit, row.id, None)
-        return
-    store.remove(unit, row.id)
-    data = {"project_id": row.id, "name": row.name, "state": "deleted", "version": row.version + 1}
-    unit.emit(
-        "project_deleted", subject=row.id, company_id=row.company_id, project_id=row.id, actor_id=actor_id, data=data
-    )
-
-
-def _own(unit: Unit, actor: Actor, project_id: str) -> Any:
-    row = store.hold(unit, project_id)
-    if row is None or not actor.owns(row.company_id):
-        raise no_project()
-    return row
-
-
-def _manageable(connection: Connection, actor: Actor, project_id: str) -> None:
-    row, _ = load(connection, actor, project_id)
-    if row.state != CLOSED or not actor.owns(row.company_id):
-        load_with_power(connection, actor, project_id, MANAGE)
+    run(database, call, request, work)
 
 
 def _create(unit: Unit, actor: Actor, company_id: str, project_id: str, name: str, description: str) -> Any:

@@ -10,14 +10,16 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from services.accounts.api import COMPANY_MERGED, Actor, CompanyMerge, MergeRehearsal
+from services.accounts.api import COMPANY_MERGED, Actor, CompanyMerge, MergeRehearsal, needs
 from services.chassis.context import Call
 from services.chassis.data import aliases
 from services.chassis.data.db import Database, Unit
 from services.chassis.data.outbox import Event
 from services.chassis.errors import unauthenticated
 from services.chassis.faults import fail_point
-from services.projects import store
+from services.chassis.fields import EmptyRequest
+from services.chassis.service.declare import handler, query
+from services.projects import api, store
 from services.projects.domain import renames
 
 RENAMED_SHOWN = 200
@@ -34,22 +36,18 @@ def living_company(unit: Unit, actor: Actor) -> str:
     return company_id
 
 
+@handler(emits=("project_changed", "project_right_removed", "project_right_passed", "company_merge_applied"))
 def apply_accounts_events(unit: Unit, events: Sequence[Event]) -> None:
-    """Apply the imports of companies that accounts tells of; other events are not ours.
-
-    Emits: project_changed per project, project_right_removed and project_right_passed, company_merge_applied.
-    """
+    """Apply the imports of companies that accounts tells of; other events are not ours."""
     for event in events:
         merge = CompanyMerge.of(event.data) if event.type == COMPANY_MERGED else None
         if merge is not None:
             _Merge(unit, merge, event.actorid).apply()
 
 
+@query(request=EmptyRequest, answer=api.MergeRehearsed, needs=(needs.REHEARSAL,))
 def rehearse_merge(database: Database, call: Call) -> dict[str, Any]:
-    """Return what an import would do to projects and rights.
-
-    Raises: accounts.login_needed, accounts.scope_needed.
-    """
+    """Return what an import would do to projects and rights."""
     rehearsal = MergeRehearsal.of(call)
 
     def work(connection: Connection) -> dict[str, Any]:

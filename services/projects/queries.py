@@ -5,12 +5,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from services.accounts.api import AccountsClient, Actor
+from services.accounts.api import AccountsClient, Actor, needs
 from services.chassis.context import Call
 from services.chassis.data.db import Database
-from services.chassis.fields import read_text, write_moment
+from services.chassis.fields import EmptyRequest, read_text, write_moment
 from services.chassis.paging import Listing
-from services.projects import store
+from services.chassis.service.declare import query
+from services.projects import api, store
 from services.projects.api import ProjectAccess, ProjectCopy, no_project
 from services.projects.domain import GUEST, MANAGE, OWN
 from services.projects.names import company_names, complete_names, known_names
@@ -46,34 +47,29 @@ def load_with_power(
     return row, access
 
 
+@query(request=api.ProjectRequest, answer=api.Access, needs=(needs.LOGIN,), raises=("projects.not_found",))
 def get_access(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the caller is to a project and may do in it.
-
-    Raises: projects.not_found for strangers and unknown ids alike.
-    """
+    """Return what the caller is to a project and may do in it."""
     actor = Actor.of(call)
     _, access = database.read(lambda connection: load(connection, actor, request["project_id"]))
     return access.answer()
 
 
+@query(request=api.ProjectRequest, answer=api.Project, needs=(needs.LOGIN,), raises=("projects.not_found",))
 def get_project(database: Database, call: Call, request: Mapping[str, Any], accounts: AccountsClient) -> dict[str, Any]:
-    """Return one project.
-
-    Raises: projects.not_found.
-    """
+    """Return one project."""
     actor = Actor.of(call)
     row, access = database.read(lambda connection: load(connection, actor, request["project_id"]))
     return project_answer(row, access, company_names(database, call, accounts, [row.company_id]))
 
 
+@query(request=api.ListProjectsRequest, answer=api.ProjectList, needs=(needs.COMPANY,))
 def list_projects(
     database: Database, call: Call, request: Mapping[str, Any], accounts: AccountsClient
 ) -> dict[str, Any]:
     """Return the caller's own projects and the foreign ones with a right, and which one is selected.
 
     Archived ones are left out unless asked for.
-
-    Raises: accounts.company_needed.
     """
     actor = Actor.of(call)
     company_id = actor.require_company()
@@ -92,6 +88,7 @@ def list_projects(
     return {"items": items, "next": following, "selected": selected}
 
 
+@query(request=EmptyRequest, answer=api.SelectedProject, needs=(needs.LOGIN,))
 def get_selected_project(database: Database, call: Call) -> dict[str, Any]:
     """Return the project that the caller chose for all pages; null for all own ones, and for who has no company."""
     actor = Actor.of(call)
@@ -101,11 +98,14 @@ def get_selected_project(database: Database, call: Call) -> dict[str, Any]:
     return {"project_id": database.read(lambda connection: store.selected(connection, actor.user_id, company_id))}
 
 
+@query(
+    request=api.ListRightsRequest,
+    answer=api.RightList,
+    needs=(needs.LOGIN,),
+    raises=("projects.not_found", "access.power_needed"),
+)
 def list_rights(database: Database, call: Call, request: Mapping[str, Any], accounts: AccountsClient) -> dict[str, Any]:
-    """Return the companies that may work in an own project.
-
-    Raises: projects.not_found, access.power_needed.
-    """
+    """Return the companies that may work in an own project."""
     actor = Actor.of(call)
     listing = Listing(call, "list_rights", request)
     after = listing.after(read_text)

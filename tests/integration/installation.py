@@ -52,6 +52,7 @@ class Installation:
         self._started_with = {
             **{name: value for name, value in os.environ.items() if not name.startswith("TESSERA_")},
             "PYTHONWARNINGS": "ignore",
+            "TESSERA_STRICT": "1",
             "TESSERA_DATA_DIR": str(self.folder),
             "TESSERA_HTTP": f"127.0.0.1:{http}",
             "TESSERA_ADMIN_HTTP": f"127.0.0.1:{admin}",

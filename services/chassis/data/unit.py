@@ -11,6 +11,14 @@ from sqlalchemy import Connection, CursorResult
 from services.chassis.context import Call
 from services.chassis.data import idempotency, outbox
 
+_watcher: Callable[[str], None] | None = None
+
+
+def watch(watcher: Callable[[str], None]) -> None:
+    """Let a function hear the type of each event before it is kept, and refuse it by raising; for tests."""
+    global _watcher  # noqa: PLW0603 - a switch of the process, set once
+    _watcher = watcher
+
 
 class Unit:
     """One running write transaction: its connection, its time, its events.
@@ -86,6 +94,8 @@ class Unit:
             actor_id: the person; taken from the caller's claims when absent.
             anonymous: leave out person and request, for an event to a company that must not learn who it was (S9).
         """
+        if _watcher is not None:
+            _watcher(type)
         call = self.call
         actor = actor_id or (call.claims.get("sub") if call is not None else None)
         attributes = {

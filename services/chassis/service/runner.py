@@ -16,6 +16,7 @@ from services.chassis.bus.green import assert_green
 from services.chassis.bus.rpc import Bus
 from services.chassis.keys import tokens
 from services.chassis.keys.pins import PinnedKeys
+from services.chassis.service import declare
 from services.chassis.service.providers import SETTINGS_KEY
 from services.chassis.service.topology import declare_topology
 from services.chassis.settings import Settings
@@ -36,6 +37,8 @@ class Runner:
 
     def __init__(self, settings: Settings, services: Iterable[type], *, max_workers: int = MAX_WORKERS) -> None:
         assert_green()
+        if settings.strict:
+            declare.be_strict()
         self._settings = settings
         self.classes = list(services)
         self._asked = Event()

@@ -75,6 +75,7 @@ __all__ = [
     "Power",
     "Project",
     "ProjectAccess",
+    "ProjectClosing",
     "ProjectCopy",
     "ProjectList",
     "ProjectRequest",
@@ -205,6 +206,12 @@ class Access(AnswerSchema):
     version = fields.Integer(required=True)
     access = fields.String(required=True, metadata={"enum": [OWN, GUEST, STAFF]})
     powers = fields.List(fields.String(), required=True)
+
+
+class ProjectClosing(AnswerSchema):
+    """How many companies have a right in a project that a deletion is to close; with any of them it stays open."""
+
+    rights = fields.Integer(required=True)
 
 
 class Right(AnswerSchema):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -49,7 +50,7 @@ class World:
         """Run a command or query with a request loaded by its schema, under a new command id unless done again."""
         request = load_request(schema(), values)
         call = call if again else replace(call, command_id=new_id())
-        needs_accounts = "accounts" in command.__code__.co_varnames[: command.__code__.co_argcount]
+        needs_accounts = "accounts" in inspect.signature(command).parameters
         return command(self.database, call, request, *([self.accounts] if needs_accounts else []))
 
     def create(self, name: str, call: Call | None = None) -> str:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from services.chassis.data.testing import make_call
 from services.chassis.ids import new_id
-from services.projects import api, commands, queries
+from services.projects import api, commands, deletion, queries
 from services.projects.audit import check_owners, check_projects
 from services.projects.models import FirstProject, Project, ProjectRight, Selection
 from services.projects.tests.conftest import World
@@ -38,8 +38,8 @@ def busy(world: World) -> World:
     world.do(*update, project_id=shared, name="Shared ", description="with Beta")
     world.do(*update, project_id=archived, archived=True)
     closing = {"project_id": gone, "closing_id": new_id()}
-    world.do(commands.close_project, api.CloseProjectRequest, world.admin, **closing)
-    world.do(commands.delete_closed_project, api.ClosingRequest, world.admin, **closing)
+    world.do(deletion.close_project, api.CloseProjectRequest, world.admin, **closing)
+    world.do(deletion.delete_closed_project, api.ClosingRequest, world.admin, **closing)
     return world
 
 

@@ -12,7 +12,7 @@ from services.chassis.context import Call
 from services.chassis.data.testing import make_call
 from services.chassis.errors import ServiceError
 from services.chassis.ids import new_id
-from services.projects import api, commands, queries
+from services.projects import api, commands, deletion, queries
 from services.projects.fake import FakeProjects
 from services.projects.tests.conftest import World
 
@@ -34,7 +34,7 @@ class Real:
             "delete_closed_project": api.ClosingRequest,
             "update_project": api.UpdateProjectRequest,
         }.get(name, api.ProjectRequest)
-        command = getattr(queries, name, None) or getattr(commands, name)
+        command = next(getattr(module, name) for module in (queries, commands, deletion) if hasattr(module, name))
         return lambda call, **values: self.world.do(command, schema, call, **values) or {}
 
 

@@ -18,7 +18,7 @@ from services.chassis.data.outbox import Event
 from services.chassis.data.testing import make_call
 from services.chassis.errors import ServiceError
 from services.chassis.ids import new_id
-from services.projects import api, commands, queries
+from services.projects import api, commands, deletion, queries
 from services.projects.models import Base
 from services.projects.tests.conftest import World
 
@@ -109,10 +109,10 @@ def test_a_stranger_gets_the_same_answer_as_for_an_unknown_id(world: World) -> N
                 (commands.update_project, api.UpdateProjectRequest, {"name": "Mine"}),
                 (commands.add_right, api.AddRightRequest, {"email": "bob@b.example"}),
                 (commands.remove_right, api.RemoveRightRequest, {"company_id": world.b}),
-                (commands.close_project, api.CloseProjectRequest, {"closing_id": new_id()}),
-                (commands.close_project, api.CloseProjectRequest, {"closing_id": new_id(), "dry_run": True}),
-                (commands.reopen_project, api.ClosingRequest, {"closing_id": new_id()}),
-                (commands.delete_closed_project, api.ClosingRequest, {"closing_id": new_id()}),
+                (deletion.close_project, api.CloseProjectRequest, {"closing_id": new_id()}),
+                (deletion.close_project, api.CloseProjectRequest, {"closing_id": new_id(), "dry_run": True}),
+                (deletion.reopen_project, api.ClosingRequest, {"closing_id": new_id()}),
+                (deletion.delete_closed_project, api.ClosingRequest, {"closing_id": new_id()}),
             ):
                 with pytest.raises(ServiceError) as caught:
                     world.do(command, schema, call, project_id=identifier, **values)
@@ -134,8 +134,8 @@ def test_a_guest_sees_the_project_as_foreign_and_may_not_manage_it(world: World)
         (commands.update_project, api.UpdateProjectRequest, {"name": "Mine"}),
         (commands.add_right, api.AddRightRequest, {"email": "ann@a.example"}),
         (queries.list_rights, api.ListRightsRequest, {}),
-        (commands.close_project, api.CloseProjectRequest, {"closing_id": new_id()}),
-        (commands.close_project, api.CloseProjectRequest, {"closing_id": new_id(), "dry_run": True}),
+        (deletion.close_project, api.CloseProjectRequest, {"closing_id": new_id()}),
+        (deletion.close_project, api.CloseProjectRequest, {"closing_id": new_id(), "dry_run": True}),
     ):
         with refused("access.power_needed"):
             world.do(command, schema, world.guest, project_id=project_id, **values)
@@ -217,31 +217,31 @@ def test_a_project_closes_only_without_rights_and_takes_nothing_then(world: Worl
     which = {"project_id": project_id, "closing_id": new_id()}
     world.let(project_id)
     for dry_run in (True, False):
-        closing = world.do(commands.close_project, api.CloseProjectRequest, world.admin, dry_run=dry_run, **which)
+        closing = world.do(deletion.close_project, api.CloseProjectRequest, world.admin, dry_run=dry_run, **which)
         assert closing == {"rights": 1}
     with refused("projects.not_empty"):
-        world.do(commands.delete_closed_project, api.ClosingRequest, world.admin, **which)
+        world.do(deletion.delete_closed_project, api.ClosingRequest, world.admin, **which)
     right = {"project_id": project_id, "company_id": world.b}
     world.do(commands.remove_right, api.RemoveRightRequest, world.admin, **right)
     before = world.types()
-    rehearsed = world.do(commands.close_project, api.CloseProjectRequest, world.admin, dry_run=True, **which)
+    rehearsed = world.do(deletion.close_project, api.CloseProjectRequest, world.admin, dry_run=True, **which)
     assert (rehearsed, world.access(world.admin, project_id)["state"]) == ({"rights": 0}, "open")
     for _ in range(2):
-        assert world.do(commands.close_project, api.CloseProjectRequest, world.admin, **which) == {"rights": 0}
+        assert world.do(deletion.close_project, api.CloseProjectRequest, world.admin, **which) == {"rights": 0}
     other = {"project_id": project_id, "closing_id": new_id()}
     with refused("projects.closed"):
-        world.do(commands.close_project, api.CloseProjectRequest, world.admin, **other)
+        world.do(deletion.close_project, api.CloseProjectRequest, world.admin, **other)
     assert world.access(world.admin, project_id)["powers"] == ["see"]
     with refused("projects.closed"):
         world.let(project_id)
     for wrong, state in ((other, "closed"), (which, "open")):
-        world.do(commands.reopen_project, api.ClosingRequest, world.admin, **wrong)
+        world.do(deletion.reopen_project, api.ClosingRequest, world.admin, **wrong)
         assert world.access(world.admin, project_id)["state"] == state
     assert world.types() == before
-    world.do(commands.close_project, api.CloseProjectRequest, world.admin, **which)
+    world.do(deletion.close_project, api.CloseProjectRequest, world.admin, **which)
     with refused("projects.not_empty"):
-        world.do(commands.delete_closed_project, api.ClosingRequest, world.admin, **other)
-    world.do(commands.delete_closed_project, api.ClosingRequest, world.admin, **which)
+        world.do(deletion.delete_closed_project, api.ClosingRequest, world.admin, **other)
+    world.do(deletion.delete_closed_project, api.ClosingRequest, world.admin, **which)
     with refused("projects.not_found"):
         world.access(world.admin, project_id)
     assert world.types() == [*before, "project_deleted"]
@@ -252,7 +252,7 @@ def test_a_closing_that_comes_late_closes_nothing(world: World) -> None:
     project_id = world.create("Berlin")
     late = replace(world.admin, deadline=time.time() - 1)
     with refused("service.deadline_passed"):
-        world.do(commands.close_project, api.CloseProjectRequest, late, project_id=project_id, closing_id=new_id())
+        world.do(deletion.close_project, api.CloseProjectRequest, late, project_id=project_id, closing_id=new_id())
     assert world.access(world.admin, project_id)["state"] == "open"
 
 
@@ -265,14 +265,14 @@ def test_a_deletion_ends_by_licensings_event_when_its_call_never_comes(
     change = {"project_id": project_id, "archived": archived}
     world.do(commands.update_project, api.UpdateProjectRequest, world.admin, **change)
     which = {"project_id": project_id, "closing_id": closing_id}
-    world.do(commands.close_project, api.CloseProjectRequest, world.admin, **which)
+    world.do(deletion.close_project, api.CloseProjectRequest, world.admin, **which)
     data = {"project_id": project_id, "closing_id": closing_id, "outcome": outcome}
     actor = str(world.admin.claims["sub"])
     event = Event(
         new_id(), "licensing", "project_deletion_settled", datetime.now(UTC), project_id, 1, data, actorid=actor
     )
     for _ in range(2):
-        world.database.write(lambda unit: commands.apply_licensing_events(unit, [event]))
+        world.database.write(lambda unit: deletion.apply_licensing_events(unit, [event]))
     if outcome == "deleted":
         with refused("projects.not_found"):
             world.access(world.admin, project_id)

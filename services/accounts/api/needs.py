@@ -1,0 +1,53 @@
+"""What a procedure may need of its caller, for its declaration: each is checked before the procedure runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from services.accounts.api.actor import SCOPE_ACCOUNT, SCOPE_DEVICE, SCOPE_READ, SCOPE_WRITE, Actor
+from services.accounts.api.merges import MergeRehearsal
+from services.chassis.context import Call
+
+
+@dataclass(frozen=True, slots=True)
+class Needed:
+    """One thing that a caller must be.
+
+    Args:
+        raises: the codes that `check` refuses with.
+        check: refuses a call whose caller is not that.
+        implied: codes of calls without a login, which no bus lets through to the procedure.
+    """
+
+    raises: tuple[str, ...]
+    check: Callable[[Call], object]
+    implied: tuple[str, ...] = ("accounts.login_needed",)
+
+
+_FACTOR: Final = ("accounts.otp_demanded", "accounts.staff_otp_needed")
+_BOUND: Final = ("accounts.token_bound",)
+
+
+def scope(name: str) -> Needed:
+    """Return the need of a token's scope (ACC-11)."""
+    return Needed((*_FACTOR, "accounts.scope_needed"), lambda call: Actor.of(call).require_scope(name))
+
+
+LOGIN: Final = Needed((), Actor.of)
+READ: Final = scope(SCOPE_READ)
+WRITE: Final = scope(SCOPE_WRITE)
+ACCOUNT: Final = scope(SCOPE_ACCOUNT)
+DEVICE: Final = scope(SCOPE_DEVICE)
+COMPANY: Final = Needed(("accounts.company_needed",), lambda call: Actor.of(call).require_company())
+ADMINISTRATOR: Final = Needed(
+    (*COMPANY.raises, "accounts.admin_needed", *_BOUND), lambda call: Actor.of(call).require_admin()
+)
+STAFF: Final = Needed(
+    ("accounts.staff_needed", "accounts.staff_otp_needed", *_BOUND), lambda call: Actor.of(call).require_staff()
+)
+RECENT_LOGIN: Final = Needed(
+    ("accounts.login_needed", "accounts.confirmation_needed"), lambda call: Actor.of(call).require_recent_login()
+)
+REHEARSAL: Final = Needed(("accounts.scope_needed",), MergeRehearsal.of)
