@@ -11,16 +11,16 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from services.accounts import audit_copies as accounts
+from services.accounts.audit import copies as accounts
 from services.chassis.data.aliases import aliases
 from services.chassis.data.audit.checks import Report, stream
 from services.chassis.data.audit.copies import ABSENT, Copy, check_copy
 from services.chassis.data.db import Database
 from services.chassis.settings import Settings
-from services.devices import audit_copies as devices
-from services.history import audit_copies as history
-from services.licensing import audit_copies as licensing
-from services.projects import audit_copies as projects
+from services.devices.audit import copies as devices
+from services.history.audit import copies as history
+from services.licensing.audit import copies as licensing
+from services.projects.audit import copies as projects
 
 
 def known_aliases(connection: Connection) -> Iterator[tuple[str, str]]:

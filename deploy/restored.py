@@ -16,14 +16,14 @@ from services.accounts.commands.restored import unknown_companies
 from services.chassis.data.db import Database
 from services.chassis.data.reconcile import Follower
 from services.chassis.data.unit import Unit
-from services.devices import audit_copies as devices
+from services.devices.audit import copies as devices
 from services.devices.commands.restored import take_back as take_back_devices
 from services.devices.models import Device
-from services.licensing import audit_copies as licensing
 from services.licensing import heard
+from services.licensing.audit import copies as licensing
 from services.licensing.store import holders, ledger
 from services.licensing.store.catalogue import get_catalogue
-from services.projects import audit_copies as projects
+from services.projects.audit import copies as projects
 from services.projects.restored import Heard, take_back
 
 Work = Callable[[Unit], list[str]]

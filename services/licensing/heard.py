@@ -1,4 +1,4 @@
-"""What licensing knows for rooms that were restored to an older state (rule R25); its copies: `audit_copies`."""
+"""What licensing knows for rooms that were restored to an older state (rule R25); its copies: `audit.copies`."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from services.accounts.api import Actor, requests
-from services.accounts.audit_people import check_people
+from services.accounts.audit.people import check_people
 from services.accounts.commands import api_tokens, company_users, erasure, sessions
 from services.accounts.models import ApiToken, Company, Mail, Membership, Session, User
 from services.accounts.tests.conftest import PASSWORD, World

@@ -9,7 +9,7 @@ from eventlet.greenpool import GreenPool
 
 from services.accounts import members
 from services.accounts.api import Actor, answers, requests
-from services.accounts.audit_people import check_people
+from services.accounts.audit.people import check_people
 from services.accounts.commands import company_users, erasure, sessions
 from services.accounts.commands.companies import create_company, update_company
 from services.accounts.commands.staff import create_staff

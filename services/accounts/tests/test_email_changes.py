@@ -11,7 +11,7 @@ from eventlet.greenpool import GreenPool
 
 from services.accounts import export, queries
 from services.accounts.api import Actor, answers, requests
-from services.accounts.audit_people import check_people
+from services.accounts.audit.people import check_people
 from services.accounts.commands import api_tokens, email_changes, erasure, me, registration, sessions
 from services.accounts.models import EmailUndo
 from services.accounts.tests.conftest import PASSWORD, World

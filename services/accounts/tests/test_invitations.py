@@ -11,7 +11,7 @@ from eventlet.greenpool import GreenPool
 
 from services.accounts import members, queries
 from services.accounts.api import Actor, answers, requests
-from services.accounts.audit_people import check_people
+from services.accounts.audit.people import check_people
 from services.accounts.commands import email_changes, invitations, lookups, sessions, staff
 from services.accounts.commands.companies import create_company
 from services.accounts.commands.staff import create_staff

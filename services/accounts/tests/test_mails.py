@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from services.accounts.audit_people import _sealed
+from services.accounts.audit.people import _sealed
 from services.accounts.mails.acts import ACTS
 from services.accounts.mails.render import render
 from services.accounts.mails.sender import WAITS, post_for, send_due, send_smtp

@@ -11,7 +11,7 @@ from eventlet.greenpool import GreenPool
 
 from services.accounts import queries
 from services.accounts.api import Actor, answers, requests
-from services.accounts.audit_people import check_people
+from services.accounts.audit.people import check_people
 from services.accounts.commands import companies, sessions
 from services.accounts.models import RefreshToken, Session, ThrottleRow
 from services.accounts.store.housekeeping import sweep

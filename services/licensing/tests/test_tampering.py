@@ -10,7 +10,7 @@ import pytest
 from services.chassis.data.audit.checks import Check
 from services.chassis.data.testing import flaws_of, unguarded
 from services.licensing.audit import check_ledger
-from services.licensing.audit_keys import check_sealed_keys
+from services.licensing.audit.keys import check_sealed_keys
 from services.licensing.tests.things import Thing
 from services.licensing.tests.world import World
 

@@ -16,10 +16,10 @@ from clients.device import Device
 from services.chassis.data.audit.checks import Check
 from services.chassis.data.tables import outbox
 from services.chassis.data.testing import flaws_of, make_call, unguarded
-from services.licensing.audit_certificates import check_certificates
-from services.licensing.audit_files import check_files
-from services.licensing.audit_issued import check_issued
-from services.licensing.audit_keys import check_sealed_keys
+from services.licensing.audit.certificates import check_certificates
+from services.licensing.audit.files import check_files
+from services.licensing.audit.issued import check_issued
+from services.licensing.audit.keys import check_sealed_keys
 from services.licensing.commands.authority import FILE_KEY, private
 from services.licensing.files import envelope, payload, signing
 from services.licensing.models import (

@@ -8,9 +8,9 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.orm import aliased
 
-from services.accounts.audit_grants import check_grants
-from services.accounts.audit_people import check_people
-from services.accounts.audit_told import check_told
+from services.accounts.audit.grants import check_grants
+from services.accounts.audit.people import check_people
+from services.accounts.audit.told import check_told
 from services.accounts.models import (
     ApiToken,
     Base,

@@ -31,7 +31,7 @@ from services.licensing.models import (
     Transfer,
 )
 
-_SHIPPED: Final = Path(__file__).parent / "catalogue.json"
+_SHIPPED: Final = Path(__file__).parents[1] / "catalogue.json"
 _ORDERED: Final = ("number", "customer_name", "customer_reference", "devices", "licenses")
 
 

@@ -24,13 +24,13 @@ from services.chassis.data.idempotency import database_time
 from services.chassis.data.tables import metadata
 from services.chassis.keys.keystore import KeyStore
 from services.chassis.settings import Settings
-from services.licensing.audit_certificates import check_certificates
-from services.licensing.audit_files import check_files
-from services.licensing.audit_issued import check_issued
-from services.licensing.audit_keys import check_keys, check_sealed_keys
-from services.licensing.audit_lines import check_lines
-from services.licensing.audit_stored import check_stored
-from services.licensing.audit_told import check_told
+from services.licensing.audit.certificates import check_certificates
+from services.licensing.audit.files import check_files
+from services.licensing.audit.issued import check_issued
+from services.licensing.audit.keys import check_keys, check_sealed_keys
+from services.licensing.audit.lines import check_lines
+from services.licensing.audit.stored import check_stored
+from services.licensing.audit.told import check_told
 from services.licensing.models import (
     ActivationKey,
     Balance,
