@@ -13,10 +13,12 @@ from services.chassis.ids import new_id
 from services.chassis.service.declare import command
 from services.chassis.service.running import run
 from services.projects import api, store
+from services.projects.api import ProjectAccess
 from services.projects.domain import ARCHIVED, DEFAULT_NAME, MANAGE, OPEN, OWN, SEE, STAFF
 from services.projects.merges import living_company
 from services.projects.names import company_names
-from services.projects.queries import access_to, load, load_with_power, project_answer, right_answer
+from services.projects.queries import load, load_with_power, project_answer, right_answer
+from services.projects.store import StoredProject, StoredRight
 
 
 @command(
@@ -30,7 +32,7 @@ def ensure_default(database: Database, call: Call, accounts: AccountsClient) -> 
     """Return the first project of the caller's company, making `DEFAULT` when there is none (PRJ-1)."""
     actor = Actor.of(call)
 
-    def work(unit: Unit) -> Any:
+    def work(unit: Unit) -> StoredProject:
         company_id = living_company(unit, actor)
         project_id = new_id()
         given = not store.claim_first(unit, company_id, project_id)
@@ -41,7 +43,8 @@ def ensure_default(database: Database, call: Call, accounts: AccountsClient) -> 
 
     # Every call may repeat it, so it takes no command id.
     row = database.write(work, call=call)
-    return project_answer(row, access_to(actor, row, OWN), company_names(database, call, accounts, [row.company_id]))
+    names = company_names(database, call, accounts, [row.company_id])
+    return project_answer(row, ProjectAccess.of_relation(row.copy, OWN, actor), names)
 
 
 @command(
@@ -67,7 +70,7 @@ def create_project(
     def work(unit: Unit) -> dict[str, Any]:
         living_company(unit, actor)
         row = _create(unit, actor, company_id, new_id(), request["name"], request["description"])
-        return project_answer(row, access_to(actor, row, OWN), names)
+        return project_answer(row, ProjectAccess.of_relation(row.copy, OWN, actor), names)
 
     return run(database, call, request, work)
 
@@ -184,10 +187,10 @@ def add_right(database: Database, call: Call, request: Mapping[str, Any], accoun
         if guest_id == row.company_id:
             raise _own_company()
         access.project.require_open()
-        if store.add_right(unit, row.id, guest_id, actor.user_id):
+        right = StoredRight(row.id, guest_id, unit.now, actor.user_id)
+        if store.add_right(unit, right):
             tell_right(unit, "project_right_granted", row, guest_id)
-        right = store.right(unit.connection, row.id, guest_id)
-        return right_answer(right, {guest_id: guest_name})
+        return right_answer(store.right(unit.connection, row.id, guest_id) or right, {guest_id: guest_name})
 
     return run(database, call, request, work)
 
@@ -219,32 +222,24 @@ def remove_right(database: Database, call: Call, request: Mapping[str, Any]) -> 
     run(database, call, request, work)
 
 
-def _create(unit: Unit, actor: Actor, company_id: str, project_id: str, name: str, description: str) -> Any:
-    values = {
-        "id": project_id,
-        "company_id": company_id,
-        "name": name,
-        "description": description,
-        "state": OPEN,
-        "created_by": actor.user_id,
-    }
-    if not store.add(unit, values):
+def _create(unit: Unit, actor: Actor, company_id: str, project_id: str, name: str, description: str) -> StoredProject:
+    made = StoredProject(project_id, company_id, name, description, OPEN, 1, unit.now, actor.user_id, None)
+    if not store.add(unit, made):
         raise conflict(
             "projects.name_taken", f"Another project of the company is called {name!r}: choose another name."
         )
-    row = store.hold(unit, project_id)
-    tell(unit, "project_created", row, {"name": name, "state": OPEN, "version": 1})
-    return row
+    tell(unit, "project_created", made, {"name": name, "state": OPEN, "version": 1})
+    return made
 
 
-def _changes(row: Any, request: Mapping[str, Any]) -> dict[str, Any]:
+def _changes(row: StoredProject, request: Mapping[str, Any]) -> dict[str, str]:
     wanted = {name: request[name] for name in ("name", "description") if name in request}
     if "archived" in request:
         wanted["state"] = ARCHIVED if request["archived"] else OPEN
     return {name: value for name, value in wanted.items() if getattr(row, name) != value}
 
 
-def _change(unit: Unit, row: Any, changed: Mapping[str, Any]) -> None:
+def _change(unit: Unit, row: StoredProject, changed: Mapping[str, str]) -> None:
     if not store.change(unit, row.id, **changed):
         raise conflict(
             "projects.name_taken", f"Another project of the company is called {changed['name']!r}: choose another name."
@@ -262,12 +257,12 @@ def _change(unit: Unit, row: Any, changed: Mapping[str, Any]) -> None:
     tell(unit, "project_changed", row, data)
 
 
-def tell(unit: Unit, type: str, row: Any, data: Mapping[str, Any]) -> None:
+def tell(unit: Unit, type: str, row: StoredProject, data: Mapping[str, Any]) -> None:
     """Tell of a project, to the company that has it."""
     unit.emit(type, subject=row.id, company_id=row.company_id, project_id=row.id, data={"project_id": row.id, **data})
 
 
-def tell_right(unit: Unit, type: str, row: Any, guest_id: str) -> None:
+def tell_right(unit: Unit, type: str, row: StoredProject, guest_id: str) -> None:
     """Tell of a company's right in a project, to the owner and to the guest."""
     data = {
         "project_id": row.id,

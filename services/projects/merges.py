@@ -21,6 +21,7 @@ from services.chassis.fields import EmptyRequest
 from services.chassis.service.declare import handler, query
 from services.projects import api, store
 from services.projects.domain import renames
+from services.projects.store import RightAround, StoredProject
 
 RENAMED_SHOWN = 200
 
@@ -115,7 +116,7 @@ class _Merge:
                 passed += 1
         return dissolved, passed
 
-    def _take(self, row: Any, new_name: str | None) -> None:
+    def _take(self, row: StoredProject, new_name: str | None) -> None:
         name = new_name or row.name
         store.pass_project(self.unit, row.id, self.into, name)
         data = {
@@ -136,7 +137,7 @@ class _Merge:
             data=data,
         )
 
-    def _tell_right(self, type: str, right: Any, owner_id: str, company_ids: list[str]) -> None:
+    def _tell_right(self, type: str, right: RightAround, owner_id: str, company_ids: list[str]) -> None:
         data = {
             "project_id": right.project_id,
             "name": right.name,

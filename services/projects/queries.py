@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from services.accounts.api import AccountsClient, Actor, needs
 from services.chassis.context import Call
@@ -12,12 +12,13 @@ from services.chassis.fields import EmptyRequest, read_text, write_moment
 from services.chassis.paging import Listing
 from services.chassis.service.declare import query
 from services.projects import api, store
-from services.projects.api import ProjectAccess, ProjectCopy, no_project
+from services.projects.api import ProjectAccess, no_project
 from services.projects.domain import GUEST, MANAGE, OWN
 from services.projects.names import company_names, complete_names, known_names
+from services.projects.store import StoredProject, StoredRight
 
 
-def load(connection: Connection, actor: Actor, project_id: str) -> tuple[Row[Any], ProjectAccess]:
+def load(connection: Connection, actor: Actor, project_id: str) -> tuple[StoredProject, ProjectAccess]:
     """Return a project and what the actor is to it.
 
     Raises: projects.not_found.
@@ -25,26 +26,20 @@ def load(connection: Connection, actor: Actor, project_id: str) -> tuple[Row[Any
     found = store.find(connection, actor, project_id)
     if found is None:
         raise no_project()
-    row, relation = found
-    return row, access_to(actor, row, relation)
-
-
-def access_to(actor: Actor, row: Any, relation: str) -> ProjectAccess:
-    """Return what someone is to a project in which they stand in this relation."""
-    copy = ProjectCopy(row.id, row.company_id, row.name, row.state, row.version)
-    return ProjectAccess.of_relation(copy, relation, actor)
+    project, relation = found
+    return project, ProjectAccess.of_relation(project.copy, relation, actor)
 
 
 def load_with_power(
     connection: Connection, actor: Actor, project_id: str, power: str
-) -> tuple[Row[Any], ProjectAccess]:
+) -> tuple[StoredProject, ProjectAccess]:
     """Return a project in which the actor has a power, with their access.
 
     Raises: projects.not_found, access.power_needed, projects.archived, projects.closed.
     """
-    row, access = load(connection, actor, project_id)
+    project, access = load(connection, actor, project_id)
     access.require_in_state(actor, power)
-    return row, access
+    return project, access
 
 
 @query(request=api.ProjectRequest, answer=api.Access, needs=(needs.LOGIN,), raises=("projects.not_found",))
@@ -59,8 +54,8 @@ def get_access(database: Database, call: Call, request: Mapping[str, Any]) -> di
 def get_project(database: Database, call: Call, request: Mapping[str, Any], accounts: AccountsClient) -> dict[str, Any]:
     """Return one project."""
     actor = Actor.of(call)
-    row, access = database.read(lambda connection: load(connection, actor, request["project_id"]))
-    return project_answer(row, access, company_names(database, call, accounts, [row.company_id]))
+    project, access = database.read(lambda connection: load(connection, actor, request["project_id"]))
+    return project_answer(project, access, company_names(database, call, accounts, [project.company_id]))
 
 
 @query(request=api.ListProjectsRequest, answer=api.ProjectList, needs=(needs.COMPANY,))
@@ -76,15 +71,15 @@ def list_projects(
     listing = Listing(call, "list_projects", request)
     after = listing.after(read_text, read_text)
 
-    def work(connection: Connection) -> tuple[Any, set[str], dict[str, str], str | None]:
+    def work(connection: Connection) -> tuple[list[tuple[StoredProject, str]], set[str], dict[str, str], str | None]:
         rows = store.visible(connection, actor, after, listing.limit, archived=request["archived"])
-        owners = {row.company_id for row in rows[: listing.limit]}
+        owners = {project.company_id for project, _ in rows[: listing.limit]}
         return rows, owners, known_names(connection, owners), store.selected(connection, actor.user_id, company_id)
 
     rows, owners, known, selected = database.read(work)
-    page, following = listing.page(rows, lambda row: (row.order_key, row.id))
+    page, following = listing.page(rows, lambda row: (row[1], row[0].id))
     names = complete_names(database, call, accounts, known, owners)
-    items = [project_answer(row, access_to(actor, row, _relation(actor, row)), names) for row in page]
+    items = [project_answer(project, _listed_access(actor, project), names) for project, _ in page]
     return {"items": items, "next": following, "selected": selected}
 
 
@@ -110,18 +105,18 @@ def list_rights(database: Database, call: Call, request: Mapping[str, Any], acco
     listing = Listing(call, "list_rights", request)
     after = listing.after(read_text)
 
-    def work(connection: Connection) -> Any:
+    def work(connection: Connection) -> list[StoredRight]:
         load_with_power(connection, actor, request["project_id"], MANAGE)
         return store.rights(connection, request["project_id"], after, listing.limit)
 
     rows = database.read(work)
     page, following = listing.page(rows, lambda row: (row.company_id,))
     names = company_names(database, call, accounts, [row.company_id for row in page])
-    items = [right_answer(row, names) for row in page]
+    items = [right_answer(right, names) for right in page]
     return {"items": items, "next": following}
 
 
-def project_answer(row: Any, access: ProjectAccess, names: Mapping[str, str]) -> dict[str, Any]:
+def project_answer(row: StoredProject, access: ProjectAccess, names: Mapping[str, str]) -> dict[str, Any]:
     """Return a project as answers carry it."""
     return {
         "id": row.id,
@@ -136,7 +131,7 @@ def project_answer(row: Any, access: ProjectAccess, names: Mapping[str, str]) ->
     }
 
 
-def right_answer(row: Any, names: Mapping[str, str]) -> dict[str, Any]:
+def right_answer(row: StoredRight, names: Mapping[str, str]) -> dict[str, Any]:
     """Return a right as answers carry it."""
     return {
         "company_id": row.company_id,
@@ -145,6 +140,6 @@ def right_answer(row: Any, names: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _relation(actor: Actor, row: Any) -> str:
-    # Of listed projects; staff see others one by one only.
-    return OWN if actor.owns(row.company_id) else GUEST
+def _listed_access(actor: Actor, project: StoredProject) -> ProjectAccess:
+    # Staff see projects of others one by one only.
+    return ProjectAccess.of_relation(project.copy, OWN if actor.owns(project.company_id) else GUEST, actor)

@@ -8,7 +8,7 @@ that book in it. Both are settled by events, as every change is, so that no room
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import sqlalchemy as sa
@@ -21,6 +21,7 @@ from services.projects import store
 from services.projects.api import CLOSED
 from services.projects.commands import tell, tell_right
 from services.projects.models import Project, ProjectRight
+from services.projects.store import StoredProject
 
 NOBODY: Final = "00000000-0000-0000-0000-000000000000"
 """Stands for whoever made what only other rooms remember."""
@@ -91,23 +92,16 @@ def _was_deleted(connection: Connection, project_id: str) -> bool:
 def _made_again(unit: Unit, heard: Heard) -> str:
     company_id = aliases.share(unit.connection, heard.company_id)
     store.claim_first(unit, company_id, heard.id)
-    values = {
-        "id": heard.id,
-        "company_id": company_id,
-        "description": "",
-        "state": heard.state,
-        "version": heard.version + 1,
-        "created_by": NOBODY,
-    }
-    name, number = heard.name, 1
-    while not store.add(unit, {**values, "name": name}):
+    made = StoredProject(
+        heard.id, company_id, heard.name, "", heard.state, heard.version + 1, unit.now, NOBODY, closing_id=None
+    )
+    number = 1
+    while not store.add(unit, made):
         number += 1
         ending = f" ({number})"
-        name = f"{heard.name[: _NAME_AT_MOST - len(ending)]}{ending}"
-    row = store.hold(unit, heard.id)
-    assert row is not None
-    tell(unit, "project_created", row, {"name": name, "state": heard.state, "version": heard.version + 1})
-    return f"project {heard.id} {name!r} of company {company_id} was made after the backup: taken back"
+        made = replace(made, name=f"{heard.name[: _NAME_AT_MOST - len(ending)]}{ending}")
+    tell(unit, "project_created", made, {"name": made.name, "state": made.state, "version": made.version})
+    return f"project {heard.id} {made.name!r} of company {company_id} was made after the backup: taken back"
 
 
 def _rights(unit: Unit, rights: Mapping[tuple[str, str], bool]) -> list[str]:

@@ -1,42 +1,90 @@
 """The only SQL of projects. Projects are found through an actor only: what is not theirs is not there (S8b)."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from services.accounts.api import Actor
 from services.chassis.data.db import Unit, insert_or_ignore
+from services.chassis.data.rows import columns_of
+from services.projects.api import ProjectCopy
 from services.projects.domain import ARCHIVED, CLOSED, GUEST, OWN, STAFF, normalized_name
 from services.projects.models import Company, FirstProject, Project, ProjectRight, Selection
 
+
+@dataclass(frozen=True, slots=True)
+class StoredProject:
+    """A project; whatever state it is in, while a deletion holds it it reads as closed."""
+
+    id: str
+    company_id: str
+    name: str
+    description: str
+    state: str
+    version: int
+    created_at: datetime
+    created_by: str
+    closing_id: str | None
+
+    @property
+    def copy(self) -> ProjectCopy:
+        """What other rooms are told of it."""
+        return ProjectCopy(self.id, self.company_id, self.name, self.state, self.version)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRight:
+    """A company that may work in another company's project."""
+
+    project_id: str
+    company_id: str
+    created_at: datetime
+    created_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class RightAround:
+    """A right with whose project it is in; `company_id` is the guest, `name` the project's."""
+
+    project_id: str
+    company_id: str
+    owner_id: str
+    name: str
+
+
 _projects = Project.__table__
 _rights = ProjectRight.__table__
-# Whatever the state of a project, while a deletion holds it it is closed.
 _STATE = sa.case((_projects.c.closing_id.is_not(None), CLOSED), else_=_projects.c.state)
-_COLUMNS = (*(column for column in _projects.c if column.name != "state"), _STATE.label("state"))
+_COLUMNS = columns_of(StoredProject, _projects, state=_STATE)
+_RIGHT = columns_of(StoredRight, _rights)
+_AROUND = columns_of(RightAround, _rights, owner_id=_projects.c.company_id, name=_projects.c.name)
 
 
-def find(connection: Connection, actor: Actor, project_id: str) -> tuple[Row[Any], str] | None:
+def find(connection: Connection, actor: Actor, project_id: str) -> tuple[StoredProject, str] | None:
     """Return a project and what the actor is to it: `own`, `guest` or `staff`; None for strangers and unknown ids."""
     if actor.project_id not in (None, project_id):
         return None
-    row = connection.execute(sa.select(*_COLUMNS).where(_projects.c.id == project_id)).first()
-    relation = None if row is None else _relation(connection, actor, row)
-    return None if row is None or relation is None else (row, relation)
+    project = _one(connection, sa.select(*_COLUMNS).where(_projects.c.id == project_id))
+    relation = None if project is None else _relation(connection, actor, project)
+    return None if project is None or relation is None else (project, relation)
 
 
-def hold(unit: Unit, project_id: str) -> Row[Any] | None:
+def hold(unit: Unit, project_id: str) -> StoredProject | None:
     """Return a project and hold its row until the transaction ends."""
-    return unit.execute(sa.select(*_COLUMNS).where(_projects.c.id == project_id).with_for_update()).first()
+    return _one(unit.connection, sa.select(*_COLUMNS).where(_projects.c.id == project_id).with_for_update())
 
 
 def visible(
     connection: Connection, actor: Actor, after: tuple[str, str] | None, limit: int, *, archived: bool
-) -> Sequence[Any]:
-    """Return the actor's own projects and then foreign ones, by name; one more than `limit` if there are more.
+) -> list[tuple[StoredProject, str]]:
+    """Return the actor's own projects and then foreign ones, by name, each with its order key.
+
+    One more than `limit` if there are more.
 
     Args:
         connection: of the running transaction.
@@ -55,16 +103,16 @@ def visible(
         statement = statement.where(_projects.c.id == actor.project_id)
     if after is not None:
         statement = statement.where(sa.or_(order > after[0], sa.and_(order == after[0], _projects.c.id > after[1])))
-    return connection.execute(statement.limit(limit + 1)).all()
+    return [(StoredProject(*row[:-1]), row.order_key) for row in connection.execute(statement.limit(limit + 1))]
 
 
-def add(unit: Unit, values: Mapping[str, Any]) -> bool:
+def add(unit: Unit, project: StoredProject) -> bool:
     """Insert a project; returns False when the company has one of this name."""
-    row = {"name_normalized": normalized_name(values["name"]), "version": 1, "created_at": unit.now, **values}
+    row = {**asdict(project), "name_normalized": normalized_name(project.name)}
     return insert_or_ignore(unit.connection, Project, row)
 
 
-def change(unit: Unit, project_id: str, **values: Any) -> bool:
+def change(unit: Unit, project_id: str, **values: str) -> bool:
     """Change columns of a project and count its version up; returns False when the new name is taken."""
     if "name" in values:
         values["name_normalized"] = normalized_name(values["name"])
@@ -82,9 +130,9 @@ def set_closing(unit: Unit, project_id: str, closing_id: str | None) -> None:
     unit.execute(sa.update(Project).where(_projects.c.id == project_id).values(closing_id=closing_id))
 
 
-def hold_closing(unit: Unit, closing_id: str) -> Row[Any] | None:
+def hold_closing(unit: Unit, closing_id: str) -> StoredProject | None:
     """Return the project that a deletion has closed, and hold its row; None when it closed none, or not any more."""
-    return unit.execute(sa.select(*_COLUMNS).where(_projects.c.closing_id == closing_id).with_for_update()).first()
+    return _one(unit.connection, sa.select(*_COLUMNS).where(_projects.c.closing_id == closing_id).with_for_update())
 
 
 def remove(unit: Unit, project_id: str) -> None:
@@ -103,10 +151,10 @@ def claim_first(unit: Unit, company_id: str, project_id: str) -> bool:
     return insert_or_ignore(unit.connection, FirstProject, {"company_id": company_id, "project_id": project_id})
 
 
-def oldest(connection: Connection, company_id: str) -> Row[Any] | None:
+def oldest(connection: Connection, company_id: str) -> StoredProject | None:
     """Return the oldest project of a company."""
     statement = sa.select(*_COLUMNS).where(_projects.c.company_id == company_id).order_by(_projects.c.id).limit(1)
-    return connection.execute(statement).first()
+    return _one(connection, statement)
 
 
 def count_rights(connection: Connection, project_id: str) -> int:
@@ -115,24 +163,24 @@ def count_rights(connection: Connection, project_id: str) -> int:
     return int(connection.execute(statement).scalar_one())
 
 
-def add_right(unit: Unit, project_id: str, company_id: str, created_by: str) -> bool:
+def add_right(unit: Unit, right: StoredRight) -> bool:
     """Let a company work in a project; returns False when it may already."""
-    values = {"project_id": project_id, "company_id": company_id, "created_at": unit.now, "created_by": created_by}
-    return insert_or_ignore(unit.connection, ProjectRight, values)
+    return insert_or_ignore(unit.connection, ProjectRight, asdict(right))
 
 
-def right(connection: Connection, project_id: str, company_id: str) -> Row[Any] | None:
+def right(connection: Connection, project_id: str, company_id: str) -> StoredRight | None:
     """Return the right of a company in a project."""
-    statement = sa.select(*_rights.c).where(_rights.c.project_id == project_id, _rights.c.company_id == company_id)
-    return connection.execute(statement).first()
+    statement = sa.select(*_RIGHT).where(_rights.c.project_id == project_id, _rights.c.company_id == company_id)
+    row = connection.execute(statement).first()
+    return None if row is None else StoredRight(*row)
 
 
-def rights(connection: Connection, project_id: str, after: str | None, limit: int) -> Sequence[Any]:
+def rights(connection: Connection, project_id: str, after: str | None, limit: int) -> list[StoredRight]:
     """Return the rights in a project by company id; one more than `limit` if there are more."""
-    statement = sa.select(*_rights.c).where(_rights.c.project_id == project_id).order_by(_rights.c.company_id)
+    statement = sa.select(*_RIGHT).where(_rights.c.project_id == project_id).order_by(_rights.c.company_id)
     if after is not None:
         statement = statement.where(_rights.c.company_id > after)
-    return connection.execute(statement.limit(limit + 1)).all()
+    return [StoredRight(*row) for row in connection.execute(statement.limit(limit + 1))]
 
 
 def remove_right(unit: Unit, project_id: str, company_id: str) -> bool:
@@ -176,25 +224,23 @@ def set_company_name(unit: Unit, company_id: str, name: str, sequence: int) -> N
         unit.execute(sa.update(Company).where(older).values(name=name, sequence=sequence))
 
 
-def of_companies(connection: Connection, company_ids: Sequence[str], *, lock: bool = False) -> Sequence[Row[Any]]:
+def of_companies(connection: Connection, company_ids: Sequence[str], *, lock: bool = False) -> list[StoredProject]:
     """Return all projects of companies as they are stored, by id; `lock` holds their rows."""
-    statement = sa.select(*_projects.c).where(_projects.c.company_id.in_(company_ids)).order_by(_projects.c.id)
-    return connection.execute(statement.with_for_update() if lock else statement).all()
+    as_stored = sa.select(*columns_of(StoredProject, _projects))
+    statement = as_stored.where(_projects.c.company_id.in_(company_ids)).order_by(_projects.c.id)
+    rows = connection.execute(statement.with_for_update() if lock else statement)
+    return [StoredProject(*row) for row in rows]
 
 
-def rights_around(connection: Connection, company_ids: Sequence[str]) -> Sequence[Row[Any]]:
-    """Return every right in projects of these companies, or of these companies in others' projects.
-
-    Rows of project_id, company_id (the guest), owner_id and name of the project.
-    """
+def rights_around(connection: Connection, company_ids: Sequence[str]) -> list[RightAround]:
+    """Return every right in projects of these companies, or of these companies in others' projects."""
     statement = (
-        sa.select(_rights.c.project_id, _rights.c.company_id, _projects.c.company_id.label("owner_id"))
-        .add_columns(_projects.c.name)
+        sa.select(*_AROUND)
         .join(_projects, _projects.c.id == _rights.c.project_id)
         .where(sa.or_(_rights.c.company_id.in_(company_ids), _projects.c.company_id.in_(company_ids)))
         .order_by(_rights.c.project_id, _rights.c.company_id)
     )
-    return connection.execute(statement).all()
+    return [RightAround(*row) for row in connection.execute(statement)]
 
 
 def drop_right(unit: Unit, project_id: str, company_id: str) -> None:
@@ -230,12 +276,17 @@ def pass_project(unit: Unit, project_id: str, company_id: str, name: str) -> Non
     )
 
 
-def _relation(connection: Connection, actor: Actor, row: Any) -> str | None:
-    if actor.owns(row.company_id):
+def _one(connection: Connection, statement: sa.Select[*tuple[Any, ...]]) -> StoredProject | None:
+    row = connection.execute(statement).first()
+    return None if row is None else StoredProject(*row)
+
+
+def _relation(connection: Connection, actor: Actor, project: StoredProject) -> str | None:
+    if actor.owns(project.company_id):
         return OWN
     if actor.company_ids:
         statement = sa.select(sa.func.count()).where(
-            _rights.c.project_id == row.id, _rights.c.company_id.in_(actor.company_ids)
+            _rights.c.project_id == project.id, _rights.c.company_id.in_(actor.company_ids)
         )
         if connection.execute(statement).scalar_one():
             return GUEST
