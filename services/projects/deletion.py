@@ -18,6 +18,7 @@ from services.projects import api, store
 from services.projects.api import no_project
 from services.projects.domain import CLOSED, MANAGE
 from services.projects.queries import load, load_with_power
+from services.projects.store import StoredProject
 
 
 @command(
@@ -84,7 +85,7 @@ def delete_closed_project(database: Database, call: Call, request: Mapping[str, 
         row = _own(unit, actor, request["project_id"])
         if row.closing_id != request["closing_id"]:
             raise conflict("projects.not_empty", "The project was not closed for this deletion.")
-        _settle(unit, row.closing_id, deleted=True, actor_id=actor.user_id)
+        _settle(unit, request["closing_id"], deleted=True, actor_id=actor.user_id)
 
     run(database, call, request, work)
 
@@ -113,7 +114,7 @@ def _settle(unit: Unit, closing_id: str, *, deleted: bool, actor_id: str | None)
     )
 
 
-def _own(unit: Unit, actor: Actor, project_id: str) -> Any:
+def _own(unit: Unit, actor: Actor, project_id: str) -> StoredProject:
     row = store.hold(unit, project_id)
     if row is None or not actor.owns(row.company_id):
         raise no_project()
