@@ -20,8 +20,8 @@ run: $(VENV)/runtime ## Run everything in one process with a demo world, on http
 fleet: $(VENV)/runtime servers ## Run one process per service, two of licensing, on private RabbitMQ and PostgreSQL nodes
 	@$(BIN)/python -m deploy.fleet
 
-test: $(VENV)/dev servers test-tools ## Run all tests on private nodes; T="path -k words" runs some
-	@$(BIN)/python -m pytest $(T)
+test: $(VENV)/dev servers test-tools ## Run all tests on private nodes, on several workers; T="path -k words" runs some in one
+	@$(BIN)/python -m $(if $(T),pytest $(T),tests.workers)
 
 faults: $(VENV)/dev servers test-tools ## Run the tests that take long: many more examples, real times
 	@$(BIN)/python -m pytest -m long $(T)

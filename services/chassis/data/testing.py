@@ -68,20 +68,20 @@ def make_call(
 def _copy_template(service: str, uri: str) -> None:
     # Migrations run once a server and test run; each database after it is a copy, which takes a tenth of the time.
     url = sa.make_url(uri)
-    if url.get_backend_name() == "sqlite":
-        target = Path(str(url.database))
+    target = Path(str(url.database))
+    if url.get_backend_name() == "sqlite" and not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
-        if not target.exists():
-            shutil.copyfile(_sqlite_template(service), target)
-            target.chmod(0o600)
-    elif _is_empty(uri):
+        shutil.copyfile(_sqlite_template(service), target)
+        target.chmod(0o600)
+    elif url.get_backend_name() == "postgresql" and _is_empty(uri):
         server = str(url.set(database="postgres").render_as_string(hide_password=False))
         template = _postgresql_template(service, server)
         with _superuser(server) as connection:
             connection.exec_driver_sql(f'DROP DATABASE "{url.database}"')
             connection.exec_driver_sql(f'CREATE DATABASE "{url.database}" TEMPLATE "{template}"')
-    # Also checks that the copy is at the head; a database that was there is brought to it.
-    upgrade(service, uri)
+    else:
+        # One that was there is brought to the newest revision.
+        upgrade(service, uri)
 
 
 @cache
@@ -104,7 +104,7 @@ def _postgresql_template(service: str, server: str) -> str:
 
 def _is_empty(uri: str) -> bool:
     with _superuser(uri) as connection:
-        return not sa.inspect(connection).get_table_names()
+        return connection.exec_driver_sql("SELECT to_regclass('public.alembic_version')").scalar() is None
 
 
 @contextmanager
