@@ -21,7 +21,7 @@ from gateway.messages import JSON, Request, Response
 from gateway.metrics import Metrics
 from gateway.problems import german, to_response
 from gateway.router import Match, Router, not_allowed
-from gateway.row import Answer, Compose, Right, Rooms, Row
+from gateway.row import Answer, Compose, NamedRooms, Right, Rooms, Row
 from gateway.validation import arguments_of, command_id_of
 from services.chassis.context import Call
 from services.chassis.errors import ServiceError, stale
@@ -114,7 +114,7 @@ class Handler:
                 call = replace(call, claims=identity.claims, token=identity.token)
             self._check_version(match, call, arguments, request)
             self._fill_hidden(row, arguments, request)
-            answer = (row.compose or _default(row))(row, self._rooms, call, arguments, request)
+            answer = self._answer_of(row, call, arguments, request)
             if call.language == "de" and answer.result is not None and answer.content is None:
                 answer.result = wording.in_german(answer.result, german)
             if row.revokes:
@@ -122,6 +122,10 @@ class Handler:
         if row.speaks and answer.content is None:
             answer.headers += [("Content-Language", call.language), ("Vary", "Accept-Language")]
         return _response_of(row, answer, match, request)
+
+    def _answer_of(self, row: Row, call: Call, arguments: dict[str, Any], request: Request) -> Answer:
+        rooms = NamedRooms(self._rooms, row.procedures)
+        return (row.compose or _default(row))(row, rooms, call, arguments, request)
 
     @staticmethod
     def _fill_hidden(row: Row, arguments: dict[str, Any], request: Request) -> None:
@@ -156,9 +160,7 @@ class Handler:
         """Return the tag that a GET of the same address gives now, None where there is nothing."""
         try:
             reading = self._router.find("GET", request.path)
-            answer = (reading.row.compose or _default(reading.row))(
-                reading.row, self._rooms, replace(call, command_id=new_id()), dict(reading.values), request
-            )
+            answer = self._answer_of(reading.row, replace(call, command_id=new_id()), dict(reading.values), request)
         except ServiceError as error:
             if error.code == "request.method_not_allowed":
                 raise stale(

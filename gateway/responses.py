@@ -99,8 +99,9 @@ def _known() -> dict[str, Any]:
 
 def codes_of(row: Row) -> frozenset[str]:
     """Return every code that an operation can be refused with."""
-    codes = {*_ALWAYS, *row.errors, *_BY_RIGHT[row.right]}
-    codes |= set(_known()["procedures"].get(f"{row.service}.{row.rpc}", ()))
+    codes = {*_ALWAYS, *_BY_RIGHT[row.right]}
+    for procedure in row.procedures:
+        codes |= set(_known()["procedures"][procedure])
     if row.right is not Right.NONE:
         codes |= {"token.missing", "token.invalid", "token.expired", "token.revoked"}
         codes |= {"accounts.scope_needed", "accounts.token_bound"}

@@ -5,7 +5,7 @@ Rows hold no logic; what needs several rooms, or an answer that is not JSON, nam
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -47,6 +47,24 @@ class Rooms(Protocol):
         """Call one RPC and return its reply; raises the room's ServiceError."""
 
 
+class NamedRooms:
+    """The rooms as one row may call them: any other procedure would refuse with codes that nobody published."""
+
+    def __init__(self, rooms: Rooms, procedures: Collection[str]) -> None:
+        self._rooms = rooms
+        self._procedures = procedures
+
+    def call(self, service: str, rpc: str, call: Call, arguments: Mapping[str, Any]) -> Reply:
+        """Call one RPC.
+
+        Raises:
+            LookupError: the row does not name it.
+        """
+        if f"{service}.{rpc}" not in self._procedures:
+            raise LookupError(f"{service}.{rpc} is called by a row that does not name it (see `compose.calls`).")
+        return self._rooms.call(service, rpc, call, arguments)
+
+
 @dataclass(slots=True)
 class Answer:
     """What goes back for a row, before it becomes bytes; `content` replaces the JSON body."""
@@ -85,10 +103,9 @@ class Row:
         takes, raw: media type of a body that is no JSON, and the RPC argument that gets it as text.
         gives: media types of an answer that is no JSON.
         location: address of what was made, with fields of the answer.
-        compose: function that answers instead of the plain call.
+        compose: function that answers instead of the plain call; what it asks besides, `calls` names where it stands.
         rehearsal: the schema of a rehearsal's answer, where it is another one than that of the real thing.
         revokes: a success may end sessions or tokens; this process must know them before the answer goes out.
-        errors: codes that a client should know besides the general ones.
     """
 
     method: str
@@ -114,7 +131,6 @@ class Row:
     compose: Compose | None = None
     rehearsal: type[Schema] | None = None
     revokes: bool = False
-    errors: tuple[str, ...] = ()
 
     @cached_property
     def is_write(self) -> bool:
@@ -134,6 +150,11 @@ class Row:
         if self.scope is not None:
             return self.scope
         return "write" if self.is_write else "read"
+
+    @cached_property
+    def procedures(self) -> frozenset[str]:
+        """Return every `room.procedure` that the row may call; its refusals are theirs and the door's."""
+        return frozenset({f"{self.service}.{self.rpc}", *getattr(self.compose, "procedures", ())})
 
     @cached_property
     def operation_id(self) -> str:

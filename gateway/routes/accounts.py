@@ -21,13 +21,11 @@ ROWS = (
         "POST", "/v1/registrations", "accounts", "register", Right.NONE,
         "Register an account; a mail with a link follows. The answer never tells whether the address is known.",
         request=api.RegisterRequest, answer=EmptyAnswer, status=202,
-        errors=("accounts.terms_not_accepted", "accounts.password_too_common", "accounts.too_many_attempts"),
     ),
     Row(
         "POST", "/v1/registrations/confirmations", "accounts", "confirm_registration", Right.NONE,
         "Activate the account with the token of the mailed link.",
         request=api.ConfirmRegistrationRequest, status=204,
-        errors=("accounts.link_invalid", "accounts.password_needed", "accounts.password_too_common"),
     ),
     Row(
         "POST", "/v1/registrations/resends", "accounts", "resend_registration", Right.NONE,
@@ -43,32 +41,22 @@ ROWS = (
         "POST", "/v1/password-resets/confirmations", "accounts", "confirm_password_reset", Right.NONE,
         "Set a new password with the token of the mailed link.",
         request=api.ConfirmPasswordResetRequest, status=204, revokes=True,
-        errors=("accounts.link_invalid", "accounts.password_too_common"),
     ),
     Row(
         "POST", "/v1/sessions", "accounts", "create_session", Right.NONE,
         "Log in; the session is in the company asked for, else the last used one, else the only one.",
         request=api.CreateSessionRequest, answer=api.Session, status=201, keyed=False,
-        errors=(
-            "accounts.login_failed", "accounts.otp_needed", "accounts.not_activated", "accounts.locked",
-            "accounts.company_not_found", "accounts.too_many_attempts",
-        ),
     ),
     Row(
         "POST", "/v1/sessions/refreshes", "accounts", "refresh_session", Right.NONE,
         "Get new tokens for a refresh token; with `company_id` this is the switch to another company.",
         request=api.RefreshSessionRequest, answer=api.Session, status=201, keyed=False,
-        errors=("accounts.refresh_invalid", "accounts.refresh_reused", "accounts.locked", "accounts.company_not_found"),
     ),
     Row(
         "POST", "/v1/sessions/current/confirmations", "accounts", "confirm_session", Right.LOGIN,
         "Prove once more who one is: the answer's token counts as a login of now, for acts that need a recent one.",
         enrolment=True, request=api.ConfirmSessionRequest, answer=api.AccessToken, status=201, keyed=False,
         scope=api.SCOPE_ACCOUNT,
-        errors=(
-            "accounts.password_wrong", "accounts.otp_needed", "accounts.otp_wrong", "accounts.session_ended",
-            "accounts.too_many_attempts",
-        ),
     ),
     Row(
         "GET", "/v1/sessions", "accounts", "list_sessions", Right.LOGIN,
@@ -79,7 +67,6 @@ ROWS = (
         "DELETE", "/v1/sessions/{session_id}", "accounts", "delete_session", Right.LOGIN,
         "End one of one's own sessions; `current` is the one in use. Its tokens are dead within a second.",
         enrolment=True, request=api.SessionRequest, status=204, keyed=False, scope=api.SCOPE_ACCOUNT, revokes=True,
-        errors=("accounts.session_not_found",),
     ),
     Row(
         "GET", "/v1/me", "accounts", "get_me", Right.LOGIN,
@@ -89,33 +76,27 @@ ROWS = (
     Row(
         "PATCH", "/v1/me", "accounts", "update_me", Right.LOGIN,
         "Change one's own personal data; what is absent stays.",
-        request=api.UpdateMeRequest, answer=api.Me, scope=api.SCOPE_ACCOUNT, errors=("request.stale",),
+        request=api.UpdateMeRequest, answer=api.Me, scope=api.SCOPE_ACCOUNT,
     ),
     Row(
         "PUT", "/v1/me/password", "accounts", "change_password", Right.LOGIN,
         "Change one's own password; the old one is asked for.",
         request=api.ChangePasswordRequest, status=204, scope=api.SCOPE_ACCOUNT, revokes=True,
-        errors=("accounts.password_wrong", "accounts.password_too_common"),
     ),
     Row(
         "POST", "/v1/me/email-changes", "accounts", "change_email", Right.LOGIN,
         "Ask for another e-mail address; a link to it is mailed and confirms the change.",
         recent=True, request=api.ChangeEmailRequest, answer=EmptyAnswer, status=202, scope=api.SCOPE_ACCOUNT,
-        errors=(
-            "accounts.password_wrong", "accounts.email_unchanged", "accounts.too_many_attempts",
-            "accounts.too_many_email_changes", "accounts.address_mailed_enough",
-        ),
     ),
     Row(
         "POST", "/v1/me/email-changes/confirmations", "accounts", "confirm_email", Right.LOGIN,
         "Change one's own e-mail address with the token of the mail to the new one.",
         request=api.ConfirmEmailRequest, status=204, scope=api.SCOPE_ACCOUNT,
-        errors=("accounts.link_invalid", "accounts.email_taken"),
     ),
     Row(
         "POST", "/v1/email-changes/undos", "accounts", "undo_email_change", Right.NONE,
         "Undo a change of the e-mail address with the token of the mail to the address before; all logins end.",
-        request=api.ConfirmRequest, status=204, revokes=True, errors=("accounts.link_invalid", "accounts.email_taken"),
+        request=api.ConfirmRequest, status=204, revokes=True,
     ),
     Row(
         "GET", "/v1/me/export", "accounts", "export_me", Right.LOGIN,
@@ -126,7 +107,6 @@ ROWS = (
         "POST", "/v1/me/erasure", "accounts", "erase_me", Right.LOGIN,
         "Erase one's own account and personal data for good; the password is asked for.",
         request=api.PasswordRequest, status=204, scope=api.SCOPE_ACCOUNT, revokes=True,
-        errors=("accounts.password_wrong", "accounts.erasure_refused", "accounts.too_many_attempts"),
     ),
     Row(
         "GET", "/v1/me/tokens", "accounts", "list_api_tokens", Right.LOGIN,
@@ -138,29 +118,25 @@ ROWS = (
         "Make an API token; its secret is shown this once.",
         recent=True, request=api.CreateApiTokenRequest, answer=api.NewApiToken, status=201, scope=api.SCOPE_ACCOUNT,
         compose=compose.create_api_token,
-        errors=("accounts.scope_refused", "accounts.expiry_past", "projects.not_found"),
     ),
     Row(
         "DELETE", "/v1/me/tokens/{token_id}", "accounts", "delete_api_token", Right.LOGIN,
         "Withdraw an API token; it is dead within a second.",
         request=api.TokenIdRequest, status=204, scope=api.SCOPE_ACCOUNT, revokes=True,
-        errors=("accounts.token_not_found",),
     ),
     Row(
         "POST", "/v1/me/otp", "accounts", "create_otp", Right.LOGIN,
         "Start a second factor: secret and address for the authenticator app.",
         enrolment=True, recent=True, request=EmptyRequest, answer=api.OtpStart, status=201, scope=api.SCOPE_ACCOUNT,
-        errors=("accounts.otp_enabled",),
     ),
     Row(
         "POST", "/v1/me/otp/confirmations", "accounts", "confirm_otp", Right.LOGIN,
         "Switch the second factor on with a code of the app; the recovery codes are shown this once.",
         enrolment=True, recent=True, request=api.OtpRequest, answer=api.RecoveryCodes, scope=api.SCOPE_ACCOUNT,
-        errors=("accounts.otp_enabled", "accounts.otp_not_started", "accounts.otp_wrong", "accounts.too_many_attempts"),
     ),
     Row(
         "DELETE", "/v1/me/otp", "accounts", "delete_otp", Right.LOGIN,
         "Switch the second factor off.",
-        recent=True, request=EmptyRequest, status=204, scope=api.SCOPE_ACCOUNT, errors=("accounts.otp_not_enabled",),
+        recent=True, request=EmptyRequest, status=204, scope=api.SCOPE_ACCOUNT,
     ),
 )  # fmt: skip

@@ -32,7 +32,7 @@ ROWS = (
         "POST", "/v1/companies", "accounts", "create_company", Right.LOGIN,
         "Create a company; its project DEFAULT is there when the answer arrives, the next session or refresh is in it.",
         request=api.CreateCompanyRequest, answer=api.CompanyRef, status=201, compose=compose.create_company,
-        scope=api.SCOPE_ACCOUNT, errors=("accounts.staff_in_company",),
+        scope=api.SCOPE_ACCOUNT,
     ),
     Row(
         "GET", "/v1/company", "accounts", "get_company", Right.COMPANY,
@@ -43,7 +43,6 @@ ROWS = (
         "PATCH", "/v1/company", "accounts", "update_company", Right.ADMIN,
         "Change the company's data; what is absent stays. `otp_demanded` needs a recent login, `device_notices` one.",
         request=api.UpdateCompanyRequest, answer=api.Company,
-        errors=("request.stale", "accounts.login_needed", "accounts.confirmation_needed"),
     ),
     Row(
         "GET", "/v1/company/users", "accounts", "list_company_users", Right.COMPANY,
@@ -55,44 +54,32 @@ ROWS = (
         "Invite somebody by e-mail address, or send an open invitation again: whoever it is becomes a member by saying "
         "yes. The answer is the same for every address.",
         recent=True, request=api.AddCompanyUserRequest, answer=api.InvitedUser, status=201,
-        errors=("accounts.already_member", "accounts.staff_in_company", "accounts.too_many_attempts"),
     ),
     Row(
         "PATCH", "/v1/company/users/{user_id}", "accounts", "update_company_user", Right.ADMIN,
         "Give or take the admin role, lock or unlock a user in this company.",
         recent=True, request=api.UpdateCompanyUserRequest, answer=api.CompanyUser, revokes=True,
-        errors=("accounts.user_not_found", "accounts.last_admin"),
     ),
     Row(
         "DELETE", "/v1/company/users/{user_id}", "accounts", "remove_company_user", Right.ADMIN,
         "Take a user out of the company, or an open invitation back.",
         recent=True, request=api.CompanyUserRequest, status=204, revokes=True,
-        errors=("accounts.user_not_found", "accounts.last_admin"),
     ),
     Row(
         "POST", "/v1/company/imports", "accounts", "import_company", Right.ADMIN,
         "Take another company into one's own, by the login of one of its administrators; a rehearsal tells what moves.",
         recent=True, request=api.ImportCompanyRequest, answer=api.Job, rehearsal=ImportPreview, status=202,
         dry_run=True, scope=api.SCOPE_ACCOUNT, compose=compose.import_company, revokes=True,
-        errors=(
-            "accounts.import_login_failed", "accounts.import_otp_needed", "accounts.import_admin_needed",
-            "accounts.import_ambiguous", "accounts.import_own_company", "accounts.company_absorbed",
-            "accounts.too_many_attempts",
-        ),
     ),
     Row(
         "GET", "/v1/jobs/{job_id}", "accounts", "get_job", Right.COMPANY,
         "Tell how far long work is, and what came of it.",
-        request=api.JobRequest, answer=api.Job, errors=("accounts.job_not_found",),
+        request=api.JobRequest, answer=api.Job,
     ),
     Row(
         "POST", "/v1/invitations/acceptances", "accounts", "accept_invitation", Right.LOGIN,
         "Accept an invitation with the token of the mailed link.",
         request=api.AcceptInvitationRequest, status=204, scope=api.SCOPE_ACCOUNT,
-        errors=(
-            "accounts.link_invalid", "accounts.invitation_of_another", "accounts.invitation_not_found",
-            "accounts.staff_in_company",
-        ),
     ),
     Row(
         "GET", "/v1/me/invitations", "accounts", "list_my_invitations", Right.LOGIN,
@@ -103,12 +90,10 @@ ROWS = (
         "POST", "/v1/me/invitations/{invitation_id}/acceptance", "accounts", "accept_my_invitation", Right.LOGIN,
         "Accept an invitation; the next session or refresh can be in its company.",
         request=api.InvitationRequest, status=204, scope=api.SCOPE_ACCOUNT,
-        errors=("accounts.invitation_not_found", "accounts.staff_in_company"),
     ),
     Row(
         "DELETE", "/v1/me/invitations/{invitation_id}", "accounts", "decline_invitation", Right.LOGIN,
         "Decline an invitation; the link of its mail works no more.",
         request=api.InvitationRequest, status=204, scope=api.SCOPE_ACCOUNT,
-        errors=("accounts.invitation_not_found",),
     ),
 )  # fmt: skip

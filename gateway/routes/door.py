@@ -15,23 +15,17 @@ ROWS = (
         "Fetch the device's license file: 304 when it has the newest, 204 when there is none.",
         power=FILES, request=api.FetchDeviceFileRequest, scope=SCOPE_DEVICE, gives=(XML, "text/plain"),
         compose=compose.device_file,
-        errors=("devices.device_not_found", "licensing.no_certificate", "licensing.certificate_not_accepted"),
     ),
     Row(
         "PUT", "/device/v1/{hardware_id}/license-return", "licensing", "return_device_licenses", Right.DEVICE,
         "Deliver the device's return.",
         power=FILES, request=api.ReturnDeviceLicensesRequest, answer=api.ReturnReceipt, status=201, scope=SCOPE_DEVICE,
         takes=XML, raw="xml",
-        errors=(
-            "devices.device_not_found", "licensing.return_other_device", "licensing.return_certificate_superseded",
-            "licensing.return_other_company",
-        ),
     ),
     Row(
         "POST", "/device/v1/{hardware_id}/certificate-request", "licensing", "request_device_certificate", Right.DEVICE,
         "Deliver the device's certificate request and get its certificate.",
         request=api.RequestDeviceCertificateRequest, status=201, scope=SCOPE_DEVICE, takes=PEM_REQUEST, raw="pem",
         gives=(PEM_CHAIN,), compose=compose.document,
-        errors=("devices.device_not_found", "devices.possession_needed", "accounts.right_needed"),
     ),
 )  # fmt: skip

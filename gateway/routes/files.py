@@ -18,51 +18,28 @@ ROWS = (
         "Issue the license file of a device; 200 with the same bytes when nothing changed since the last.",
         power=FILES, request=api.IssueLicenseFileRequest, status=201, gives=(XML, "text/plain"),
         location="/v1/license-files/{serial}", compose=compose.document,
-        errors=(
-            "licensing.no_certificate", "licensing.certificate_not_accepted", "licensing.confirmation_needed",
-            "licensing.version_needed",
-            "licensing.never_encrypted", "licensing.nothing_to_issue", "licensing.device_rma",
-            "licensing.rule_violated", "licensing.paid_by_holder", "devices.possession_needed",
-        ),
     ),
     Row(
         "GET", "/v1/license-files/{serial}", "licensing", "get_license_file", Right.COMPANY,
         "Get a license file again.",
         power=FILES, request=api.GetLicenseFileRequest, gives=(XML, "text/plain"), compose=compose.document,
-        errors=("licensing.file_not_found",),
     ),
     Row(
         "POST", "/v1/license-returns", "licensing", "return_licenses", Right.COMPANY,
         "Upload the return that a device made; the same bytes again get the same answer.",
         power=FILES, request=api.ReturnLicensesRequest, answer=api.ReturnReceipt, status=201, dry_run=True,
         takes=XML, raw="xml",
-        errors=(
-            "licensing.return_malformed", "licensing.return_untrusted", "licensing.return_bad_signature",
-            "licensing.return_certificate_revoked", "licensing.return_certificate_superseded",
-            "licensing.return_other_certificate", "licensing.return_other_company",
-            "licensing.return_counter_too_high", "licensing.return_file_unknown", "licensing.already_returned",
-            "licensing.not_returnable",
-        ),
     ),
     Row(
         "POST", "/v1/devices/{device_id}/certificates", "licensing", "request_certificate", Right.COMPANY,
         "Certify the key of a device; a renewal adds the old key's proof as a second PEM block.",
         request=api.RequestCertificateRequest, status=201, takes=PEM_REQUEST, raw="pem",
         gives=(PEM_CHAIN,), compose=compose.document,
-        errors=(
-            "accounts.right_needed", "licensing.request_malformed", "licensing.request_wrong_key",
-            "devices.possession_needed", "licensing.proof_needed", "licensing.proof_invalid",
-        ),
     ),
     Row(
         "POST", "/v1/devices/{device_id}/possession", "licensing", "prove_possession", Right.COMPANY,
         "Prove possession of a device by the number of its order, or by a text that its certified key signed.",
         power=ADD, request=possession.ProvePossessionRequest, answer=PossessionAnswer,
-        errors=(
-            "devices.device_not_found", "devices.order_not_found", "devices.not_in_order", "devices.throttled",
-            "licensing.possession_proof_invalid", "licensing.possession_proof_expired",
-            "licensing.possession_key_claimed",
-        ),
     ),
     Row(
         "GET", "/v1/devices/{device_id}/certificates", "licensing", "list_certificates", Right.COMPANY,
@@ -72,7 +49,7 @@ ROWS = (
     Row(
         "DELETE", "/v1/certificates/{serial}", "licensing", "revoke_certificate", Right.STAFF,
         "Revoke a certificate.",
-        request=api.RevokeCertificateRequest, status=204, errors=("licensing.certificate_not_found",),
+        request=api.RevokeCertificateRequest, status=204,
     ),
     Row(
         "GET", "/v1/keys", "licensing", "signing_keys", Right.NONE,

@@ -11,6 +11,5 @@ ROWS = (
         "GET", "/v1/history", "history", "list_history", Right.LOGIN,
         "List what happened in the company, by a user or to a device, newest first.",
         request=api.ListHistoryRequest, answer=api.ListHistoryAnswer, compose=compose.history,
-        errors=("history.id_needed", "history.admin_needed", "history.device_not_found"),
     ),
 )  # fmt: skip

@@ -11,37 +11,30 @@ ROWS = (
         "GET", "/v1/devices/{device_id}/license-options", "licensing", "get_license_options", Right.COMPANY,
         "List the license types of a version that fit the device and are in stock.",
         power=SEE, request=api.GetLicenseOptionsRequest, answer=api.LicenseOptionList,
-        errors=("devices.device_not_found",),
     ),
     Row(
         "GET", "/v1/devices/{device_id}/licenses", "licensing", "list_device_licenses", Right.COMPANY,
         "List what is installed on a device, what of it can go back, and the state of its license file.",
         power=SEE, request=api.ListDeviceLicensesRequest, answer=api.DeviceLicenses,
-        errors=("devices.device_not_found",),
     ),
     Row(
         "POST", "/v1/devices/{device_id}/licenses", "licensing", "assign_licenses", Right.COMPANY,
         "Put licenses on a device, drawn from its project first and then from `sources` as listed.",
         power=ADD, request=api.AssignLicensesRequest, answer=api.AssignedLicenses, status=201, dry_run=True,
-        errors=(
-            "devices.device_not_found", "licensing.insufficient_balance", "licensing.rule_violated",
-            "licensing.source_not_usable", "licensing.license_type_unknown", "licensing.version_not_offered",
-        ),
     ),
     Row(
         "DELETE", "/v1/devices/{device_id}/licenses/{line_id}", "licensing", "take_back", Right.COMPANY,
         "Take back an assignment for which no real license file was issued yet.",
         power=MANAGE_DEVICES, request=api.LineRequest, status=204,
-        errors=("licensing.line_not_found", "licensing.file_issued", "licensing.line_not_yours"),
     ),
     Row(
         "PUT", "/v1/devices/{device_id}/floating-license", "licensing", "set_floating", Right.COMPANY,
         "Set the floating license of a slave PBX.",
-        power=ADD, request=api.SetFloatingRequest, answer=api.AssignedLicenses, errors=("licensing.rule_violated",),
+        power=ADD, request=api.SetFloatingRequest, answer=api.AssignedLicenses,
     ),
     Row(
         "DELETE", "/v1/devices/{device_id}/floating-license", "licensing", "remove_floating", Right.COMPANY,
         "Take the floating license off.",
-        power=ADD, request=api.DeviceRequest, status=204, errors=("licensing.line_not_found", "licensing.file_issued"),
+        power=ADD, request=api.DeviceRequest, status=204,
     ),
 )  # fmt: skip

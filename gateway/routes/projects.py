@@ -18,27 +18,21 @@ ROWS = (
         "POST", "/v1/projects", "projects", "create_project", Right.COMPANY,
         "Create a project; names are unique in the company.",
         request=api.CreateProjectRequest, answer=api.Project, status=201, location="/v1/projects/{id}",
-        errors=("projects.name_taken",),
     ),
     Row(
         "GET", "/v1/projects/{project_id}", "projects", "get_project", Right.COMPANY,
         "Show a project.",
-        request=api.ProjectRequest, answer=api.Project, power=api.SEE, errors=("projects.not_found",),
+        request=api.ProjectRequest, answer=api.Project, power=api.SEE,
     ),
     Row(
         "PATCH", "/v1/projects/{project_id}", "projects", "update_project", Right.COMPANY,
         "Rename, describe, archive a project; what is absent stays. Only one without devices is archived.",
         request=api.UpdateProjectRequest, answer=api.Project, power=api.MANAGE, compose=compose.update_project,
-        errors=(
-            "projects.not_found", "projects.name_taken", "access.power_needed", "request.stale",
-            "projects.not_empty", "projects.archived", "projects.closed",
-        ),
     ),
     Row(
         "DELETE", "/v1/projects/{project_id}", "licensing", "delete_project", Right.COMPANY,
         "Delete a project that has no devices, keys, rights and balance; the refusal tells what is in the way.",
         request=DeleteProjectRequest, status=204, power=api.MANAGE,
-        errors=("projects.not_found", "access.power_needed", "projects.not_empty", "projects.closed"),
     ),
     Row(
         "GET", "/v1/me/selected-project", "projects", "get_selected_project", Right.LOGIN,
@@ -49,27 +43,20 @@ ROWS = (
         "PUT", "/v1/me/selected-project", "projects", "select_project", Right.COMPANY,
         "Choose the project for all pages, null for all own projects.",
         request=api.SelectProjectRequest, answer=api.SelectedProject, power=api.SEE,
-        errors=("projects.not_found", "access.power_needed", "projects.archived", "projects.closed"),
     ),
     Row(
         "GET", "/v1/projects/{project_id}/rights", "projects", "list_rights", Right.COMPANY,
         "List the companies that may work in a project.",
         request=api.ListRightsRequest, answer=api.RightList, power=api.MANAGE,
-        errors=("projects.not_found", "access.power_needed"),
     ),
     Row(
         "POST", "/v1/projects/{project_id}/rights", "projects", "add_right", Right.COMPANY,
         "Let the company of a user, given by e-mail address, work in a project.",
         request=api.AddRightRequest, answer=api.Right, status=201, power=api.MANAGE,
-        errors=(
-            "projects.not_found", "access.power_needed", "projects.company_ambiguous", "projects.own_company",
-            "projects.user_without_company", "accounts.too_many_attempts",
-        ),
     ),
     Row(
         "DELETE", "/v1/projects/{project_id}/rights/{company_id}", "projects", "remove_right", Right.COMPANY,
         "End a company's right in a project.",
         request=api.RemoveRightRequest, status=204, power=api.MANAGE,
-        errors=("projects.not_found", "projects.right_not_found"),
     ),
 )  # fmt: skip

@@ -14,7 +14,7 @@ ROWS = (
         "POST", "/v1/staff/orders", "licensing", "enter_order", Right.STAFF,
         "Enter an order: devices for the production data, licenses for a new activation key.",
         served=accounts.SCOPE_ORDERS, request=licensing.EnterOrderRequest, answer=licensing.Order, status=201,
-        location="/v1/staff/orders/{number}", errors=("licensing.order_exists", "licensing.order_empty"),
+        location="/v1/staff/orders/{number}",
     ),
     Row(
         "GET", "/v1/staff/orders", "licensing", "list_orders", Right.STAFF,
@@ -25,7 +25,6 @@ ROWS = (
         "GET", "/v1/staff/orders/{number}", "licensing", "get_order", Right.STAFF,
         "Show an order.",
         served=accounts.SCOPE_ORDERS, request=licensing.OrderRequest, answer=licensing.Order,
-        errors=("licensing.order_not_found",),
     ),
     Row(
         "GET", "/v1/staff/companies", "accounts", "list_companies_staff", Right.STAFF,
@@ -35,35 +34,29 @@ ROWS = (
     Row(
         "GET", "/v1/staff/companies/{company_id}", "accounts", "get_company_staff", Right.STAFF,
         "Show a company; an id that was absorbed leads to the company that it is part of now.",
-        request=accounts.CompanyIdRequest, answer=accounts.StaffCompanyDetail, errors=("accounts.company_not_found",),
+        request=accounts.CompanyIdRequest, answer=accounts.StaffCompanyDetail,
     ),
     Row(
         "PATCH", "/v1/staff/companies/{company_id}", "accounts", "update_company_staff", Right.STAFF,
         "Change a company's data; what is absent stays. `otp_demanded` needs a recent login.",
         request=accounts.UpdateCompanyStaffRequest, answer=accounts.Company,
-        errors=(
-            "accounts.company_not_found", "request.stale", "accounts.login_needed", "accounts.confirmation_needed",
-        ),
     ),
     Row(
         "GET", "/v1/staff/companies/{company_id}/users", "accounts", "list_company_users_staff", Right.STAFF,
         "List the users of a company and its open invitations.",
         request=accounts.ListCompanyUsersStaffRequest, answer=accounts.CompanyUserList,
-        errors=("accounts.company_not_found",),
     ),
     Row(
         "PATCH", "/v1/staff/companies/{company_id}/users/{user_id}", "accounts", "update_company_user_staff",
         Right.STAFF,
         "Give or take the admin role, lock or unlock a user in a company.",
         recent=True, request=accounts.UpdateCompanyUserStaffRequest, answer=accounts.CompanyUser, revokes=True,
-        errors=("accounts.company_not_found", "accounts.user_not_found", "accounts.last_admin"),
     ),
     Row(
         "DELETE", "/v1/staff/companies/{company_id}/users/{user_id}", "accounts", "remove_company_user_staff",
         Right.STAFF,
         "Take a user out of a company.",
         recent=True, request=accounts.CompanyUserStaffRequest, status=204, revokes=True,
-        errors=("accounts.company_not_found", "accounts.user_not_found", "accounts.last_admin"),
     ),
     Row(
         "GET", "/v1/staff/users", "accounts", "list_users_staff", Right.STAFF,
@@ -74,7 +67,6 @@ ROWS = (
         "PATCH", "/v1/staff/users/{user_id}", "accounts", "update_user_staff", Right.STAFF,
         "Lock or unlock an account, give or take account rights and the staff mark.",
         recent=True, request=accounts.UpdateUserStaffRequest, answer=accounts.StaffUser, revokes=True,
-        errors=("accounts.user_not_found", "accounts.staff_self", "accounts.user_in_company"),
     ),
     Row(
         "GET", "/v1/staff/service-accounts", "accounts", "list_service_accounts", Right.STAFF,
@@ -91,41 +83,33 @@ ROWS = (
         "DELETE", "/v1/staff/service-accounts/{account_id}", "accounts", "delete_service_account", Right.STAFF,
         "End a service account; all its tokens are dead within a second.",
         recent=True, request=accounts.ServiceAccountRequest, status=204, scope=accounts.SCOPE_ACCOUNT, revokes=True,
-        errors=("accounts.service_account_not_found",),
     ),
     Row(
         "GET", "/v1/staff/service-accounts/{account_id}/tokens", "accounts", "list_service_tokens", Right.STAFF,
         "List the tokens of a service account, without their secrets.",
         recent=True, request=accounts.ListServiceTokensRequest, answer=accounts.ServiceTokenList,
-        scope=accounts.SCOPE_ACCOUNT, errors=("accounts.service_account_not_found",),
+        scope=accounts.SCOPE_ACCOUNT,
     ),
     Row(
         "POST", "/v1/staff/service-accounts/{account_id}/tokens", "accounts", "create_service_token", Right.STAFF,
         "Make a token of a service account; its secret is shown this once.",
         recent=True, request=accounts.CreateServiceTokenRequest, answer=accounts.NewServiceToken, status=201,
         scope=accounts.SCOPE_ACCOUNT,
-        errors=(
-            "accounts.service_account_not_found", "accounts.expiry_past", "accounts.expiry_too_late",
-            "accounts.too_many_service_tokens",
-        ),
     ),
     Row(
         "DELETE", "/v1/staff/service-accounts/{account_id}/tokens/{token_id}", "accounts", "delete_service_token",
         Right.STAFF,
         "Withdraw a token of a service account; it is dead within a second.",
         recent=True, request=accounts.ServiceTokenRequest, status=204, scope=accounts.SCOPE_ACCOUNT, revokes=True,
-        errors=("accounts.service_account_not_found", "accounts.token_not_found"),
     ),
     Row(
         "PATCH", "/v1/staff/devices/{hardware_id}", "devices", "update_production_staff", Right.STAFF,
         "Set the RMA mark of a device or take it off, or vouch for the possession of one company.",
         request=devices.UpdateProductionStaffRequest, answer=devices.ProductionDevice,
-        errors=("devices.not_found", "devices.device_not_found"),
     ),
     Row(
         "POST", "/v1/staff/balance-corrections", "licensing", "correct_balance", Right.STAFF,
         "Correct a project's balance by a posting with a reason.",
         power=CORRECT, request=licensing.CorrectBalanceRequest, answer=licensing.BalanceCorrection, status=201,
-        errors=("licensing.insufficient_balance", "licensing.license_type_unknown"),
     ),
 )  # fmt: skip
