@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from services.accounts.api import AccountsClient, Actor, needs
+from services.chassis.answers import Answer, Shown
 from services.chassis.context import Call
 from services.chassis.data import aliases
 from services.chassis.data.db import Database, Unit
@@ -11,7 +12,7 @@ from services.chassis.errors import ServiceError, conflict, forbidden, invalid, 
 from services.chassis.fields import EmptyRequest
 from services.chassis.ids import new_id
 from services.chassis.service.declare import command
-from services.chassis.service.running import run
+from services.chassis.service.running import answered, run
 from services.projects import api, store
 from services.projects.api import ProjectAccess
 from services.projects.domain import ARCHIVED, DEFAULT_NAME, MANAGE, OPEN, OWN, SEE, STAFF
@@ -28,7 +29,7 @@ from services.projects.store import StoredProject, StoredRight
     raises=("accounts.session_ended",),
     emits=("project_created",),
 )
-def ensure_default(database: Database, call: Call, accounts: AccountsClient) -> dict[str, Any]:
+def ensure_default(database: Database, call: Call, accounts: AccountsClient) -> Shown:
     """Return the first project of the caller's company, making `DEFAULT` when there is none (PRJ-1)."""
     actor = Actor.of(call)
 
@@ -54,9 +55,7 @@ def ensure_default(database: Database, call: Call, accounts: AccountsClient) -> 
     raises=("accounts.session_ended", "projects.token_bound", "projects.name_taken"),
     emits=("project_created",),
 )
-def create_project(
-    database: Database, call: Call, request: Mapping[str, Any], accounts: AccountsClient
-) -> dict[str, Any]:
+def create_project(database: Database, call: Call, request: Mapping[str, Any], accounts: AccountsClient) -> Answer:
     """Make a project."""
     actor = Actor.of(call)
     company_id = actor.require_company()
@@ -67,7 +66,7 @@ def create_project(
         )
     names = company_names(database, call, accounts, [company_id])
 
-    def work(unit: Unit) -> dict[str, Any]:
+    def work(unit: Unit) -> Shown:
         living_company(unit, actor)
         row = _create(unit, actor, company_id, new_id(), request["name"], request["description"])
         return project_answer(row, ProjectAccess.of_relation(row.copy, OWN, actor), names)
@@ -89,9 +88,7 @@ def create_project(
     ),
     emits=("project_changed",),
 )
-def update_project(
-    database: Database, call: Call, request: Mapping[str, Any], accounts: AccountsClient
-) -> dict[str, Any]:
+def update_project(database: Database, call: Call, request: Mapping[str, Any], accounts: AccountsClient) -> Answer:
     """Rename, describe, archive or reopen an own project; what is absent stays.
 
     Whether there are devices in it is devices' to say, which asks this with `archived` once it has counted none.
@@ -99,7 +96,7 @@ def update_project(
     actor = Actor.of(call)
     names = company_names(database, call, accounts, [actor.company_id] if actor.company_id else [])
 
-    def work(unit: Unit) -> dict[str, Any]:
+    def work(unit: Unit) -> Shown:
         store.hold(unit, request["project_id"])
         row, access = load_with_power(unit.connection, actor, request["project_id"], MANAGE)
         if request.get("if_version") not in (None, row.version):
@@ -127,13 +124,13 @@ def update_project(
         "projects.closed",
     ),
 )
-def select_project(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
+def select_project(database: Database, call: Call, request: Mapping[str, Any]) -> Answer:
     """Remember the project chosen for all pages, per user and company (PRJ-2): an own one, or one with a right."""
     actor = Actor.of(call)
     company_id = actor.require_company()
     project_id = request["project_id"]
 
-    def work(unit: Unit) -> dict[str, Any]:
+    def work(unit: Unit) -> dict[str, str | None]:
         living_company(unit, actor)
         if project_id is not None:
             # Held: a right that ends at this moment, or an archiving, takes the choice away too.
@@ -168,18 +165,18 @@ def select_project(database: Database, call: Call, request: Mapping[str, Any]) -
     ),
     emits=("project_right_granted",),
 )
-def add_right(database: Database, call: Call, request: Mapping[str, Any], accounts: AccountsClient) -> dict[str, Any]:
+def add_right(database: Database, call: Call, request: Mapping[str, Any], accounts: AccountsClient) -> Answer:
     """Let the company of the user with an e-mail address work in an own project (PRJ-3)."""
     actor = Actor.of(call)
     # Whoever may not manage the project learns nothing about addresses.
     database.read(lambda connection: load_with_power(connection, actor, request["project_id"], MANAGE))
     # A repetition is no further look-up: those are counted.
-    answer = database.answered(call, "add_right", request)
+    answer = answered(database, call, request)
     if answer is not None:
         return answer
     found_id, guest_name = _guest(accounts.find_companies_by_email(call, email=request["email"]), request, actor)
 
-    def work(unit: Unit) -> dict[str, Any]:
+    def work(unit: Unit) -> Shown:
         # It may have been imported by another company since, even by the caller's own.
         guest_id = aliases.share(unit.connection, found_id)
         store.hold(unit, request["project_id"])

@@ -3,10 +3,11 @@
 from typing import Any
 
 from services.accounts.api import Actor
+from services.chassis.answers import dump
 from services.chassis.context import Call
 from services.chassis.errors import conflict
 from services.chassis.ids import new_id
-from services.projects.api import ProjectAccess, ProjectCopy, no_project, power_needed, require_power
+from services.projects.api import Access, ProjectAccess, ProjectCopy, no_project, power_needed, require_power
 from services.projects.domain import (
     ARCHIVED,
     CLOSED,
@@ -52,7 +53,7 @@ class FakeProjects:
             raise no_project()
         state = CLOSED if project_id in self.closings else project["state"]
         copy = ProjectCopy(project_id, project["company_id"], project["name"], state, project["version"])
-        return ProjectAccess.of_relation(copy, relation, actor).answer()
+        return dump(Access, ProjectAccess.of_relation(copy, relation, actor).answer())
 
     def ensure_default(self, call: Call) -> dict[str, Any]:
         """Return the first project of the caller's company, making it when there is none."""

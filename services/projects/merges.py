@@ -5,8 +5,7 @@ accounts has switched before; this only brings the rows up to date, and may be r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection
 
@@ -47,11 +46,11 @@ def apply_accounts_events(unit: Unit, events: Sequence[Event]) -> None:
 
 
 @query(request=EmptyRequest, answer=api.MergeRehearsed, needs=(needs.REHEARSAL,))
-def rehearse_merge(database: Database, call: Call) -> dict[str, Any]:
+def rehearse_merge(database: Database, call: Call) -> Mapping[str, object]:
     """Return what an import would do to projects and rights."""
     rehearsal = MergeRehearsal.of(call)
 
-    def work(connection: Connection) -> dict[str, Any]:
+    def work(connection: Connection) -> Mapping[str, object]:
         theirs = store.of_companies(connection, rehearsal.gone_ids)
         ours = store.of_companies(connection, rehearsal.company_ids)
         new = renames([row.name for row in ours], [(row.id, row.name) for row in theirs], rehearsal.gone_name)

@@ -6,9 +6,10 @@ from typing import Any
 from sqlalchemy import Connection
 
 from services.accounts.api import AccountsClient, Actor, needs
+from services.chassis.answers import Page, Shown, shown
 from services.chassis.context import Call
 from services.chassis.data.db import Database
-from services.chassis.fields import EmptyRequest, read_text, write_moment
+from services.chassis.fields import EmptyRequest, read_text
 from services.chassis.paging import Listing
 from services.chassis.service.declare import query
 from services.projects import api, store
@@ -43,7 +44,7 @@ def load_with_power(
 
 
 @query(request=api.ProjectRequest, answer=api.Access, needs=(needs.LOGIN,), raises=("projects.not_found",))
-def get_access(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
+def get_access(database: Database, call: Call, request: Mapping[str, Any]) -> Shown:
     """Return what the caller is to a project and may do in it."""
     actor = Actor.of(call)
     _, access = database.read(lambda connection: load(connection, actor, request["project_id"]))
@@ -51,7 +52,7 @@ def get_access(database: Database, call: Call, request: Mapping[str, Any]) -> di
 
 
 @query(request=api.ProjectRequest, answer=api.Project, needs=(needs.LOGIN,), raises=("projects.not_found",))
-def get_project(database: Database, call: Call, request: Mapping[str, Any], accounts: AccountsClient) -> dict[str, Any]:
+def get_project(database: Database, call: Call, request: Mapping[str, Any], accounts: AccountsClient) -> Shown:
     """Return one project."""
     actor = Actor.of(call)
     project, access = database.read(lambda connection: load(connection, actor, request["project_id"]))
@@ -59,9 +60,7 @@ def get_project(database: Database, call: Call, request: Mapping[str, Any], acco
 
 
 @query(request=api.ListProjectsRequest, answer=api.ProjectList, needs=(needs.COMPANY,))
-def list_projects(
-    database: Database, call: Call, request: Mapping[str, Any], accounts: AccountsClient
-) -> dict[str, Any]:
+def list_projects(database: Database, call: Call, request: Mapping[str, Any], accounts: AccountsClient) -> Shown:
     """Return the caller's own projects and the foreign ones with a right, and which one is selected.
 
     Archived ones are left out unless asked for.
@@ -80,7 +79,7 @@ def list_projects(
     page, following = listing.page(rows, lambda row: (row[1], row[0].id))
     names = complete_names(database, call, accounts, known, owners)
     items = [project_answer(project, _listed_access(actor, project), names) for project, _ in page]
-    return {"items": items, "next": following, "selected": selected}
+    return shown(Page(items, following), selected=selected)
 
 
 @query(request=EmptyRequest, answer=api.SelectedProject, needs=(needs.LOGIN,))
@@ -99,7 +98,7 @@ def get_selected_project(database: Database, call: Call) -> dict[str, Any]:
     needs=(needs.LOGIN,),
     raises=("projects.not_found", "access.power_needed"),
 )
-def list_rights(database: Database, call: Call, request: Mapping[str, Any], accounts: AccountsClient) -> dict[str, Any]:
+def list_rights(database: Database, call: Call, request: Mapping[str, Any], accounts: AccountsClient) -> Page:
     """Return the companies that may work in an own project."""
     actor = Actor.of(call)
     listing = Listing(call, "list_rights", request)
@@ -113,31 +112,18 @@ def list_rights(database: Database, call: Call, request: Mapping[str, Any], acco
     page, following = listing.page(rows, lambda row: (row.company_id,))
     names = company_names(database, call, accounts, [row.company_id for row in page])
     items = [right_answer(right, names) for right in page]
-    return {"items": items, "next": following}
+    return Page(items, following)
 
 
-def project_answer(row: StoredProject, access: ProjectAccess, names: Mapping[str, str]) -> dict[str, Any]:
-    """Return a project as answers carry it."""
-    return {
-        "id": row.id,
-        "name": row.name,
-        "description": row.description,
-        "foreign": access.relation != OWN,
-        "state": row.state,
-        "powers": list(access.powers),
-        "company": {"id": row.company_id, "name": names[row.company_id]} if row.company_id in names else None,
-        "created_at": write_moment(row.created_at),
-        "version": row.version,
-    }
+def project_answer(row: StoredProject, access: ProjectAccess, names: Mapping[str, str]) -> Shown:
+    """Return a project as it is shown."""
+    company = {"id": row.company_id, "name": names[row.company_id]} if row.company_id in names else None
+    return shown(row, foreign=access.relation != OWN, powers=list(access.powers), company=company)
 
 
-def right_answer(row: StoredRight, names: Mapping[str, str]) -> dict[str, Any]:
-    """Return a right as answers carry it."""
-    return {
-        "company_id": row.company_id,
-        "company_name": names.get(row.company_id),
-        "created_at": write_moment(row.created_at),
-    }
+def right_answer(row: StoredRight, names: Mapping[str, str]) -> Shown:
+    """Return a right as it is shown."""
+    return shown(row, company_name=names.get(row.company_id))
 
 
 def _listed_access(actor: Actor, project: StoredProject) -> ProjectAccess:

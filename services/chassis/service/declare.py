@@ -11,22 +11,21 @@ from collections.abc import Callable, Collection, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import wraps
-from typing import Any, Final, Protocol, TypeVar, cast
+from typing import Any, Final, ParamSpec, Protocol, TypeVar, cast
 
 from marshmallow import Schema
 
+from services.chassis import answers
+from services.chassis.answers import Answer, Undeclared, dump
 from services.chassis.context import Call
 from services.chassis.data import unit
 from services.chassis.errors import ERRORS, ServiceError
 
 F = TypeVar("F", bound=Callable[..., Any])
+P = ParamSpec("P")
 
 #: These say nothing about one procedure: the chassis refuses any request with them, or any login.
 EVERYWHERE: Final = frozenset(ERRORS) - {"request.stale", "access.power_needed"}
-
-
-class Undeclared(AssertionError):
-    """A procedure raised a code, emitted an event or gave a field that its declaration does not name."""
 
 
 class Need(Protocol):
@@ -86,13 +85,18 @@ class Declaration:
         if type not in self.emits:
             raise Undeclared(f"{self.name} emitted {type}, which its declaration does not name.")
 
-    def check_answer(self, answer: Any) -> None:
-        """Refuse an answer with fields that the declared schemas lack."""
-        known: set[str] = set()
-        for schema in (self.answer, self.rehearsal):
-            known |= {field.data_key or name for name, field in schema().fields.items()} if schema else set()
-        if surplus := sorted(set(answer or ()) - known):
-            raise Undeclared(f"{self.name} answered {', '.join(surplus)}, which its schema does not name.")
+    def dump(self, answer: object, *, rehearsed: bool = False) -> Answer:
+        """Return what the declared schema lets out of an answer; nothing where none is declared.
+
+        Args:
+            answer: what the function made of rows (`services.chassis.answers`).
+            rehearsed: it is the answer of a rehearsal.
+
+        Raises:
+            Undeclared: a required field is not there.
+        """
+        schema = self.rehearsal if rehearsed and self.rehearsal is not None else self.answer
+        return Answer() if schema is None else dump(schema, answer)
 
 
 _strict = False
@@ -103,6 +107,7 @@ def be_strict() -> None:
     """Let everything that is not declared fail; for tests, where who provokes it is there to see it."""
     global _strict  # noqa: PLW0603 - a switch of the process, set once
     _strict = True
+    answers.be_strict()
     unit.watch(_check_event)
 
 
@@ -134,7 +139,7 @@ def command(
     emits: Iterable[str] = (),
     callers: Iterable[str] = (),
     vouched_by: Iterable[str] = (),
-) -> Callable[[F], F]:
+) -> Callable[[Callable[P, object]], Callable[P, Answer]]:
     """Declare a function that changes something; see `Declaration`.
 
     Args:
@@ -144,7 +149,7 @@ def command(
         emits: events.
     """
 
-    def declare(function: F) -> F:
+    def declare(function: Callable[P, object]) -> Callable[P, Answer]:
         codes = frozenset(raises).union(*(need.raises for need in needs))
         implied = frozenset[str]().union(*(need.implied for need in needs))
         declaration = Declaration(
@@ -164,7 +169,7 @@ def query(
     raises: Iterable[str] = (),
     public: bool = False,
     callers: Iterable[str] = (),
-) -> Callable[[F], F]:
+) -> Callable[[Callable[P, object]], Callable[P, Answer]]:
     """Declare a function that only reads; see `Declaration`.
 
     Args:
@@ -173,7 +178,7 @@ def query(
         raises: codes besides those of the needs.
     """
 
-    def declare(function: F) -> F:
+    def declare(function: Callable[P, object]) -> Callable[P, Answer]:
         codes = frozenset(raises).union(*(need.raises for need in needs))
         implied = frozenset[str]().union(*(need.implied for need in needs))
         declaration = Declaration(
@@ -209,29 +214,28 @@ def handler(*, emits: Iterable[str] = ()) -> Callable[[F], F]:
     return declare
 
 
-def _wrapped(function: F, declaration: Declaration, needs: Collection[Need]) -> F:
+def _wrapped(function: Callable[P, object], declaration: Declaration, needs: Collection[Need]) -> Callable[P, Answer]:
     place = list(inspect.signature(function).parameters).index("call") if needs else 0
     checks = tuple(need.check for need in needs)
 
     @wraps(function)
-    def checked(*args: Any, **kwargs: Any) -> Any:
+    def checked(*args: P.args, **kwargs: P.kwargs) -> Answer:
         token = _running.set((*_running.get(), declaration))
         try:
             for check in checks:
-                check(kwargs["call"] if "call" in kwargs else args[place])
+                check(cast("Call", kwargs["call"] if "call" in kwargs else args[place]))
             answer = function(*args, **kwargs)
+            # Of a command it was dumped before it was stored; then this gives it back.
+            return declaration.dump(answer)
         except ServiceError as refusal:
             if _strict:
                 declaration.check_refusal(refusal)
             raise
         finally:
             _running.reset(token)
-        if _strict:
-            declaration.check_answer(answer)
-        return answer
 
     checked.declaration = declaration  # type: ignore[attr-defined]
-    return cast("F", checked)
+    return checked
 
 
 def _check_event(type: str) -> None:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from services.chassis.answers import Answer
 from services.chassis.context import Call
 from services.chassis.data.db import Database, Unit
 from services.chassis.errors import ServiceError
 from services.chassis.service.declare import running
 
-Work = Callable[[Unit], dict[str, Any] | None]
+Work = Callable[[Unit], object]
 
 
 class _Rehearsed(Exception):
-    def __init__(self, answer: dict[str, Any] | None) -> None:
+    def __init__(self, answer: Answer) -> None:
         super().__init__()
         self.answer = answer
 
@@ -28,7 +29,7 @@ def run(
     scope: str | None = None,
     sealed: bool = False,
     on_refusal: Callable[[Unit, ServiceError], None] | None = None,
-) -> dict[str, Any]:
+) -> Answer:
     """Do the work of the command that is running, once per command id; rehearse it when the request says `dry_run`.
 
     A rehearsal does the very same work and throws it away, so it refuses what the real thing would refuse.
@@ -37,7 +38,7 @@ def run(
         database: of the room.
         call: carries the command id.
         request: part of the fingerprint.
-        work: the effect; returns the answer.
+        work: the effect; returns what the declared schema makes the answer of (`services.chassis.answers`).
         scope, sealed, on_refusal: as for `Database.command`.
 
     Raises: what `Database.command` and the work raise.
@@ -45,17 +46,41 @@ def run(
     declaration = running()
     if declaration.rehearsable and request["dry_run"]:
         return rehearse(database, call, work)
-    answer = database.command(call, declaration.name, request, work, scope=scope, sealed=sealed, on_refusal=on_refusal)
-    return answer or {}
+    answer = database.command(
+        call,
+        declaration.name,
+        request,
+        # Dumped before it is stored, so that a repetition is told the same and nothing else is kept.
+        lambda unit: declaration.dump(work(unit)),
+        scope=scope,
+        sealed=sealed,
+        on_refusal=on_refusal,
+    )
+    return Answer(answer or {})
 
 
-def rehearse(database: Database, call: Call, work: Work) -> dict[str, Any]:
+def answered(database: Database, call: Call, request: Mapping[str, Any], *, scope: str | None = None) -> Answer | None:
+    """Return what the command that is running answered when it ran with this id for this request, None if it did not.
+
+    For what is asked or counted before the work, and shall not be for a repetition.
+
+    Args:
+        database, call, request, scope: as for `run`.
+
+    Raises: the refusal that it answered then.
+    """
+    answer = database.answered(call, running().name, request, scope=scope)
+    return None if answer is None else Answer(answer)
+
+
+def rehearse(database: Database, call: Call, work: Work) -> Answer:
     """Return what work would answer, and change nothing."""
+    declaration = running()
 
-    def rolled_back(unit: Unit) -> dict[str, Any]:
-        raise _Rehearsed(work(unit))
+    def rolled_back(unit: Unit) -> Answer:
+        raise _Rehearsed(declaration.dump(work(unit), rehearsed=True))
 
     try:
         return database.write(rolled_back, call=call)
     except _Rehearsed as rehearsed:
-        return rehearsed.answer or {}
+        return rehearsed.answer

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from services.accounts.api import Actor
+from services.chassis.answers import Shown, shown
 from services.chassis.errors import ServiceError, conflict, forbidden, not_found
 from services.projects.api.errors import ERRORS
 from services.projects.domain import ARCHIVED, CLOSED, OPEN, OWN, powers_of, roles_of
@@ -104,17 +105,9 @@ class ProjectAccess:
         """
         return cls(project, relation, powers_in(relation, actor, project.state), _group(project, relation, actor))
 
-    def answer(self) -> dict[str, Any]:
+    def answer(self) -> Shown:
         """Return the access as an `Access`."""
-        return {
-            "project_id": self.project.id,
-            "company_id": self.project.company_id,
-            "name": self.project.name,
-            "state": self.project.state,
-            "version": self.project.version,
-            "access": self.relation,
-            "powers": list(self.powers),
-        }
+        return shown(self.project, project_id=self.project.id, access=self.relation, powers=list(self.powers))
 
     def require(self, power: str) -> None:
         """Refuse a caller without the power.
