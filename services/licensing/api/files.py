@@ -337,11 +337,14 @@ class CertificateRevoked(Schema):
 class PaidDeviceUsedElsewhere(Schema):
     """Event data: another company did something with a device that this one paid licenses for (S9); never says who.
 
-    `licenses` is what this company paid for: of all that is on the device, or of what went back with `returned`.
+    `licenses` is what this company paid for: of all that is on the device, or of what went back with `returned`. What
+    is about the device's key (`certified`, `revoked`, `proven`) is told to who has the device too, though they paid for
+    nothing: then it is empty.
     """
 
     what = fields.String(
-        required=True, metadata={"enum": ["added", "filed", "downloaded_plain", "returned", "certified", "revoked"]}
+        required=True,
+        metadata={"enum": ["added", "filed", "downloaded_plain", "returned", "certified", "revoked", "proven"]},
     )
     licenses = fields.List(fields.Nested(FiledLicense), required=True)
 

@@ -42,6 +42,7 @@ from services.licensing.files.errors import FormatError
 from services.licensing.files.returns import read_proof, split_proof
 from services.licensing.files.signing import verify
 from services.licensing.store import certificates as store
+from services.licensing.store import holders
 from services.licensing.store.payers import payers
 from services.projects.api import REQUEST_CERTIFICATE
 
@@ -207,7 +208,9 @@ class _Request:
         self._emit(
             unit, "certificate_issued", serial=serial, expires_at=write_moment(not_after), renewal=current is not None
         )
-        tell_payers_of(unit, Actor.of(self.call), self.device, CERTIFIED)
+        # Whose key it was before, and who has the device too, must learn that another key speaks for it now.
+        also = holders.companies(connection, self.device.hardware_id) | ({current.company_id} if current else set())
+        tell_payers_of(unit, Actor.of(self.call), self.device, CERTIFIED, also=also)
         return serial
 
     def _require_permission(
@@ -338,7 +341,8 @@ def revoke_certificate(database: Database, call: Call, request: Mapping[str, Any
                 hardware_id=row.hardware_id,
             )
             paid = payers(unit.connection, row.hardware_id)
-            tell_payers(unit, row.hardware_id, REVOKED, paid, told=[row.company_id])
+            also = holders.companies(unit.connection, row.hardware_id)
+            tell_payers(unit, row.hardware_id, REVOKED, paid, told=[row.company_id], also=also)
         row = store.get(unit.connection, serial)
         assert row is not None
         return describe(row)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from services.chassis.data.db import Unit
 from services.chassis.data.outbox import Event
 from services.devices.api import PROVEN
+from services.licensing.commands import telling
 from services.licensing.commands.possession import end_claims
-from services.licensing.commands.telling import ADDED, tell_payers
 from services.licensing.store import guests, holders, ledger, projects
 from services.licensing.store.payers import payers
 from services.projects.api import CLOSED, ProjectCopy
@@ -38,9 +38,8 @@ def on_projects_events(unit: Unit, events: Sequence[Event]) -> None:
 def on_devices_events(unit: Unit, events: Sequence[Event]) -> None:
     """Tell who paid for licenses on a device that another company added it (S9); keep RMA marks and holders (L20).
 
-    Who has the device too is told by devices.
-
-    A proof of possession ends what claims of others got (DEV-15).
+    Of an addition devices itself tells who has the device too. Of a proof of possession they are told here; it ends
+    what claims of others got (DEV-15).
 
     Emits: paid_device_used_elsewhere, certificate_revoked.
     """
@@ -55,7 +54,11 @@ def on_devices_events(unit: Unit, events: Sequence[Event]) -> None:
             told = {event.companyid, *holders.companies(unit.connection, event.hardwareid)}
             # Events may come late, such as after a restart: what was paid since is no secret of before.
             paid = payers(unit.connection, event.hardwareid, before=event.time)
-            tell_payers(unit, event.hardwareid, ADDED, paid, told=told)
+            telling.tell_payers(unit, event.hardwareid, telling.ADDED, paid, told=told)
             holders.keep(unit.connection, event.deviceid, event.hardwareid, event.companyid)
+        elif event.type == "device_possession_proven":
+            paid = payers(unit.connection, event.hardwareid, before=event.time)
+            also = holders.companies(unit.connection, event.hardwareid)
+            telling.tell_payers(unit, event.hardwareid, telling.PROVEN, paid, told=[event.companyid], also=also)
         if event.type == "device_possession_proven" or event.data.get("possession") == PROVEN:
             end_claims(unit, event.hardwareid, event.companyid)

@@ -11,16 +11,23 @@ from services.licensing.access import Device
 from services.licensing.store.payers import Paid, names, payers
 
 ADDED, FILED, DOWNLOADED_PLAIN, RETURNED = "added", "filed", "downloaded_plain", "returned"
-CERTIFIED, REVOKED = "certified", "revoked"
+CERTIFIED, REVOKED, PROVEN = "certified", "revoked", "proven"
 
 
-def tell_payers_of(unit: Unit, actor: Actor, device: Device, what: str) -> None:
+def tell_payers_of(unit: Unit, actor: Actor, device: Device, what: str, *, also: Collection[str] = ()) -> None:
     """Tell who paid for what is on a device, and is not told as one of those who did it, what was done with it.
+
+    Args:
+        unit: the transaction in which it is done.
+        actor: who does it.
+        device: with which it is done.
+        what: one of the words above.
+        also: companies to tell though they paid for nothing.
 
     Emits: paid_device_used_elsewhere.
     """
     told = [*device.concerned(actor), *actor.company_ids]
-    tell_payers(unit, device.hardware_id, what, payers(unit.connection, device.hardware_id), told=told)
+    tell_payers(unit, device.hardware_id, what, payers(unit.connection, device.hardware_id), told=told, also=also)
 
 
 def tell_payers(

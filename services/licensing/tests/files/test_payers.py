@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +19,8 @@ from services.licensing.api import files as api
 from services.licensing.commands.events import on_devices_events
 from services.licensing.commands.merges import on_accounts_events
 from services.licensing.tests.files.conftest import IP800, Company, Door, Room
-from services.licensing.tests.files.test_bound_returns import renewed
+from services.licensing.tests.files.test_bound_returns import kept, renewed
+from services.licensing.tests.files.test_certificates import csr
 
 
 @pytest.fixture
@@ -39,13 +41,21 @@ def told(room: Room, company: Company) -> list[tuple[str, int]]:
     return found
 
 
-def devices_tell(room: Room, type: str, company_id: str, device_id: str, at: datetime | None = None) -> None:
+def devices_tell(
+    room: Room, type: str, company_id: str, device_id: str, at: datetime | None = None, **data: str
+) -> None:
     """Let an event of devices arrive."""
     event = Event(
-        new_id(), "devices", type, at or datetime.now(UTC), device_id, 1, {}, company_id,
+        new_id(), "devices", type, at or datetime.now(UTC), device_id, 1, data, company_id,
         deviceid=device_id, hardwareid=IP800,
     )  # fmt: skip
     room.database.write(lambda unit: on_devices_events(unit, [event]))
+
+
+def certificates_of(room: Room, company: Company, record: str) -> list[dict[str, Any]]:
+    """Return what a company sees of the device's certificates."""
+    items: list[dict[str, Any]] = room.ask("list_certificates", company.call(), device_id=record)["items"]
+    return items
 
 
 def test_the_payer_reads_all_that_others_do(
@@ -164,3 +174,46 @@ def test_a_refused_download_tells_nobody(room: Room, company: Company, payer: Co
     with pytest.raises(Exception, match="confirm_no_return"):
         room.ask("issue_license_file", company.call(), **ask)
     assert told(room, payer) == []
+
+
+def test_who_has_the_device_is_told_of_a_key_and_a_proof_of_others(
+    room: Room, company: Company, certified: Device, door: Door, tmp_path: Path
+) -> None:
+    """Issue 6.1: whoever kept the present key of a sold device proves by it and renews it, and the buyer is told."""
+    buyer, seller = company, room.company()
+    record = room.devices.find_device(buyer.call(), hardware_id=IP800)["device_id"]
+    devices_tell(room, "device_added", buyer.id, record, possession="proven")
+    thief = kept(certified, tmp_path / "thief")
+    again = room.hold(IP800, seller, proven=False)
+    devices_tell(room, "device_added", seller.id, again, possession="claimed")
+    devices_tell(room, "device_possession_proven", seller.id, again, by="device_key")
+    assert told(room, buyer) == [("proven", 0)]
+    renewed(thief, Door(room, seller))
+    assert told(room, buyer) == [("proven", 0), ("certified", 0)]
+    assert told(room, seller) == []
+    # What the vendor does for the buyer is told to the seller, who has the device too; the buyer reads it as his own.
+    room.ask("request_certificate", make_call(staff=True), device_id=record, pem=csr())
+    (present,) = [one for one in certificates_of(room, buyer, record) if one["state"] == "current"]
+    room.ask("revoke_certificate", make_call(staff=True), serial=present["serial"], reason="stolen")
+    assert told(room, seller) == [("certified", 0), ("revoked", 0)]
+    assert told(room, buyer) == [("proven", 0), ("certified", 0)]
+
+
+def test_whose_certificate_is_overtaken_is_told_though_the_record_is_gone(
+    room: Room, company: Company, certified: Device, tmp_path: Path
+) -> None:
+    """Issue 6.1: what a former holder had certified ends; he has paid for nothing and has no record any more."""
+    seller = room.company()
+    room.hold(IP800, seller)
+    renewed(certified, Door(room, seller))
+    assert told(room, company) == [("certified", 0)]
+
+
+def test_a_proof_is_told_to_a_payer_without_a_record(room: Room, payer: Company) -> None:
+    """DEV-15: who paid reads that somebody else proved, and who proves an own record reads nothing more."""
+    stranger = room.company()
+    devices_tell(room, "device_possession_proven", stranger.id, new_id(), by="order_number")
+    assert told(room, payer) == [("proven", 20)]
+    devices_tell(room, "device_possession_proven", payer.id, new_id(), by="staff")
+    assert told(room, payer) == [("proven", 20)]
+    assert told(room, stranger) == []
