@@ -1,7 +1,7 @@
 """Writes `gateway/procedures.json`: which codes each procedure raises, and with which status each code is refused.
 
 Both stand in the code already: the first in the declarations of the procedures, the second where a refusal is made. The
-gateway publishes them in the OpenAPI document, and may not import the rooms. `make procedures` writes the file anew; a
+gateway publishes them in the OpenAPI document, and may not import the rooms. `make reference` writes the file anew; a
 test compares.
 """
 
@@ -22,7 +22,8 @@ ROOT: Final = Path(__file__).parents[1]
 TARGET: Final = ROOT / "gateway" / "procedures.json"
 _CODE: Final = re.compile(r"[a-z]+\.[a-z_]+")
 _AS: Final = re.compile(r"\bas `(\w+)`")
-_RAISES: Final = re.compile(r"Raises:(.*?)(?:\n\s*\n|\n\s*(?:Emits|Args|Returns):|\Z)", re.DOTALL)
+_EVENT: Final = re.compile(r"[a-z]+(?:_[a-z]+)+")
+_SAID: Final = r"{}:(.*?)(?:\n\s*\n|\n\s*(?:Raises|Emits|Args|Returns):|\Z)"
 
 
 def written() -> str:
@@ -33,19 +34,21 @@ def written() -> str:
 def procedures() -> dict[str, list[str]]:
     """Return room and procedure -> the codes that it is declared to raise."""
     return {
-        f"{room}.{name}": sorted(_raised(service_class(room), name) if declaration is None else declaration.raises)
+        f"{room}.{name}": sorted(
+            raised_or_emitted(service_class(room), name, "Raises") if declaration is None else declaration.raises
+        )
         for room in ROOMS
         for name, (_, declaration) in procedures_of(service_class(room)).items()
     }
 
 
-def _raised(service: type, name: str) -> set[str]:
-    """Return the codes in the `Raises:` of a procedure, with those of another that it names by "as `other`"."""
-    said = _RAISES.search(getattr(service, name).__doc__ or "")
+def raised_or_emitted(service: type, name: str, heading: str) -> set[str]:
+    """Return what a procedure says at `Raises:` or `Emits:`, with that of another that it names by "as `other`"."""
+    said = re.search(_SAID.format(heading), getattr(service, name).__doc__ or "", re.DOTALL)
     if said is None:
         return set()
-    codes = set(_CODE.findall(said[1]))
-    return codes.union(*(_raised(service, other) for other in _AS.findall(said[1])))
+    words = set((_CODE if heading == "Raises" else _EVENT).findall(said[1]))
+    return words.union(*(raised_or_emitted(service, other, heading) for other in _AS.findall(said[1])))
 
 
 def statuses() -> dict[str, list[int]]:
@@ -74,7 +77,3 @@ def _refusals(tree: ast.AST) -> list[tuple[str, int]]:
 
 def _text(node: Any) -> str:
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
-
-
-if __name__ == "__main__":
-    TARGET.write_text(written(), "utf-8")

@@ -22,7 +22,8 @@ VERSION: Final = "1.0.0"
 _DESCRIPTION: Final = (
     "Licenses for devices: companies, projects, activation keys, balances, devices and their signed license files. "
     "Errors are problem documents whose `code` never changes its meaning. Lists give `next`, the cursor of the next "
-    "page. Writes take an Idempotency-Key: the same key and body get the first answer again."
+    "page. Writes take an Idempotency-Key: the same key and body get the first answer again. The JSON Schema of an "
+    "event's data is served, without a login, at the address that the event names as `dataschema`."
 )
 _RIGHTS: Final = {
     Right.NONE: "No login is needed.",

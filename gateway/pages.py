@@ -1,4 +1,4 @@
-"""Addresses that need no room: the OpenAPI document, a page that shows it, and an explanation for each error code.
+"""Addresses that need no room: the OpenAPI document and its page, what each error code means, schemas of events.
 
 The pages are plain HTML without scripts and without anything from elsewhere.
 """
@@ -14,6 +14,7 @@ from html import escape
 from typing import Any, Final
 
 from gateway import versions
+from gateway.event_schemas import event_schemas
 from gateway.messages import Request, Response
 from gateway.openapi import document
 from gateway.problems import texts
@@ -47,6 +48,8 @@ def pages(codes: dict[str, str]) -> dict[str, Page]:
     table: dict[str, Page] = {"/healthz": healthz, "/openapi.json": openapi_page, "/docs": docs_page}
     for code, meaning in codes.items():
         table[f"/problems/{code}"] = _problem_page(code, meaning)
+    for address, schema in event_schemas().items():
+        table[address] = _schema_page(schema)
     return table
 
 
@@ -118,6 +121,11 @@ def _operation_html(method: str, path: str, operation: dict[str, Any]) -> str:
         f"{escape(operation['summary'])}</summary><p>{escape(operation['description'])}</p>"
         f"<table>{rows}</table>{body_html}<p>Answers: {answers}</p>{refusals}</details>"
     )
+
+
+def _schema_page(schema: dict[str, Any]) -> Page:
+    body = json.dumps(schema, ensure_ascii=False, separators=(",", ":")).encode()
+    return lambda request: _cached(request, body, "application/schema+json", [])
 
 
 def _problem_page(code: str, meaning: str) -> Page:

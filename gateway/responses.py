@@ -1,6 +1,6 @@
 """The answers of an operation in the OpenAPI document: statuses, media types, headers, and every code it refuses with.
 
-What a procedure of a room raises comes from `procedures.json` (`make procedures`); what the door itself refuses is told
+What a procedure of a room raises comes from `procedures.json` (`make reference`); what the door itself refuses is told
 here, by what the row takes.
 """
 
@@ -62,7 +62,7 @@ _REASONS: Final = {
     503: "Not now, or the outcome is unknown: repeat with the same Idempotency-Key.",
 }  # fmt: skip
 #: Codes of the door, where the rooms' list of statuses does not have them.
-_DOOR: Final = {
+DOOR_STATUSES: Final = {
     "request.not_found": 404, "request.invalid": 422, "request.bad_idempotency_key": 422, "request.stale": 412,
     "idempotency.key_reused": 422, "idempotency.in_progress": 409, "service.internal": 500,
     "service.unavailable": 503, "service.overloaded": 503, "service.starting": 503, "service.deadline_passed": 503,
@@ -124,8 +124,8 @@ def codes_of(row: Row) -> frozenset[str]:
 
 def statuses_of(code: str) -> tuple[int, ...]:
     """Return the statuses that a code is refused with; where the code's place does not tell, the two of a refusal."""
-    if code in _DOOR:
-        return (_DOOR[code],)
+    if code in DOOR_STATUSES:
+        return (DOOR_STATUSES[code],)
     return tuple(_known()["statuses"].get(code, (409, 422)))
 
 

@@ -62,6 +62,15 @@ class Event:
         )
 
 
+def schema_address(source: str, type: str) -> str:
+    """Return where the gateway serves the JSON Schema of an event's data.
+
+    The version at its end is that of all events: fields are added to it and never change; what must change gets a new
+    type.
+    """
+    return f"/schemas/events/{source}/{type}/1"
+
+
 def event_row(
     source: str, type: str, now: datetime, attributes: Mapping[str, Any], data: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -84,7 +93,7 @@ def event_row(
         "source": source,
         "type": type,
         "time": write_moment(now),
-        "dataschema": f"/schemas/events/{source}/{type}/1",
+        "dataschema": schema_address(source, type),
         "datacontenttype": "application/json",
         **{name: value for name, value in attributes.items() if value is not None},
         "data": data,
