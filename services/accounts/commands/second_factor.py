@@ -1,14 +1,19 @@
 """The second factor: an authenticator app and recovery codes (ACC-11, S19)."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
+
+from sqlalchemy import Row
 
 from services.accounts import otp
 from services.accounts.api import SCOPE_ACCOUNT, Actor
+from services.accounts.api.actor import RECENT_SECONDS
 from services.accounts.commands.common import emit_for_user, tell_by_mail, too_many
 from services.accounts.domain import ACCOUNT_LIMIT, digest
 from services.accounts.kit import Kit
-from services.accounts.store import people, throttles
+from services.accounts.store import people, sessions, throttles
 from services.chassis.context import Call
 from services.chassis.data.db import Database, Unit
 from services.chassis.errors import conflict, invalid, not_found
@@ -70,6 +75,8 @@ def confirm_otp(database: Database, call: Call, request: Mapping[str, Any], kit:
         hashes = [digest(otp.normalized_recovery_code(code)) for code in codes]
         people.replace_recovery_codes(unit, user.id, hashes)
         people.change(unit, user.id, otp_confirmed_at=unit.now)
+        # They logged in without a code: it is asked for before they do what needs a recent login.
+        sessions.age_others(unit, user.id, actor.session_id, unit.now - timedelta(seconds=RECENT_SECONDS + 1))
         throttles.clear(unit, key)
         tell_by_mail(database, unit, "second_factor_on", user)
         emit_for_user(unit, "otp_enabled", user.id, {})
@@ -94,12 +101,19 @@ def delete_otp(database: Database, call: Call) -> None:
             raise conflict(
                 "accounts.otp_not_enabled", "The account has no second factor; there is nothing to switch off."
             )
+        session = sessions.by_id(unit.connection, actor.session_id)
+        # A token of before the factor was switched on still says that its login is recent.
+        replace(actor, authenticated_at=_moment(session)).require_recent_login()
         people.change(unit, user.id, otp_secret=None, otp_confirmed_at=None)
         people.replace_recovery_codes(unit, user.id, [])
         tell_by_mail(database, unit, "second_factor_off", user)
         emit_for_user(unit, "otp_disabled", user.id, {})
 
     database.command(call, "delete_otp", {}, work, scope=actor.user_id)
+
+
+def _moment(session: Row[Any] | None) -> float | None:
+    return None if session is None or session.authenticated_at is None else session.authenticated_at.timestamp()
 
 
 def _self(unit: Unit, actor: Actor) -> Any:

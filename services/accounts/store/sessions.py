@@ -71,6 +71,19 @@ def change(unit: Unit, session_id: str, **values: Any) -> None:
     unit.execute(sa.update(Session).where(Session.id == session_id).values(**values))
 
 
+def age_others(unit: Unit, user_id: str, session_id: str, until: datetime) -> None:
+    """Let no session of a user but one have logged in later than a moment.
+
+    Args:
+        unit: the running transaction.
+        user_id: whose sessions.
+        session_id: the one to leave alone.
+        until: the latest login that they may have.
+    """
+    others = sa.and_(Session.user_id == user_id, Session.id != session_id, Session.authenticated_at > until)
+    unit.execute(sa.update(Session).where(others).values(authenticated_at=until))
+
+
 def end(unit: Unit, session_id: str, reason: str) -> bool:
     """End a session; returns False when it had ended before."""
     result = unit.execute(

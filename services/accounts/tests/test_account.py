@@ -13,6 +13,7 @@ from services.accounts import otp, queries
 from services.accounts.api import Actor, answers, requests
 from services.accounts.commands import (
     api_tokens,
+    confirmations,
     invitations,
     me,
     registration,
@@ -197,6 +198,25 @@ def test_a_second_factor_is_switched_off_after_a_login(world: World) -> None:
     with_second_factor(world, call)
     world.do(second_factor.delete_otp, EmptyRequest, call)
     assert world.login("ada@example.org")
+
+
+def test_a_login_without_a_code_does_not_switch_the_factor_off_again(world: World) -> None:
+    """Issue 6.2: a thief with the password was in when the owner switched a second factor on, and had ten minutes."""
+    owner = world.member("ada@example.org")
+    thief = world.login("ada@example.org")
+    stolen = world.call_of(thief)
+    _, codes = with_second_factor(world, owner)
+    with refused("accounts.confirmation_needed"):
+        world.do(second_factor.delete_otp, EmptyRequest, stolen)
+    fresh = world.do(sessions.refresh_session, requests.RefreshSessionRequest, refresh_token=thief["refresh_token"])
+    for tokens in (fresh, world.renew(stolen)):
+        with refused("accounts.confirmation_needed"):
+            Actor.of(world.call_of(tokens)).require_recent_login()
+    ask = (confirmations.confirm_session, requests.ConfirmSessionRequest, stolen)
+    with refused("accounts.otp_needed"):
+        world.do(*ask, password=PASSWORD)
+    confirmed = world.call_of(world.do(*ask, password=PASSWORD, otp=codes[0]))
+    world.do(second_factor.delete_otp, EmptyRequest, confirmed)
 
 
 @pytest.mark.parametrize(
