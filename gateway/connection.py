@@ -22,6 +22,7 @@ from eventlet.green import socket
 from gateway.limits import Rules
 from gateway.messages import Request, Response
 from gateway.target import split_target, without_port
+from services.chassis.addresses import forwarded
 from services.chassis.errors import ServiceError, invalid, unavailable
 from services.chassis.ids import new_id
 
@@ -212,11 +213,15 @@ class Connection:
             raise invalid("request.host_refused", "This server does not answer for that Host; check the address.")
 
     def _client_address(self, headers: dict[str, str]) -> str:
-        """Return the nearest address that is not one of our own proxies."""
+        """Return the nearest address that is not one of our own proxies; what is no address is not believed (S24)."""
         address = self._peer
         chain = [part.strip() for part in headers.get("x-forwarded-for", "").split(",") if part.strip()]
         while address in self._rules.trusted_proxies and chain:
-            address = chain.pop()
+            # With a port, or as free text, each request would be a place of its own, and no budget would hold.
+            before = forwarded(chain.pop())
+            if before is None:
+                break
+            address = before
         return address
 
     def _read_body(self) -> bytes:

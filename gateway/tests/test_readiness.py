@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from gateway.authentication import Authentication
 from gateway.http import HttpServer
 from gateway.messages import Request, Response
@@ -65,3 +67,31 @@ def test_a_forwarded_address_counts_from_trusted_proxies_only(gateway: Gateway) 
         asking.ask("GET", "/")
         server.stop()
     assert seen == ["192.0.2.7", "127.0.0.1", "127.0.0.1", "127.0.0.1"]
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("6.6.6.6, 192.0.2.7:50123", "192.0.2.7"),
+        ("6.6.6.6, [2001:db8::7]:443", "2001:db8::7"),
+        ("192.0.2.7, unknown", "127.0.0.1"),
+        ("192.0.2.7, <script>", "127.0.0.1"),
+        ("garbage, 10.0.0.9", "10.0.0.9"),
+        ("192.0.2.7, 10.0.0.9:81", "192.0.2.7"),
+    ],
+)
+def test_what_is_no_address_is_no_place_of_its_own(gateway: Gateway, text: str, address: str) -> None:
+    """Issue 6.2: a proxy that names ports, or passes words of the client on, gave each request a budget of its own."""
+    seen: list[str] = []
+
+    def handler(request: Request) -> Response:
+        seen.append(request.address)
+        return Response(204)
+
+    trusted = Networks({"127.0.0.0/8", "10.0.0.9"})
+    server = HttpServer(("127.0.0.1", 0), handler, to_response, trusted_proxies=trusted)
+    server.start()
+    asking = Gateway(gateway.rooms, gateway.tokens, gateway.authentication, gateway.admission, server, gateway.metrics)
+    asking.ask("GET", "/", headers={"X-Forwarded-For": text})
+    server.stop()
+    assert seen == [address]

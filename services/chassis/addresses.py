@@ -29,6 +29,22 @@ def network_of(address: str) -> str:
     return str(ipaddress.ip_network((parsed, _BLOCK), strict=False))
 
 
+def forwarded(text: str) -> str | None:
+    """Return the address in one part of an X-Forwarded-For, without a port; None for what is no address.
+
+    Args:
+        text: such as `192.0.2.7`, `192.0.2.7:4711`, `2001:db8::1` or `[2001:db8::1]:443`.
+    """
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        return None
+
+
 class Networks(Container[str]):
     """Addresses and networks, such as `127.0.0.1`, `10.0.0.0/8` and `fd00::/8`.
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.chassis.addresses import Networks, network_of
+from services.chassis.addresses import Networks, forwarded, network_of
 from services.chassis.settings import Settings, SettingsError
 
 
@@ -42,6 +42,26 @@ def test_an_address_outside_of_networks(address: str) -> None:
 def test_any_text_is_answered(text: str) -> None:
     assert isinstance(network_of(text), str)
     assert text not in Networks({"192.0.2.0/24"}) or text.startswith(("192.0.2.", "::ffff:"))
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("192.0.2.7:4711", "192.0.2.7"),
+        ("2001:db8::1", "2001:db8::1"),
+        ("2001:DB8:0::1", "2001:db8::1"),
+        ("[2001:db8::1]", "2001:db8::1"),
+        ("[2001:db8::1]:443", "2001:db8::1"),
+        ("unknown", None),
+        ("_hidden", None),
+        ("192.0.2.7/24", None),
+        ("[", None),
+        ("", None),
+    ],
+)
+def test_what_a_proxy_forwards_has_no_port(text: str, address: str | None) -> None:
+    assert forwarded(text) == address
 
 
 def test_the_setting_takes_networks_and_names_what_is_none() -> None:
