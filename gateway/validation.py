@@ -1,21 +1,23 @@
 """Turns body, path and query of a request into the arguments of an RPC, or refuses with pointers (rule S18).
 
-The room checks the same schema again when the call arrives: here the client gets its 4xx before anything is sent.
+The room makes the same check again when the call arrives (decision 22): here the client gets its 4xx before anything is
+sent.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
-from marshmallow import ValidationError, fields
+from marshmallow import fields
 
 from gateway.messages import JSON, Request
 from gateway.row import Row
-from services.chassis.errors import ServiceError, invalid, not_found
+from services.chassis.errors import invalid, not_found
+from services.chassis.wrong_fields import entry, escaped, refusal_of, wrong_fields
 
 _INTEGER: Final = re.compile(r"-?[0-9]{1,9}\Z")
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,200}\Z")
@@ -23,27 +25,6 @@ _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f]")
 _BOOLEANS: Final = {"true": True, "1": True, "false": False, "0": False}
 _ESCAPES: Final = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 _MAX_PARAMETERS: Final = 50
-_MAX_ERRORS: Final = 50
-
-# marshmallow gives texts; clients need codes that never change. Texts that are not here get `field.invalid`.
-_CODES: Final = (
-    ("Missing data", "field.required"),
-    ("Unknown field", "field.unknown"),
-    ("Field may not be null", "field.null"),
-    ("Not a valid", "field.type"),
-    ("Invalid input type", "field.type"),
-    ("Invalid type", "field.type"),
-    ("Must be one of", "field.choice"),
-    ("Must not be empty", "field.empty"),
-    ("Must not contain", "field.characters"),
-    ("Must have at least", "field.length"),
-    ("Must have at most", "field.length"),
-    ("Longer than", "field.length"),
-    ("Shorter than", "field.length"),
-    ("Length must be", "field.length"),
-    ("Must be greater", "field.range"),
-    ("Must be less", "field.range"),
-)
 
 
 def arguments_of(row: Row, path_values: Mapping[str, str], request: Request) -> dict[str, Any]:
@@ -62,13 +43,13 @@ def arguments_of(row: Row, path_values: Mapping[str, str], request: Request) -> 
     query = _query_of(row, request.query)
     body = _body_of(row, request)
     # Also what the room knows but takes from elsewhere: a body must not set what path, query or connection say.
-    problems = [_entry(f"/{_escape(name)}", "Unknown field.") for name in body if name not in row.body_names]
+    problems = [entry(f"/{escaped(name)}", "Unknown field.") for name in body if name not in row.body_names]
     known = {name: value for name, value in body.items() if name in row.body_names}
     arguments = {**known, **query, **path_values}
     if row.schema is not None:
         problems += _errors_of(row, arguments)
     if problems:
-        raise _refusal(problems)
+        raise refusal_of(problems)
     return arguments
 
 
@@ -88,47 +69,15 @@ def command_id_of(headers: Mapping[str, str]) -> str | None:
 
 def _errors_of(row: Row, arguments: Mapping[str, Any]) -> list[dict[str, str]]:
     assert row.schema is not None
-    try:
-        row.schema.load(arguments)
-    except ValidationError as error:
-        messages = error.messages if isinstance(error.messages, dict) else {"_schema": error.messages}
-        # A path parameter of the wrong form cannot be an id of anything: the same answer as for an unknown one.
-        if any(name in messages for name in row.path_names):
-            raise not_found("request.not_found", "There is nothing at this address.") from None
-        return list(_flatten("", messages, row.query_names))
-    return []
-
-
-def _flatten(prefix: str, messages: Any, query_names: frozenset[str] = frozenset()) -> Iterator[dict[str, str]]:
-    if isinstance(messages, dict):
-        for name, inner in messages.items():
-            if name == "_schema":
-                pointer = prefix
-            elif not prefix and name in query_names:
-                pointer = f"?{name}"
-            else:
-                pointer = f"{prefix}/{_escape(name)}"
-            yield from _flatten(pointer, inner)
-    elif isinstance(messages, list):
-        for message in messages:
-            yield from _flatten(prefix, message)
-    else:
-        yield _entry(prefix, str(messages))
-
-
-def _entry(pointer: str, message: str) -> dict[str, str]:
-    code = next((code for start, code in _CODES if message.startswith(start)), "field.invalid")
-    return {"pointer": pointer, "code": code, "detail": message}
-
-
-def _escape(name: Any) -> str:
-    return str(name).replace("~", "~0").replace("/", "~1")
-
-
-def _refusal(problems: list[dict[str, str]]) -> ServiceError:
-    first = problems[0]
-    place = first["pointer"] or "the request as a whole"
-    return invalid("request.invalid", f"{place}: {first['detail']}", errors=problems[:_MAX_ERRORS])
+    found = wrong_fields(row.schema, arguments)
+    tops = [item["pointer"].split("/", 2)[1] if item["pointer"] else "" for item in found]
+    # A path parameter of the wrong form cannot be an id of anything: the same answer as for an unknown one.
+    if any(name in row.path_names for name in tops):
+        raise not_found("request.not_found", "There is nothing at this address.")
+    return [
+        {**item, "pointer": f"?{item['pointer'][1:]}"} if name in row.query_names else item
+        for name, item in zip(tops, found, strict=True)
+    ]
 
 
 def _query_of(row: Row, query: str) -> dict[str, Any]:
@@ -145,15 +94,15 @@ def _query_of(row: Row, query: str) -> dict[str, Any]:
         if name is None or value is None:
             problems.append({"pointer": "?", "code": "field.invalid", "detail": "Must be printable UTF-8."})
         elif name not in row.query_names:
-            problems.append(_entry(f"?{name}", "Unknown field."))
+            problems.append(entry(f"?{name}", "Unknown field."))
         elif not value:
-            problems.append(_entry(f"?{name}", "Must not be empty; leave the parameter out."))
+            problems.append(entry(f"?{name}", "Must not be empty; leave the parameter out."))
         elif name in values:
             problems.append({"pointer": f"?{name}", "code": "field.repeated", "detail": "Must be given once."})
         else:
             values[name] = _typed(row.wire_fields.get(name), value)
     if problems:
-        raise _refusal(problems)
+        raise refusal_of(problems)
     return values
 
 
@@ -214,7 +163,7 @@ def _json_of(body: bytes, parameters: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         raise invalid("request.malformed_json", "The body is not JSON; send one JSON object in UTF-8.") from None
     if not isinstance(value, dict):
-        raise invalid("request.invalid", "The body must be a JSON object.", errors=[_entry("", "Not a valid object.")])
+        raise invalid("request.invalid", "The body must be a JSON object.", errors=[entry("", "Not a valid object.")])
     # NUL and half surrogate pairs are legal escapes in JSON and cannot be stored as text.
     if _ESCAPES.search(body) and not _storable(value):
         raise invalid("request.malformed_json", "The body holds characters that are no text (NUL, half surrogates).")

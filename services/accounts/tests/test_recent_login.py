@@ -21,7 +21,7 @@ from services.accounts.tests.test_story import refused
 from services.chassis.context import Call
 from services.chassis.errors import ServiceError
 from services.chassis.ids import new_id
-from services.chassis.service.entrypoints import load_request
+from services.chassis.wrong_fields import load_request
 
 OFFICE, ELSEWHERE = "192.0.2.1", "198.51.100.7"
 VALUES: dict[str, Any] = {

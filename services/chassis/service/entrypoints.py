@@ -15,7 +15,7 @@ from typing import Any, Final
 import eventlet
 import structlog
 from eventlet.greenpool import GreenPool
-from marshmallow import Schema, ValidationError
+from marshmallow import Schema
 from nameko.exceptions import ContainerBeingKilled
 from nameko.extensions import Entrypoint, ProviderCollector, SharedExtension, register_entrypoint
 
@@ -28,6 +28,7 @@ from services.chassis.context import Call
 from services.chassis.data import db
 from services.chassis.errors import ERRORS, ServiceError, internal, invalid, unavailable
 from services.chassis.keys import tokens
+from services.chassis.wrong_fields import load_request
 
 LEAF_WORKERS: Final = 4
 _SETTINGS_KEY: Final = "TESSERA_SETTINGS"
@@ -245,35 +246,6 @@ class Rpc(Entrypoint):
             return error
         _unexpected.error("unexpected error", method=self.method_name, exc_info=exc_info)
         return internal()
-
-
-def load_request(loader: Schema | None, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the request loaded by its schema, or as it is when there is none.
-
-    Raises:
-        request.invalid: with `errors`, a list of pointer, code and detail for each wrong field.
-    """
-    if loader is None:
-        return dict(values)
-    try:
-        loaded: dict[str, Any] = loader.load(values)
-    except ValidationError as error:
-        errors = list(_flat(error.messages, ""))
-        raise invalid(
-            "request.invalid", f"{errors[0]['pointer'] or 'The request'}: {errors[0]['detail']}", errors=errors
-        ) from None
-    return loaded
-
-
-def _flat(messages: Any, pointer: str) -> Iterator[dict[str, str]]:
-    if isinstance(messages, dict):
-        for name, inner in messages.items():
-            yield from _flat(inner, pointer if name == "_schema" else f"{pointer}/{name}")
-    elif isinstance(messages, list):
-        for text in messages:
-            yield from _flat(text, pointer)
-    else:
-        yield {"pointer": pointer, "code": "request.invalid", "detail": str(messages)}
 
 
 def rpc(

@@ -16,7 +16,7 @@ from services.chassis.data.testing import make_call, make_database
 from services.chassis.data.unit import Unit
 from services.chassis.errors import ServiceError
 from services.chassis.fields import RequestSchema
-from services.chassis.service.entrypoints import load_request
+from services.chassis.wrong_fields import load_request
 
 
 class LineRequest(RequestSchema):

@@ -16,7 +16,7 @@ from services.chassis.data.db import Database
 from services.chassis.data.tables import outbox
 from services.chassis.data.testing import make_call, make_database
 from services.chassis.ids import new_id
-from services.chassis.service.entrypoints import load_request
+from services.chassis.wrong_fields import load_request
 from services.devices import api, commands, queries
 from services.projects.fake import FakeProjects
 

@@ -21,7 +21,7 @@ from services.chassis.data.testing import make_call, make_database
 from services.chassis.errors import ServiceError
 from services.chassis.ids import new_id
 from services.chassis.keys.keystore import KeyStore
-from services.chassis.service.entrypoints import load_request
+from services.chassis.wrong_fields import load_request
 from services.devices.fake import FakeDevices
 from services.licensing.api import files as api
 from services.licensing.api import possession as possession_api

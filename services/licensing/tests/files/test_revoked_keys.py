@@ -11,7 +11,7 @@ from clients.device import Device
 from services.chassis.data.testing import make_call
 from services.chassis.errors import ServiceError
 from services.chassis.faults import InjectedFault, set_fail_points
-from services.chassis.service.entrypoints import load_request
+from services.chassis.wrong_fields import load_request
 from services.licensing.api import REQUESTS
 from services.licensing.commands.authority import FILE_KEY, TEXT_KEY
 from services.licensing.queries.licenses import list_device_licenses
