@@ -10,7 +10,7 @@ from services.chassis.listening import check_free
 from services.chassis.settings import Settings, SettingsError
 
 LOCK_FILE = ".running"
-FOLDERS = ("keys", "mail", "log", "staff", "heads")
+FOLDERS = ("keys", "mail", "log", "staff", "heads", "admin")
 
 
 def check_ports(settings: Settings) -> None:

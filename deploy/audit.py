@@ -27,6 +27,7 @@ from services.chassis.data.db import Database
 from services.chassis.errors import ServiceError
 from services.chassis.keys.keystore import KeyStoreError
 from services.chassis.settings import Settings, SettingsError
+from services.history import last_audit
 from services.history.audit import behind, compare
 
 _CATCH_UP_SECONDS = 20.0
@@ -121,6 +122,8 @@ def main(arguments: Sequence[str] = ()) -> int:
     try:
         settings = installed_settings()
         reports = audit(settings)
+        checks = [check for report in reports for check in report.checks]
+        last_audit.note(settings, checks=len(checks), flaws=sum(len(check.flaws) for check in checks))
     except (SettingsError, ServiceError, AuditError, KeyStoreError, OSError) as error:
         is_away = isinstance(error, ServiceError) and error.code == "service.unavailable"
         sys.stderr.write(f"The audit could not be made: {unreachable(installed_settings()) if is_away else error}\n")

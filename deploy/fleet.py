@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Mapping
@@ -33,6 +34,7 @@ from deploy.rooms import GATEWAY, ROOMS, service_class
 from deploy.run import finish, prepare, tell_addresses
 from deploy.supervisor import Process, Supervisor
 from services.chassis import logs
+from services.chassis.service.admin import FOLDER
 from services.chassis.service.topology import declare_topology
 from services.chassis.settings import Settings, SettingsError
 
@@ -72,6 +74,7 @@ class Fleet:
         if self.nodes is not None:
             self.nodes.start()
             write_private(self._data_dir / ENVIRONMENT_FILE, json.dumps(self.nodes.environment()).encode())
+        shutil.rmtree(self._data_dir / FOLDER, ignore_errors=True)
         settings = Settings.from_environment({**self._given, **(self.nodes.environment() if self.nodes else {})})
         prepare(settings, first_start=self._is_first_start)
         declare_topology(settings, [service_class(role) for role in (*ROOMS, GATEWAY)])
@@ -123,7 +126,9 @@ class Fleet:
             for number in range(1, copies + 1):
                 name = f"{role}-{number}" if copies > 1 else role
                 command = [sys.executable, "-m", ROLE, role]
-                processes.append(Process(name, command, environment, service=role if role in ROOMS else None))
+                # The address that was given is the gateway's; the others tell theirs in the data folder.
+                own = {**environment, "TESSERA_ADMIN_HTTP": "127.0.0.1:0"} if role in ROOMS else environment
+                processes.append(Process(name, command, own, service=role if role in ROOMS else None))
         processes.append(Process("portal", [sys.executable, "-m", "portal"]))
         return processes
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
 # Sockets must be green before anything else is imported that may open one (rule D1).
 from services.chassis.bus import green  # noqa: F401  # isort: skip
@@ -30,6 +31,9 @@ def main(arguments: Sequence[str]) -> int:
     (role,) = arguments
     try:
         settings = Settings.from_environment()
+        if role != GATEWAY and "TESSERA_ADMIN_HTTP" not in os.environ:
+            # The default is the gateway's; several rooms may share a machine.
+            settings = replace(settings, admin_http=("127.0.0.1", 0))
         if role == MAILER:
             settings.check_mail_server()
     except SettingsError as error:
@@ -42,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
     logs.configure(role, settings.log_level)
     try:
         KeyStore.from_settings(settings, role).check()
-        return serve(settings, [service_class(role)])
+        return serve(settings, [service_class(role)], admin=None if role == GATEWAY else role)
     except (SettingsError, KeyStoreError) as error:
         sys.stderr.write(f"{error}\n")
         return 2

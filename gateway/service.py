@@ -23,11 +23,13 @@ from gateway.readiness import Readiness
 from gateway.router import Router
 from gateway.routes import ROWS
 from gateway.row import Reply
+from services.chassis import metrics
 from services.chassis.bus.rpc import Client
 from services.chassis.context import Call
 from services.chassis.data.outbox import Event
 from services.chassis.errors import invalid, not_found, unavailable
 from services.chassis.keys import tokens
+from services.chassis.service import figures
 from services.chassis.service.broadcast import Broadcast
 from services.chassis.service.providers import SETTINGS_KEY
 from services.chassis.settings import Settings
@@ -128,8 +130,7 @@ class Door(DependencyProvider):
             raise invalid("request.method_not_allowed", detail, allow=list(_READS))
         match request.path:
             case "/metrics":
-                self._metrics.note_messaging(self.readiness.messaging)
-                return Response(200, self._metrics.text(), "text/plain; version=0.0.4; charset=utf-8")
+                return Response(200, figures.page(), metrics.CONTENT_TYPE)
             case "/healthz":
                 return healthz(request)
             case "/readyz" | "/details":

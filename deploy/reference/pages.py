@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy import procedures
-from deploy.reference import errors, events
+from deploy.reference import errors, events, metrics
 from services.projects import rights_page
 
 REFERENCE: Final = procedures.ROOT / "docs" / "reference"
@@ -19,4 +19,5 @@ def generated() -> dict[Path, str]:
         rights_page.PAGE: rights_page.render(),
         REFERENCE / "errors.md": errors.render(),
         REFERENCE / "events.md": events.render(),
+        REFERENCE / "metrics.md": metrics.render(),
     }

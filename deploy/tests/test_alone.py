@@ -115,7 +115,7 @@ def test_whoever_makes_a_file_makes_it_for_its_user_alone(tmp_path: Path) -> Non
 
 
 def test_a_process_of_the_fleet_makes_files_for_its_user_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def serve(settings: Settings, _services: object) -> int:
+    def serve(settings: Settings, _services: object, **_: object) -> int:
         (settings.data_dir / "made").write_text("secret")
         return 0
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, Index, Integer, LargeBinary, String, Text
+from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, Index, Integer, LargeBinary, String, Text, text
 from sqlalchemy import UniqueConstraint as Unique
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -162,11 +162,17 @@ class EmailUndo(Base):
     used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
+_PARKED = text("parked_at IS NOT NULL")
+
+
 class Mail(Base):
     """A mail to send: recipient, template and values sealed, because they hold a link's token; emptied once sent."""
 
     __tablename__ = "mails"
-    __table_args__ = (Index("ix_mails_next_at", "next_at"),)
+    __table_args__ = (
+        Index("ix_mails_next_at", "next_at"),
+        Index("ix_mails_parked_at", "parked_at", postgresql_where=_PARKED, sqlite_where=_PARKED),
+    )
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
     template: Mapped[str] = mapped_column(String(40))
     language: Mapped[str] = mapped_column(String(8))

@@ -11,7 +11,6 @@ from eventlet import tpool
 from eventlet.event import Event
 from eventlet.semaphore import Semaphore
 from nameko.extensions import DependencyProvider
-from prometheus_client import Gauge
 
 from services.accounts.commands.company_imports import LATE, watch_imports
 from services.accounts.commands.notices import send_held
@@ -28,8 +27,6 @@ AT_ONCE: Final = 2
 MAIL_POLL_SECONDS: Final = 0.5
 SWEEP_SECONDS: Final = 600.0
 WATCH_SECONDS: Final = 30.0
-
-OPEN_IMPORT = Gauge("tessera_company_import_open_seconds", "Age of the oldest import that a room has not applied yet.")
 
 T = TypeVar("T")
 _log = structlog.get_logger(__name__)
@@ -156,6 +153,5 @@ class ImportLoop(Loop):
     def work(self, database: Database) -> None:
         """Look once."""
         seconds = watch_imports(database)
-        OPEN_IMPORT.set(seconds)
         if seconds > LATE.total_seconds():
             _log.error("import_open_too_long", seconds=round(seconds))

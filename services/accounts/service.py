@@ -24,6 +24,7 @@ from services.accounts.service_invitations import InvitationEntrypoints
 from services.accounts.service_oversight import OversightEntrypoints
 from services.accounts.service_service_accounts import ServiceAccountEntrypoints
 from services.accounts.service_staff import StaffEntrypoints
+from services.accounts.store.waiting import WAITING
 from services.chassis.context import Call
 from services.chassis.fields import EmptyRequest, ListRequest
 from services.chassis.service.entrypoints import rpc
@@ -44,7 +45,7 @@ class AccountsService(
     sweep_loop = SweepLoop()
     relay = Relay()
     events = EventsLeaf("gateway", "projects", "devices", "licensing", "history")
-    health = Health()
+    health = Health(WAITING)
 
     @rpc(api.RegisterRequest, callers=("gateway",))
     def register(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from services.chassis.service.health import Health
 from services.chassis.service.inbox import subscribe
 from services.chassis.service.providers import SETTINGS_KEY, DatabaseProvider, EventsLeaf
 from services.chassis.service.relay import Relay
-from services.history import commands, merges, notices, queries, store
+from services.history import commands, last_audit, merges, notices, queries, store
 from services.history.api import ListHistoryRequest
 from services.history.heads import HeadsError, SignedHeads
 
@@ -46,7 +46,7 @@ class HistoryService:
     signed_heads = SignedHeadsProvider()
     relay = Relay()
     events = EventsLeaf("accounts")
-    health = Health()
+    health = Health(also=last_audit.samples)
 
     @rpc(ListHistoryRequest)
     def list_history(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:

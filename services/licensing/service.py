@@ -33,6 +33,7 @@ from services.licensing.queries.keys import get_order, list_activations, list_or
 from services.licensing.queries.licenses import get_license_options, list_device_licenses
 from services.licensing.service_files import FileEntrypoints
 from services.licensing.service_possession import PossessionEntrypoints
+from services.licensing.store.waiting import WAITING
 
 SECONDS_BETWEEN_LOOKS: Final = 5
 
@@ -47,7 +48,7 @@ class LicensingService(FileEntrypoints, PossessionEntrypoints):
     devices = Client("devices", vouches=("confirm_possession",))
     relay = Relay()
     events = EventsLeaf("projects", "devices", "history")
-    health = Health()
+    health = Health(WAITING)
 
     @rpc(api.ListDeviceTypesRequest)
     def list_device_types(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 import structlog
-from prometheus_client import Counter
 
 from services.accounts.mails.render import render
 from services.accounts.store import mails
+from services.chassis import metrics
 from services.chassis.data.db import Database
 from services.chassis.keys.keyfiles import write_private
 from services.chassis.keys.keystore import KeyStore
@@ -32,8 +32,13 @@ WAITS: Final = tuple(timedelta(seconds=seconds) for seconds in (5, 30, 120, 600,
 """Time to the next attempt after the first, second, … failure; then the mail is given up."""
 SMTP_SECONDS: Final = 10.0
 
-PARKED = Counter("tessera_mails_parked_total", "Mails that cannot be rendered, and that somebody must look at.")
 _PARKED: Final = "cannot be rendered"
+_GIVEN_UP: Final = metrics.counter(
+    "tessera_mails_given_up_total",
+    "Mails that no server took until their last attempt.",
+    of="accounts",
+    zero="Nobody got them; the log of accounts says why (`mail_failed`).",
+)
 
 _log = structlog.get_logger(__name__)
 
@@ -132,13 +137,14 @@ def send_due(database: Database, keys: KeyStore, post: Post, public_url: str) ->
         # Its content may be in the error's text: that says the type alone.
         reason = f"{_PARKED}: {type(error).__name__}"
         _log.error("mail_parked", mail=row.id, template=row.template, error=_reason(error))
-        PARKED.inc()
         database.write(lambda unit: mails.park(unit, row.id, reason))
         return True
     try:
         post(row.id, message)
     except (OSError, smtplib.SMTPException) as error:
         wait = WAITS[row.attempts] if row.attempts < len(WAITS) else None
+        if wait is None:
+            _GIVEN_UP.inc()
         reason = f"{type(error).__name__}: {error}"
         # The text of an SMTP refusal may hold the address: it stays in the table and out of the log (S21).
         _log.warning("mail_failed", mail=row.id, attempt=row.attempts + 1, error=_reason(error))

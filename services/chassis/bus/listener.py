@@ -16,10 +16,16 @@ import eventlet
 from eventlet.event import Event
 from kombu import Exchange, Queue
 
+from services.chassis import metrics
 from services.chassis.bus import wire
 from services.chassis.bus.link import BrokerDown, Link
 from services.chassis.bus.publisher import Outgoing, Publisher
 
+_BURIED = metrics.counter(
+    "tessera_messages_buried_total",
+    "Messages that nobody can read, put into the dead letters.",
+    zero="Somebody sends what is none of ours, or a process is of another version.",
+)
 _log = logging.getLogger(__name__)
 _MAX_BACKOFF_SECONDS = 2.0
 
@@ -219,6 +225,7 @@ def bury(message: Any, reason: str, publisher: Publisher) -> None:
         reason: one phrase; must not quote the message's content at length.
         publisher: where to publish.
     """
+    _BURIED.inc()
     info = message.delivery_info
     _log.error("bad message with key %s to the dead letters: %s", info.get("routing_key"), reason)
     headers = {

@@ -21,6 +21,7 @@ from eventlet.event import Event
 from eventlet.patcher import is_monkey_patched
 from nameko.extensions import DependencyProvider, SharedExtension
 
+from services.chassis import metrics
 from services.chassis.bus import identity, wire
 from services.chassis.bus.link import BrokerDown
 from services.chassis.bus.listener import Listener, Subscription
@@ -126,14 +127,12 @@ class Bus:
             raise RuntimeError(
                 f"{service}.{method} would be hop {passed}, at most {wire.MAX_HOPS} are allowed (rule R14)."
             )
-        remaining = call.remaining()
-        if remaining <= _HOP_SECONDS:
+        if call.remaining() <= _HOP_SECONDS:
             raise unavailable(
                 "service.deadline_passed", "The request came too late to be worked on and changed nothing; repeat it."
             )
         correlation_id = f"{self._prefix}-{next(self._numbers)}"
-        key = routing_key or wire.request_key(service, method)
-        message = self._request(key, call, kwargs, correlation_id, passed)
+        message = self._request(routing_key or wire.request_key(service, method), call, kwargs, correlation_id, passed)
         if caller is not None:
             signed = identity.sign(caller, service, method, correlation_id, kwargs)
             message.headers.update({"nameko.caller": signed} if signed else {})
@@ -235,8 +234,10 @@ class ServiceClient:
 
     def call_with_meta(self, call: Call, method: str, /, **kwargs: Any) -> Reply:
         """Call a method and return its answer together with the mark of a replay."""
-        caller = self._caller() if not call.token or method in self._vouches else None
-        return self._bus().call(self._service, method, call, kwargs, caller=caller)
+        room = self._caller()
+        caller = room if not call.token or method in self._vouches else None
+        with metrics.calling(room, self._service, method):
+            return self._bus().call(self._service, method, call, kwargs, caller=caller)
 
     def _call(self, method: str, call: Call, /, **kwargs: Any) -> dict[str, Any]:
         return self.call_with_meta(call, method, **kwargs).result

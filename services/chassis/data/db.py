@@ -97,6 +97,7 @@ class Database:
         # Reads have a pool of their own: to switch a connection between the two modes costs as much as a short read.
         self._reader = self.engine if is_sqlite else make_engine(uri, pool_size=pool_size, autocommit=True)
         self._snapshots = self.engine if is_sqlite else self.engine.execution_options(isolation_level="REPEATABLE READ")
+        self.engines = {"write": self.engine} if is_sqlite else {"write": self.engine, "read": self._reader}
         self._writer = self.engine.execution_options(immediate=True)
         # SQLite has one writer; a second one in this process would freeze it (rule D7).
         self._write_lock = threading.Lock() if is_sqlite else None

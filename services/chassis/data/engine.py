@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
+from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
 from services.chassis.data.engine_errors import hide_values
 from services.chassis.errors import unavailable
@@ -29,11 +31,36 @@ _PG_OPTIONS = " ".join(
 )
 
 
+class CountingPool(QueuePool):
+    """Connections, with how often and how long somebody waited for one; `most` is how many there may be."""
+
+    def __init__(self, creator: Any, pool_size: int = 5, max_overflow: int = 10, **options: Any) -> None:
+        super().__init__(creator, pool_size=pool_size, max_overflow=max_overflow, **options)
+        self.most = pool_size + max_overflow
+        self.waits = 0
+        self.waited_seconds = 0.0
+
+    def connect(self) -> PoolProxiedConnection:
+        """Return a connection, a free one if there is any."""
+        if self.checkedout() < self.most:
+            return super().connect()
+        self.waits += 1
+        started = time.perf_counter()
+        try:
+            return super().connect()
+        finally:
+            self.waited_seconds += time.perf_counter() - started
+
+
 def make_engine(uri: str, *, pool_size: int = 10, autocommit: bool = False) -> Engine:
     """Return an engine with the house's limits: timeouts in the server, WAL on SQLite (rules D2, D4, D7)."""
     if uri.startswith("sqlite"):
         engine = sa.create_engine(
-            uri, connect_args={"check_same_thread": False, "timeout": 0.25}, pool_size=pool_size, hide_parameters=True
+            uri,
+            connect_args={"check_same_thread": False, "timeout": 0.25},
+            poolclass=CountingPool,
+            pool_size=pool_size,
+            hide_parameters=True,
         )
         sa.event.listen(engine, "handle_error", hide_values)
         sa.event.listen(engine, "connect", _prepare_sqlite)
@@ -43,6 +70,7 @@ def make_engine(uri: str, *, pool_size: int = 10, autocommit: bool = False) -> E
     engine = sa.create_engine(
         uri,
         hide_parameters=True,
+        poolclass=CountingPool,
         pool_size=pool_size,
         max_overflow=0,
         # With a value of None the driver's own default stays, which begins transactions by itself.

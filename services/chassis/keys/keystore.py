@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
+from services.chassis import metrics
 from services.chassis.keys.jwk import public_jwk
 from services.chassis.keys.keyfiles import (
     KeyStoreError,
@@ -43,6 +44,7 @@ ACTIVE: Final = "active"
 VERIFY_ONLY: Final = "verify-only"
 REVOKED: Final = "revoked"
 _TICK_NS: Final = 100_000_000
+_USES = metrics.counter("tessera_key_uses_total", "Uses of private keys, by what they are for.", ("room", "purpose"))
 _log = structlog.get_logger(__name__)
 
 
@@ -110,8 +112,7 @@ class KeyStore:
         """
         for key in self._load(purpose):
             if key.kid == kid and key.revoked_at is None:
-                _log.debug("key_used", purpose=purpose, kid=kid)
-                return key
+                return self._used(key)
         raise KeyStoreError(f"There is no key {kid} for {purpose} in {self._folder}.")
 
     def kept(self, purpose: str, kid: str) -> Key:
@@ -135,29 +136,29 @@ class KeyStore:
         Returns:
             The key id and the signature: 64 raw bytes for Ed25519, r||s (64 bytes, as in JWS) for ES256.
         """
-        key = self.active(purpose, algorithm)
+        key = self._used(self.active(purpose, algorithm))
         if isinstance(key.private, ed25519.Ed25519PrivateKey):
             signature = key.private.sign(data)
         else:
             r, s = decode_dss_signature(key.private.sign(data, ec.ECDSA(hashes.SHA256())))
             signature = r.to_bytes(32, "big") + s.to_bytes(32, "big")
-        _log.debug("key_used", purpose=purpose, kid=key.kid)
         return key.kid, signature
 
     def private_key(self, purpose: str, algorithm: Algorithm) -> PrivateKey:
         """Return the active private key of a purpose, for X.509 and token libraries that sign themselves."""
-        key = self.active(purpose, algorithm)
-        _log.debug("key_used", purpose=purpose, kid=key.kid)
-        return key.private
+        return self._used(self.active(purpose, algorithm)).private
+
+    def _used(self, key: Key) -> Key:
+        _USES.labels(self._folder.name, key.purpose).inc()
+        _log.debug("key_used", purpose=key.purpose, kid=key.kid)
+        return key
 
     def public_jwks(self, purpose: str, algorithm: Algorithm) -> list[dict[str, Any]]:
         """Return the public keys of a purpose as JWKs (RFC 7517), active one first; revoked ones are left out."""
         self.active(purpose, algorithm)
         keys = [(key, state) for key, state in self.states(purpose) if state != REVOKED]
-        return [
-            public_jwk(key.kid, key.private.public_key(), state)
-            for key, state in sorted(keys, key=lambda pair: pair[1] != ACTIVE)
-        ]
+        keys.sort(key=lambda pair: pair[1] != ACTIVE)
+        return [public_jwk(key.kid, key.private.public_key(), state) for key, state in keys]
 
     def publish(self, purpose: str, algorithm: Algorithm) -> None:
         """Pin the public keys of a purpose for the other services; from then on every change of them is published.
@@ -231,6 +232,7 @@ class KeyStore:
         return self._opened_sealer().open(sealed, context)
 
     def _opened_sealer(self) -> Sealer:
+        _USES.labels(self._folder.name, "sealing").inc()
         self._sealer = self._sealer or sealer_of(self._folder, self._passphrase)
         return self._sealer
 

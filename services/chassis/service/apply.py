@@ -15,9 +15,9 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 import structlog
-from prometheus_client import Counter, Gauge
 from sqlalchemy.exc import DBAPIError
 
+from services.chassis import metrics
 from services.chassis.data.db import Database, Unit, insert_or_ignore
 from services.chassis.data.outbox import Event
 from services.chassis.data.place import Document, Place, follow, read_place
@@ -32,14 +32,8 @@ _RETRY_BATCH: Final = 20
 _CHUNK: Final = 100
 _PASSING: Final = frozenset({"40001", "40P01", "55P03"})
 
-PARKED = Counter("tessera_events_parked_total", "Events given up after the last attempt.", ["service", "source"])
-POSITION = Gauge(
-    "tessera_events_position", "Sequence up to which a source's events are applied.", ["service", "source"]
-)
-STOPPED = Gauge(
-    "tessera_events_stopped",
-    "1 while nothing of a source is applied because its log was restored to an older state.",
-    ["service", "source"],
+_APPLIED = metrics.counter(
+    "tessera_events_applied_total", "Events of a source that were taken over, parked ones included.", ("room", "source")
 )
 _log = structlog.get_logger(__name__)
 
@@ -88,7 +82,6 @@ class Applier:
             self._place = None
         if flaw is not None and place.stopped is None:
             _log.critical("events of a source are not applied any more", source=self._source, reason=flaw)
-        STOPPED.labels(self._database.service, self._source).set(0 if flaw is None else 1)
         return flaw is None and self.place() == checked
 
     def _note(self, unit: Unit, place: Place, checked: Place) -> None:
@@ -123,7 +116,7 @@ class Applier:
                 self._place = None
                 raise
             applied += len(ready)
-            POSITION.labels(self._database.service, self._source).set(self._place.sequence)
+            _APPLIED.labels(self._database.service, self._source).inc(len(ready))
             fail_point("inbox.after_commit")
 
     def retry_due(self) -> int:
@@ -234,7 +227,6 @@ class Applier:
             values: dict[str, Any] = {"attempts": attempts, "reason": self._reason}
             if attempts >= MAX_ATTEMPTS:
                 values |= {"parked_at": unit.now, "next_at": None}
-                PARKED.labels(self._database.service, self._source).inc()
                 _log.error("event parked", source=self._source, event_id=row.event_id, reason=self._reason)
             else:
                 pause = BACKOFF_SECONDS[min(attempts, len(BACKOFF_SECONDS)) - 1]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import Any
 
 from nameko.containers import ServiceContainer
+
+from services.chassis import metrics
 
 
 class Container(ServiceContainer):
@@ -13,6 +16,7 @@ class Container(ServiceContainer):
 
     def _run_worker(self, worker_ctx: Any, handle_result: Any) -> None:
         """Inject, set up, call, hand the result on and tear down, in nameko's order and with nameko's hooks."""
+        started = time.perf_counter()
         self._inject_dependencies(worker_ctx)
         self._worker_setup(worker_ctx)
         result = exc_info = None
@@ -25,6 +29,8 @@ class Container(ServiceContainer):
             result, exc_info = handle_result(worker_ctx, result, exc_info)
         for provider in self.dependencies:
             provider.worker_result(worker_ctx, result, exc_info)
+        seconds, error = time.perf_counter() - started, exc_info[1] if exc_info is not None else None
+        metrics.note_served(self.service_name, worker_ctx.entrypoint.method_name, seconds, error)
         # The traceback holds the frames that hold it.
-        del exc_info
+        del exc_info, error
         self._worker_teardown(worker_ctx)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 import structlog
 
+from services.chassis import metrics
 from services.chassis.bus import wire
+from services.chassis.data.figures import Waiting
 from services.chassis.data.place import read_stopped
+from services.chassis.service import figures
 from services.chassis.service.entrypoints import RpcConsumer
 from services.chassis.service.providers import DatabaseExtension, InternalMethod
 from services.chassis.service.relay import measure_lag
+from services.chassis.settings import Settings
 
 _log = structlog.get_logger(__name__)
 
@@ -28,20 +33,37 @@ class HealthConsumer(RpcConsumer):
 
 
 class Health(InternalMethod):
-    """Serves `ping`, on the service's queue and on one of this process's own, where the supervisor asks (rule R17)."""
+    """Serves `ping`, on the service's queue and on one of this process's own, where the supervisor asks (rule R17).
+
+    It also has the room's figures told while it runs.
+
+    Args:
+        waiting: what the room counts in its database besides what all rooms do.
+        also: returns further samples by the settings; they stand in no database.
+    """
 
     consumer = RpcConsumer()
     own = HealthConsumer()
     holder = DatabaseExtension()
     method_name = "ping"
 
+    def __init__(
+        self, waiting: Sequence[Waiting] = (), also: Callable[[Settings], Iterable[metrics.Sample]] = lambda _: ()
+    ) -> None:
+        self.waiting = waiting
+        self.also = also
+
     def setup(self) -> None:
         """Register with both queues."""
         super().setup()
         self.own.register_provider(self)
+        room, holder, also = self.container.service_name, self.holder, self.also
+        told = figures.RoomFigures(room, lambda: holder.database, self.waiting, lambda: also(holder.settings))
+        figures.watch(room, told)
 
     def stop(self) -> None:
         """Take no more pings."""
+        figures.forget(self.container.service_name)
         self.own.unregister_provider(self)
         super().stop()
 

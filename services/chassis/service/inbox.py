@@ -21,6 +21,7 @@ from services.chassis.bus import wire
 from services.chassis.bus.listener import Subscription, acknowledge, bury
 from services.chassis.bus.rpc import Bus, BusExtension
 from services.chassis.context import Call
+from services.chassis.data import figures
 from services.chassis.data.db import Unit
 from services.chassis.data.outbox import MAX_PAGE, Event
 from services.chassis.data.place import Document, Place
@@ -173,6 +174,8 @@ class Subscribe(Entrypoint):
                 batch.remove(message)
                 bury(message, str(error), self.bus.bus.publisher)
         events = [document for document in documents if document["type"] != WATERMARK]
+        for document in documents[-1:]:
+            figures.heard(self.container.service_name, self.source, document["sequence"])
         # Now and then the row itself is looked at: our own database may have been restored under us.
         place = self._applier.place(fresh=any(document["type"] == WATERMARK for document in documents))
         # A message may have been under way since before the source was restored: only its database is believed then.
@@ -188,6 +191,7 @@ class Subscribe(Entrypoint):
         while not self._stopped:
             place = self._applier.place(fresh=True)
             page = fetch_events(self.bus.bus, self.source, place.sequence, reader=self.container.service_name)
+            figures.heard(self.container.service_name, self.source, page["last_sequence"])
             if not self._applier.check(place, page) or not page["items"]:
                 return
             self._applier.apply(page["items"])

@@ -11,6 +11,7 @@ import structlog
 from eventlet.greenpool import GreenPool
 from nameko.extensions import DependencyProvider, SharedExtension
 
+from services.chassis import metrics
 from services.chassis.bus import identity, wire
 from services.chassis.data import epochs, outbox
 from services.chassis.data.db import Database
@@ -99,7 +100,7 @@ class InternalMethod(DependencyProvider):
         raise NotImplementedError
 
     def _run(self, message: Any, envelope: wire.Envelope) -> None:
-        result, error = None, None
+        started, result, error = time.perf_counter(), None, None
         try:
             if envelope.deadline < time.time():
                 raise unavailable("service.deadline_passed")
@@ -110,6 +111,8 @@ class InternalMethod(DependencyProvider):
         except Exception:
             _log.exception("unexpected error", method=self.method_name)
             error = internal()
+        seconds = time.perf_counter() - started
+        metrics.note_served(self.container.service_name, self.method_name, seconds, error)
         self.consumer.finish(message, envelope, {"result": result, "error": error and wire.error_body(error)})
 
 

@@ -18,7 +18,6 @@ import sqlalchemy as sa
 import structlog
 from eventlet.event import Event
 from nameko.extensions import DependencyProvider
-from prometheus_client import Gauge
 
 from services.chassis.bus import wire
 from services.chassis.bus.link import BrokerDown
@@ -41,7 +40,6 @@ _LOCK_POLL_SECONDS: Final = 1.0
 _MAX_BACKOFF_SECONDS: Final = 5.0
 _LAG_ALARM_SECONDS: Final = 30.0
 
-LAG = Gauge("tessera_outbox_lag_seconds", "Age of the oldest event not yet published.", ["service"])
 _log = structlog.get_logger(__name__)
 
 _UNNUMBERED = (
@@ -133,7 +131,7 @@ class OutboxRelay:
 
 
 def measure_lag(database: Database) -> float:
-    """Return the age of the oldest unpublished event in seconds, 0 when there is none; tell it to metrics and log.
+    """Return the age of the oldest unpublished event in seconds, 0 when there is none; tell the log of a long one.
 
     Every process of a service measures it when it is pinged, whoever relays (rule R26).
     """
@@ -141,7 +139,6 @@ def measure_lag(database: Database) -> float:
         lambda c: c.execute(sa.select(sa.func.min(table.c.created_at)).where(table.c.sent_at.is_(None))).scalar()
     )
     seconds = max(0.0, time.time() - oldest.timestamp()) if oldest is not None else 0.0
-    LAG.labels(database.service).set(seconds)
     if seconds > _LAG_ALARM_SECONDS:
         _log.error("events wait to be published", oldest_seconds=round(seconds))
     return seconds

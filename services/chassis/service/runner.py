@@ -17,6 +17,7 @@ from services.chassis.bus.rpc import Bus
 from services.chassis.keys import tokens
 from services.chassis.keys.pins import PinnedKeys
 from services.chassis.service import declare
+from services.chassis.service.admin import AdminListener
 from services.chassis.service.providers import SETTINGS_KEY
 from services.chassis.service.topology import declare_topology
 from services.chassis.settings import Settings
@@ -94,17 +95,30 @@ def token_pins(settings: Settings) -> Path:
     return settings.public_key_dir / tokens.ISSUER / f"{tokens.PURPOSE}.json"
 
 
-def serve(settings: Settings, services: Iterable[type], *, max_workers: int = MAX_WORKERS) -> int:
+def serve(
+    settings: Settings, services: Iterable[type], *, max_workers: int = MAX_WORKERS, admin: str | None = None
+) -> int:
     """Run services until this process is asked to stop; returns its exit code.
 
     Args:
         settings: of the installation.
         services: nameko service classes.
         max_workers: how many requests each service works on at a time.
+        admin: role for which health and figures are served over HTTP; None for a process that does so itself.
+
+    Raises:
+        SettingsError: the address for that cannot be had; nothing runs then.
     """
     runner = Runner(settings, services, max_workers=max_workers)
+    listener = AdminListener(settings, admin) if admin is not None else None
+    if listener is not None:
+        listener.start()
     runner.start()
+    if listener is not None:
+        listener.is_up = True
     _log.info("services run", services=[service.__name__ for service in runner.classes])
     code = runner.wait()
     runner.stop()
+    if listener is not None:
+        listener.stop()
     return code

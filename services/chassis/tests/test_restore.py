@@ -12,13 +12,13 @@ import sqlalchemy as sa
 
 from services.chassis.bus.rpc import standalone
 from services.chassis.context import Call
-from services.chassis.data import tables
+from services.chassis.data import figures, tables
 from services.chassis.data.audit.report import outbox_report
 from services.chassis.data.db import Database, Unit
 from services.chassis.data.outbox import Event
 from services.chassis.data.place import Place, read_place, read_stopped
 from services.chassis.data.reconcile import Reconciled, lost_ids, reconcile
-from services.chassis.service.apply import STOPPED, Applier
+from services.chassis.service.apply import Applier
 from services.chassis.service.broadcast import Broadcast
 from services.chassis.service.topology import declare_topology
 from services.chassis.settings import Settings
@@ -72,6 +72,12 @@ class World:
         """Return what the sink has stopped to follow."""
         with opened(self.settings, "sink") as sink:
             return sink.read(read_stopped)
+
+    def figure(self, name: str) -> float:
+        """Return one figure that the sink tells of the source."""
+        with opened(self.settings, "sink") as sink:
+            told = {figure.name: number for figure, labels, number in figures.read(sink, ()) if len(labels) == 2}
+            return told[name]
 
     def reconcile(self, *, dry_run: bool = False) -> Reconciled:
         """Run what the command runs."""
@@ -128,7 +134,7 @@ def test_a_sink_ahead_of_its_restored_source_stops_and_goes_on_once_reconciled(r
         wait_until(lambda: "source" in world.stopped(), 25)
         assert world.words() == ["a1", "a2", "b1", "b2", "b3"]
         assert "reconcile-events source" in world.stopped()["source"]
-        assert STOPPED.labels("sink", "source")._value.get() == 1
+        assert world.figure("tessera_events_stopped") == 1
         with standalone(world.settings.amqp_uri) as to:
             assert "source" in to("sink").ping(Call())["stopped_sources"]
         assert any("not applied" in flaw for flaw in world.flaws("sink"))
@@ -143,7 +149,7 @@ def test_a_sink_ahead_of_its_restored_source_stops_and_goes_on_once_reconciled(r
         world.emit("d1")
         wait_until(lambda: world.words() == ["a1", "a2", "b1", "b2", "b3", *new, "d1"], 15)
         assert world.stopped() == {}
-        wait_until(lambda: STOPPED.labels("sink", "source")._value.get() == 0, 5)
+        assert world.figure("tessera_events_stopped") == 0
         assert world.reconcile().epoch is None
         wait_until(lambda: world.flaws("sink") == world.flaws("source") == [], 10)
         with opened(world.settings, "sink") as sink:
