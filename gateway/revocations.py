@@ -76,7 +76,7 @@ class Revocations:
             case "company_user_removed":
                 self._later(self._ended, (user, event.companyid), at)
             case "company_merged" if event.companyid is not None:
-                # One company's tokens must name what it absorbed; the other one's are worth nothing: accounts knows.
+                # The importing company must be in new tokens with what it imported; the other one ends: accounts knows.
                 self._later(self._merged, event.companyid, at)
             case "company_changed" if "otp_demanded" in (data.get("what") or ()):
                 # Remembered API tokens and device logins must be tried again; accounts lets running sessions go on.

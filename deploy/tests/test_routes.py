@@ -30,6 +30,24 @@ def test_every_route_leads_to_a_procedure_with_the_same_schema_and_openness() ->
         assert (row.right is Right.NONE) is is_open, f"{row.method} {row.path}: public here, but not there"
 
 
+def test_a_row_says_of_answer_and_rehearsal_what_the_declaration_says() -> None:
+    """A composed row may answer more than its procedure, or in another form; it says so by its own schema."""
+    compared = 0
+    for row in ROWS:
+        declaration = procedures_of(service_class(row.service))[row.rpc][1]
+        if declaration is None:
+            continue
+        compared += 1
+        where = f"{row.method} {row.path}"
+        assert row.dry_run is declaration.rehearsable, f"{where}: rehearsed at one place only"
+        assert row.is_write or not declaration.writes or row.compose is not None, f"{where}: a GET that writes"
+        if row.status == 204 or row.compose is not None:
+            continue
+        assert row.answer is declaration.answer, f"{where}: answers by another schema"
+        assert row.rehearsal is declaration.rehearsal, f"{where}: is rehearsed by another schema"
+    assert compared > 5
+
+
 FOR_A_FIELD = {"PATCH /v1/company", "PATCH /v1/staff/companies/{company_id}"}
 """Rows that need a recent login for one of their fields (`otp_demanded`, decision 18); the room asks for it."""
 

@@ -67,7 +67,7 @@ ROWS = (
     ),
     Row(
         "POST", "/v1/company/imports", "accounts", "import_company", Right.ADMIN,
-        "Take another company into one's own, by the login of one of its administrators; a rehearsal tells what moves.",
+        "Import another company, by the login of one of its administrators; a rehearsal tells what moves.",
         recent=True, request=api.ImportCompanyRequest, answer=api.Job, rehearsal=ImportPreview, status=202,
         dry_run=True, scope=api.SCOPE_ACCOUNT, compose=compose.import_company, revokes=True,
     ),

@@ -33,7 +33,7 @@ ROWS = (
     ),
     Row(
         "GET", "/v1/staff/companies/{company_id}", "accounts", "get_company_staff", Right.STAFF,
-        "Show a company; an id that was absorbed leads to the company that it is part of now.",
+        "Show a company; the id of one that was imported leads to the company that it is part of now.",
         request=accounts.CompanyIdRequest, answer=accounts.StaffCompanyDetail,
     ),
     Row(

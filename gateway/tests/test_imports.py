@@ -67,7 +67,7 @@ def test_what_the_client_can_answer_reaches_it(gateway: Gateway) -> None:
     assert answer.body["companies"] == companies
 
 
-def test_our_tokens_are_renewed_and_name_what_was_absorbed(gateway: Gateway) -> None:
+def test_our_tokens_are_renewed_and_name_what_was_imported(gateway: Gateway) -> None:
     gone = new_id()
     old = gateway.tokens.make(iat=int(time.time()) - 60)
     fresh = gateway.tokens.make(companies=[COMPANY, gone])
