@@ -13,7 +13,7 @@ _MAILS = metrics.read_figure(
     "Mails that are not sent: `queued` ones go out by themselves, `parked` ones cannot be made; each up to 10000.",
     ("room", "state"),
     of="accounts",
-    zero="`parked`: somebody waits for a mail; see the log of accounts, then `tessera-admin release-mails`.",
+    zero="`parked`: somebody waits for a mail; see the log of accounts, then `tessera-admin retry-parked-mails`.",
 )
 _OLDEST_MAIL = metrics.read_figure(
     "tessera_mail_oldest_seconds",
