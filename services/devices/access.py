@@ -5,13 +5,15 @@ Nothing here runs inside a transaction, because it may call another room (rule D
 
 from __future__ import annotations
 
-from services.accounts.api import Actor
+from typing import Final
+
+from services.accounts.api import SCOPE_DEVICE, SCOPE_READ, SCOPE_WRITE, Actor, needs
 from services.chassis.context import Call
 from services.chassis.data.db import Database
 from services.chassis.errors import ServiceError, conflict, not_found
 from services.devices import store
 from services.devices.api import ERRORS
-from services.devices.store import AnyRow
+from services.devices.store import StoredRecord
 from services.projects.api import OPEN, ProjectAccess, ProjectCopy, ProjectsClient
 
 
@@ -29,14 +31,15 @@ def device_not_found() -> ServiceError:
     return not_found("devices.device_not_found", ERRORS["devices.device_not_found"])
 
 
-def require_reader(actor: Actor) -> None:
-    """Refuse a token that does nothing with devices; what else a caller needs is checked where the facts are used.
-
-    Raises: accounts.scope_needed.
-    """
+def _require_reader(call: Call) -> None:
     # Who may write only must still be told apart from strangers.
-    if not actor.scopes & {"device", "write"}:
-        actor.require_scope("read")
+    actor = Actor.of(call)
+    if not actor.scopes & {SCOPE_DEVICE, SCOPE_WRITE}:
+        actor.require_scope(SCOPE_READ)
+
+
+READER: Final = needs.Needed(needs.READ.raises, _require_reader)
+"""A token that does anything with devices; what else a caller needs is checked where the facts are used."""
 
 
 def project_access(
@@ -66,7 +69,7 @@ def device_access(
     database: Database,
     call: Call,
     actor: Actor,
-    row: AnyRow | None,
+    row: StoredRecord | None,
     projects: ProjectsClient,
     copy: ProjectCopy | None = None,
 ) -> ProjectAccess:

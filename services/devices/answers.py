@@ -6,12 +6,12 @@ from collections.abc import Collection, Mapping
 from datetime import date
 from typing import Any, Final
 
-from services.chassis.fields import write_moment
-from services.devices.api import CLAIMED, MEANINGS, PROVEN
+from services.chassis.answers import Shown, shown
+from services.devices.api import MEANINGS, PROVEN
 from services.devices.domain.actions import ACTIONS, ADMIN_NEEDED, PROJECT_ARCHIVED, RIGHT_NEEDED, refusal_of
 from services.devices.domain.holders import holder_mark
-from services.devices.domain.warranty import warranty_on
-from services.devices.store import AnyRow
+from services.devices.domain.warranty import Warranty, warranty_on
+from services.devices.store import StoredProduction, StoredRecord
 
 _MEANINGS: Final[dict[str, str]] = {
     **MEANINGS,
@@ -21,26 +21,11 @@ _MEANINGS: Final[dict[str, str]] = {
 }
 
 
-def device(row: AnyRow, *, foreign: bool, today: date) -> dict[str, Any]:
+def device(row: StoredRecord, *, foreign: bool, today: date) -> Shown:
     """Return a company's record as `Device`."""
-    return {
-        "id": row.id,
-        "hardware_id": row.hardware_id,
-        "type": row.type,
-        "project_id": row.project_id,
-        "company_id": row.company_id,
-        "foreign": foreign,
-        "comment": row.comment,
-        "license_comment": row.license_comment,
-        # The number is the secret that proves possession: a guest of the project does not learn it (DEV-15).
-        "order_number": None if foreign else row.order_number,
-        "possession": possession(row),
-        "rma": row.rma,
-        "warranty": _warranty(row, today),
-        "ssa_ends_on": _day(row.ssa_ends_on),
-        "added_at": write_moment(row.added_at),
-        "version": row.version,
-    }
+    # The number is the secret that proves possession: a guest of the project does not learn it (DEV-15).
+    number = None if foreign else row.order_number
+    return shown(row, foreign=foreign, order_number=number, warranty=_warranty(row, today))
 
 
 def actions(
@@ -58,67 +43,23 @@ def actions(
     return listed
 
 
-def facts(row: AnyRow, *, access: str, powers: Collection[str], others: Collection[str]) -> dict[str, Any]:
+def facts(row: StoredRecord, *, access: str, powers: Collection[str], others: Collection[str]) -> Shown:
     """Return a record as `DeviceFacts`; `others` are the ids of the other companies that have the device."""
-    return {
-        "device_id": row.id,
-        "hardware_id": row.hardware_id,
-        "type": row.type,
-        "company_id": row.company_id,
-        "project_id": row.project_id,
-        "rma": row.rma,
-        "possession": possession(row),
-        "held_by_others": bool(others),
-        "other_holders": sorted(holder_mark(row.hardware_id, company_id) for company_id in others),
-        "access": access,
-        "powers": list(powers),
-        "comment": row.comment,
-        "license_comment": row.license_comment,
-    }
+    marks = sorted(holder_mark(row.hardware_id, company_id) for company_id in others)
+    return shown(
+        row, device_id=row.id, held_by_others=bool(others), other_holders=marks, access=access, powers=list(powers)
+    )
 
 
-def possession_answer(row: AnyRow, *, proven: bool) -> dict[str, Any]:
+def possession_answer(row: StoredRecord, *, proven: bool) -> Shown:
     """Return a record as `PossessionAnswer`."""
-    shown = PROVEN if proven else possession(row)
-    return {"device_id": row.id, "hardware_id": row.hardware_id, "possession": shown}
+    return shown(row, device_id=row.id, possession=PROVEN if proven else row.possession)
 
 
-def possession(row: AnyRow) -> str:
-    """Return whether a record is proven or claimed."""
-    return PROVEN if row.proven_by is not None else CLAIMED
+def built(row: StoredProduction, today: date) -> Shown:
+    """Return a built device as `WarrantyAnswer` for anybody, or as `ProductionDevice` for staff."""
+    return shown(row, warranty=_warranty(row, today))
 
 
-def warranty_answer(row: AnyRow, today: date) -> dict[str, Any]:
-    """Return a built device as `WarrantyAnswer`: the fixed minimum for anybody."""
-    return {
-        "hardware_id": row.hardware_id,
-        "type": row.type,
-        "warranty": _warranty(row, today),
-        "ssa_ends_on": _day(row.ssa_ends_on),
-        "rma": row.rma,
-    }
-
-
-def order_device(row: AnyRow) -> dict[str, Any]:
-    """Return a built device as `OrderDevice`."""
-    return {"hardware_id": row.hardware_id, "type": row.type, "shipped_on": _day(row.shipped_on)}
-
-
-def production_device(row: AnyRow, today: date, *, rma: bool) -> dict[str, Any]:
-    """Return a built device as `ProductionDevice`, for staff."""
-    return {
-        "hardware_id": row.hardware_id,
-        "type": row.type,
-        "order_number": row.order_number,
-        "shipped_on": _day(row.shipped_on),
-        "rma": rma,
-        "warranty": _warranty(row, today),
-    }
-
-
-def _warranty(row: AnyRow, today: date) -> dict[str, Any]:
-    return warranty_on(today, row.shipped_on, row.warranty_months, row.extension_months).answer()
-
-
-def _day(value: date | None) -> str | None:
-    return value.isoformat() if value is not None else None
+def _warranty(row: StoredRecord | StoredProduction, today: date) -> Warranty:
+    return warranty_on(today, row.shipped_on, row.warranty_months, row.extension_months)

@@ -11,10 +11,11 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from services.accounts.api import Actor
+from services.chassis.answers import dump
 from services.chassis.context import Call
 from services.chassis.errors import conflict, invalid, not_found
 from services.chassis.ids import new_id
-from services.devices.api import CLAIMED, ERRORS, PROVEN, canonical_hardware_id, canonical_order_number
+from services.devices.api import CLAIMED, ERRORS, PROVEN, WarrantyAnswer, canonical_hardware_id, canonical_order_number
 from services.devices.domain.adding import judge, read_lines, summarize
 from services.devices.domain.hardware_ids import MalformedIdError, expand_range, split_text
 from services.devices.domain.holders import holder_mark
@@ -205,7 +206,7 @@ class FakeDevices:
             raise not_found("devices.not_found", ERRORS["devices.not_found"])
         warranty = warranty_on(datetime.now(UTC).date(), built.shipped_on, built.warranty_months, 0)
         shown = {"hardware_id": built.hardware_id, "type": built.type, "rma": built.rma}
-        return {**shown, "warranty": warranty.answer(), "ssa_ends_on": None}
+        return dump(WarrantyAnswer, {**shown, "warranty": warranty, "ssa_ends_on": None})
 
     def _facts(self, actor: Actor, record: _Record) -> dict[str, Any] | None:
         if actor.owns(record.company_id):

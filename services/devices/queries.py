@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import UTC, date, datetime
 from typing import Any
 
-from services.accounts.api import ACCOUNT_RIGHTS, Actor
+from services.accounts.api import ACCOUNT_RIGHTS, Actor, needs
+from services.chassis.answers import Page, Shown, shown
 from services.chassis.context import Call
 from services.chassis.data.db import Database
 from services.chassis.errors import ServiceError
 from services.chassis.fields import read_moment, read_text
 from services.chassis.paging import Listing
-from services.devices import answers, store
-from services.devices.access import device_access, device_not_found, project_access, require_reader
+from services.chassis.service.declare import query
+from services.devices import answers, api, store
+from services.devices.access import READER, device_access, device_not_found, project_access
 from services.devices.commands.lookups import read_hardware_id
 from services.devices.domain.actions import ADMIN_NEEDED, PROJECT_ARCHIVED, RIGHT_NEEDED
 from services.devices.domain.hardware_ids import search_key
-from services.devices.store import AnyRow
+from services.devices.store import Placed
 from services.projects.api import (
     ARCHIVED,
     OWN,
@@ -33,15 +35,15 @@ from services.projects.api import (
 _MOST_HOLDERS_ASKED = 10
 
 
-def list_devices(
-    database: Database, call: Call, request: dict[str, Any], *, projects: ProjectsClient
-) -> dict[str, Any]:
-    """List the devices of a project, or of all own projects, filtered and sorted (DEV-1).
-
-    Raises: accounts.company_needed, projects.not_found, access.power_needed.
-    """
+@query(
+    request=api.ListDevicesRequest,
+    answer=api.DeviceList,
+    needs=(needs.READ,),
+    raises=("accounts.company_needed", "projects.not_found", "access.power_needed"),
+)
+def list_devices(database: Database, call: Call, request: Mapping[str, Any], projects: ProjectsClient) -> Page:
+    """List the devices of a project, or of all own projects, filtered and sorted (DEV-1)."""
     actor = Actor.of(call)
-    actor.require_scope("read")
     # A token for one project lists that one.
     project_id = request["project"] or actor.project_id
     company_ids: Collection[str]
@@ -73,19 +75,22 @@ def list_devices(
     today = _today()
     page, following = listing.page(found, lambda item: (item[1], item[0].id))
     items = [answers.device(row, foreign=not actor.owns(row.company_id), today=today) for row, _ in page]
-    return {"items": items, "next": following}
+    return Page(items, following)
 
 
-def get_device(database: Database, call: Call, request: dict[str, Any], *, projects: ProjectsClient) -> dict[str, Any]:
-    """Show a device with what the caller may do with it (DEV-6).
-
-    Raises: devices.device_not_found.
-    """
+@query(
+    request=api.DeviceRequest,
+    answer=api.DeviceWithActions,
+    needs=(needs.READ,),
+    raises=("devices.device_not_found",),
+)
+def get_device(database: Database, call: Call, request: Mapping[str, Any], projects: ProjectsClient) -> Shown:
+    """Show a device with what the caller may do with it (DEV-6)."""
     actor = Actor.of(call)
-    actor.require_scope("read")
-    row, access = _visible(database, call, actor, request["device_id"], projects)
-    shown = answers.device(row, foreign=access.relation != OWN, today=_today())
-    return {**shown, "actions": answers.actions(access.powers, row.rma, _powers_if(actor, access))}
+    placed, access = _visible(database, call, actor, request["device_id"], projects)
+    row = placed.record
+    actions = answers.actions(access.powers, row.rma, _powers_if(actor, access))
+    return shown(answers.device(row, foreign=access.relation != OWN, today=_today()), actions=actions)
 
 
 def _powers_if(actor: Actor, access: ProjectAccess) -> dict[str, Collection[str]]:
@@ -100,41 +105,55 @@ def _powers_if(actor: Actor, access: ProjectAccess) -> dict[str, Collection[str]
     }
 
 
-def get_device_facts(
-    database: Database, call: Call, request: dict[str, Any], *, projects: ProjectsClient
-) -> dict[str, Any]:
-    """Tell licensing what it needs to know about a device and the caller's powers over it.
-
-    Raises: devices.device_not_found.
-    """
+@query(
+    request=api.DeviceRequest,
+    answer=api.DeviceFacts,
+    needs=(READER,),
+    raises=("devices.device_not_found",),
+)
+def get_device_facts(database: Database, call: Call, request: Mapping[str, Any], projects: ProjectsClient) -> Shown:
+    """Tell licensing what it needs to know about a device and the caller's powers over it."""
     actor = Actor.of(call)
-    require_reader(actor)
-    row, access = _visible(database, call, actor, request["device_id"], projects)
-    return _facts(database, row, access)
+    placed, access = _visible(database, call, actor, request["device_id"], projects)
+    row = placed.record
+    # Where one company has the device, nobody else needs a look.
+    holders = (
+        [] if placed.holders == 1 else database.read(lambda connection: store.holders(connection, [row.hardware_id]))
+    )
+    others = {holder.company_id for holder in holders} - {*access.group}
+    return answers.facts(row, access=access.relation, powers=access.powers, others=others)
 
 
-def find_device(database: Database, call: Call, request: dict[str, Any], *, projects: ProjectsClient) -> dict[str, Any]:
-    """Find the record of a device that is meant when its user names only the thing: the own company's before others'.
-
-    Raises: devices.malformed_id, devices.device_not_found.
-    """
-    found = find_devices(database, call, request, projects=projects)["items"]
+@query(
+    request=api.HardwareRequest,
+    answer=api.DeviceFacts,
+    needs=(READER,),
+    raises=("devices.malformed_id", "devices.device_not_found"),
+)
+def find_device(database: Database, call: Call, request: Mapping[str, Any], projects: ProjectsClient) -> Shown:
+    """Find the record that is meant when a user names only the device: the own company's before others'."""
+    found = _found(database, call, request["hardware_id"], projects)
     if not found:
         raise device_not_found()
-    first: dict[str, Any] = found[0]
-    return first
+    return found[0]
 
 
+@query(
+    request=api.HardwareRequest,
+    answer=api.FindDevicesAnswer,
+    needs=(READER,),
+    raises=("devices.malformed_id",),
+)
 def find_devices(
-    database: Database, call: Call, request: dict[str, Any], *, projects: ProjectsClient
-) -> dict[str, Any]:
-    """Find all records of a device that the caller may see, own ones first.
+    database: Database, call: Call, request: Mapping[str, Any], projects: ProjectsClient
+) -> Mapping[str, object]:
+    """Find all records of a device that the caller may see, own ones first."""
+    return {"items": _found(database, call, request["hardware_id"], projects)}
 
-    Raises: devices.malformed_id.
-    """
+
+def _found(database: Database, call: Call, text: str, projects: ProjectsClient) -> list[Shown]:
     actor = Actor.of(call)
-    require_reader(actor)
-    hardware_id = read_hardware_id(request["hardware_id"])
+    hardware_id = read_hardware_id(text)
     rows = database.read(lambda connection: store.records_of(connection, hardware_id))
     found = []
     for row in sorted(rows, key=lambda row: not actor.owns(row.company_id))[:_MOST_HOLDERS_ASKED]:
@@ -146,25 +165,19 @@ def find_devices(
             continue
         others = {other.company_id for other in rows} - {*access.group}
         found.append(answers.facts(row, access=access.relation, powers=access.powers, others=others))
-    return {"items": found}
+    return found
 
 
 def _visible(
     database: Database, call: Call, actor: Actor, device_id: str, projects: ProjectsClient
-) -> tuple[AnyRow, ProjectAccess]:
-    row, copy = database.read(lambda connection: store.find_in_project(connection, device_id))
-    access = device_access(database, call, actor, row, projects, copy)
-    if row is None or SEE not in access.powers:
+) -> tuple[Placed, ProjectAccess]:
+    placed = database.read(lambda connection: store.find_in_project(connection, device_id))
+    if placed is None:
         raise device_not_found()
-    return row, access
-
-
-def _facts(database: Database, row: AnyRow, access: ProjectAccess) -> dict[str, Any]:
-    # A record that was read with its project tells how many hold the device; alone, nobody else needs a look.
-    alone = getattr(row, "holders", None) == 1
-    holders = [] if alone else database.read(lambda connection: store.holders(connection, [row.hardware_id]))
-    others = {holder.company_id for holder in holders} - {*access.group}
-    return answers.facts(row, access=access.relation, powers=access.powers, others=others)
+    access = device_access(database, call, actor, placed.record, projects, placed.project)
+    if SEE not in access.powers:
+        raise device_not_found()
+    return placed, access
 
 
 def _today() -> date:

@@ -35,7 +35,7 @@ class DevicesClient(Protocol):
         """Note a device's own proof, verified by licensing: `DeviceRequest` to `PossessionAnswer`."""
 
     def register_production(self, call: Call, **request: Any) -> dict[str, Any]:
-        """Register the devices of an order (staff): `RegisterProductionRequest` to `OrderDevices`."""
+        """Register the devices of an order (staff): `RegisterProductionRequest` to `RegisteredOrder`."""
 
     def close_project(self, call: Call, *, project_id: str, closing_id: str, dry_run: bool = False) -> dict[str, Any]:
         """Close a project for a deletion unless it has devices: `CloseProjectRequest` to `ClosedProject`."""

@@ -287,6 +287,13 @@ class OrderDevices(AnswerSchema):
     next = fields.String(required=True, allow_none=True)
 
 
+class RegisteredOrder(AnswerSchema):
+    """An order and all its devices, as they were registered."""
+
+    number = fields.String(required=True)
+    items = fields.List(fields.Nested(OrderDevice), required=True)
+
+
 class ProducedDevice(RequestSchema):
     """A built device as the vendor's order names it."""
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from services.accounts.api import Actor
+from services.accounts.api import SCOPE_READ, SCOPE_WRITE, Actor, needs
+from services.chassis.answers import Answer
 from services.chassis.context import Call
 from services.chassis.data.db import Database, Unit
 from services.chassis.errors import invalid
 from services.chassis.ids import new_id
-from services.devices import store
+from services.chassis.service.declare import command, running
+from services.chassis.service.running import run
+from services.devices import api, store
 from services.devices.access import project_access, refuse_closed
 from services.devices.api import CLAIMED, ERRORS, MAXIMUM_AT_ONCE, ORDER_NUMBER, PROVEN
 from services.devices.commands import throttles
@@ -27,7 +30,7 @@ from services.devices.domain.adding import (
     summarize,
 )
 from services.devices.domain.hardware_ids import RangeError, TooManyError, expand_range, split_text
-from services.devices.store import AnyRow
+from services.devices.store import Holder
 from services.projects.api import ADD, OWN, ProjectAccess, ProjectCopy, ProjectsClient
 
 
@@ -42,21 +45,29 @@ class _Task:
     order_number: str | None
 
 
-def add_devices(database: Database, call: Call, request: dict[str, Any], *, projects: ProjectsClient) -> dict[str, Any]:
-    """Add devices by list, range, text or order number, or rehearse it; answers a result per line (DEV-2, DEV-4).
-
-    Args:
-        database: of this room.
-        call: of the user.
-        request: loaded by `AddDevicesRequest`.
-        projects: for the access to projects of others.
-
-    Raises: devices.too_many, devices.range_invalid, devices.malformed_id, devices.malformed_order_number,
-        devices.order_not_found, devices.project_closed, access.power_needed, devices.throttled, projects.not_found.
-    Emits: device_added per device, device_added_elsewhere to every other company that has it.
-    """
+@command(
+    request=api.AddDevicesRequest,
+    answer=api.AddDevicesAnswer,
+    needs=(needs.LOGIN,),
+    rehearsable=True,
+    raises=(
+        *needs.WRITE.raises,
+        "projects.not_found",
+        "access.power_needed",
+        "devices.project_closed",
+        "devices.too_many",
+        "devices.range_invalid",
+        "devices.malformed_id",
+        "devices.malformed_order_number",
+        "devices.order_not_found",
+        "devices.throttled",
+    ),
+    emits=("device_added", "device_added_elsewhere", "device_possession_proven"),
+)
+def add_devices(database: Database, call: Call, request: Mapping[str, Any], projects: ProjectsClient) -> Answer:
+    """Add devices by list, range, text or order number, or rehearse it; answers a result per line (DEV-2, DEV-4)."""
     actor = Actor.of(call)
-    actor.require_scope("read" if request["dry_run"] else "write")
+    actor.require_scope(SCOPE_READ if request["dry_run"] else SCOPE_WRITE)
     access = project_access(database, call, actor, request["project_id"], projects)
     refuse_closed(access.project.state)
     access.require(ADD)
@@ -64,13 +75,12 @@ def add_devices(database: Database, call: Call, request: dict[str, Any], *, proj
     inputs, order_number = _read_inputs(database, actor, request)
     task = _Task(actor, access, read_lines(inputs), accepted, order_number)
     if request["dry_run"]:
-        return database.write(lambda unit: _rehearse(unit, task), call=call)
-    answer = database.command(call, "add_devices", request, lambda unit: _add(unit, task))
-    assert answer is not None
-    return answer
+        # Not rolled back: what is looked up about devices of others counts in a rehearsal too (S9).
+        return database.write(lambda unit: running().dump(_rehearse(unit, task)), call=call)
+    return run(database, call, request, lambda unit: _add(unit, task))
 
 
-def _read_inputs(database: Database, actor: Actor, request: dict[str, Any]) -> tuple[list[str], str | None]:
+def _read_inputs(database: Database, actor: Actor, request: Mapping[str, Any]) -> tuple[list[str], str | None]:
     try:
         if "range" in request:
             return expand_range(request["range"]["first"], request["range"]["last"]), None
@@ -98,12 +108,12 @@ def _read_accepted(accepted: list[dict[str, str]]) -> frozenset[tuple[str, str]]
     )
 
 
-def _rehearse(unit: Unit, task: _Task) -> dict[str, Any]:
+def _rehearse(unit: Unit, task: _Task) -> Mapping[str, object]:
     verdicts, _ = _decide(unit, task, lock=False)
     return _answer([(verdict, verdict.rehearsed_result(), None) for verdict in verdicts])
 
 
-def _add(unit: Unit, task: _Task) -> dict[str, Any]:
+def _add(unit: Unit, task: _Task) -> Mapping[str, object]:
     access = task.access
     store.keep_project(unit.connection, access.project)
     project = store.lock_projects(unit.connection, [access.project.id])[access.project.id]
@@ -126,7 +136,7 @@ def _add(unit: Unit, task: _Task) -> dict[str, Any]:
     return _answer(results)
 
 
-def _decide(unit: Unit, task: _Task, *, lock: bool) -> tuple[list[Verdict], dict[str, list[AnyRow]]]:
+def _decide(unit: Unit, task: _Task, *, lock: bool) -> tuple[list[Verdict], dict[str, list[Holder]]]:
     """Return the verdict on each line, and the records of other companies by hardware id."""
     asked = asked_ids(task.lines)
     user_id, connection = task.actor.user_id, unit.connection
@@ -135,7 +145,7 @@ def _decide(unit: Unit, task: _Task, *, lock: bool) -> tuple[list[Verdict], dict
     new = throttles.check(connection, user_id, throttles.HELD_BY_OTHERS, asked, unit.now) if counted else set()
     produced = store.lock_production(connection, asked) if lock else store.find_productions(connection, asked)
     own: set[str] = set()
-    others: dict[str, list[AnyRow]] = {}
+    others: dict[str, list[Holder]] = {}
     for holder in store.holders(connection, produced.keys()):
         if holder.company_id in task.access.group:
             own.add(holder.hardware_id)
@@ -193,7 +203,7 @@ def _insert(unit: Unit, task: _Task, project: ProjectCopy, verdict: Verdict) -> 
     return device_id
 
 
-def _tell_others(unit: Unit, verdict: Verdict, holders: Collection[AnyRow]) -> None:
+def _tell_others(unit: Unit, verdict: Verdict, holders: Collection[Holder]) -> None:
     for holder in holders:
         unit.emit(
             "device_added_elsewhere",
@@ -207,7 +217,7 @@ def _tell_others(unit: Unit, verdict: Verdict, holders: Collection[AnyRow]) -> N
         )
 
 
-def _answer(results: list[tuple[Verdict, str, str | None]]) -> dict[str, Any]:
+def _answer(results: list[tuple[Verdict, str, str | None]]) -> Mapping[str, object]:
     items = []
     for verdict, result, device_id in results:
         code = None if result in ("added", "ok") else verdict.error or verdict.warning

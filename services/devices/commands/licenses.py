@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from services.chassis.data.db import Unit
 from services.chassis.data.outbox import Event
+from services.chassis.service.declare import handler
 from services.devices import store
 from services.devices.domain.warranty import after_service_years
 
@@ -15,7 +16,8 @@ _WARRANTY_YEAR: Final = "warranty-year"
 _SERVICE_YEAR: Final = "ssa-year"
 
 
-def apply_licensing_events(unit: Unit, events: Sequence[Event]) -> None:
+@handler()
+def apply_license_events(unit: Unit, events: Sequence[Event]) -> None:
     """Lengthen or shorten warranty and service agreement by the years that were put on a device or taken back."""
     for event in events:
         sign = _SIGNS.get(event.type)
@@ -38,5 +40,5 @@ def _apply(unit: Unit, event: Event, warranty_years: int, service_years: int) ->
     store.set_warranty(unit.connection, hardware_id, months, ends_on)
 
 
-def _count(data: Any, license_type: str) -> int:
+def _count(data: Mapping[str, Any], license_type: str) -> int:
     return sum(int(line["quantity"]) for line in data["licenses"] if line["license_type"] == license_type)

@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from services.accounts.api import Actor
+from services.accounts.api import Actor, needs
+from services.chassis.answers import Answer, Page, Shown, dump, shown
 from services.chassis.context import Call
 from services.chassis.data.db import Database, Unit
 from services.chassis.errors import invalid, not_found
 from services.chassis.paging import Listing
-from services.devices import answers, store
+from services.chassis.service.declare import command, query
+from services.devices import answers, api, store
 from services.devices.api import ERRORS, MalformedIdError, MalformedOrderNumberError
 from services.devices.commands import throttles
 from services.devices.domain.hardware_ids import canonical_hardware_id, canonical_order_number
-from services.devices.store import AnyRow
+from services.devices.store import Holder, StoredProduction
 
 
-def check_warranty(database: Database, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+@command(
+    request=api.HardwareRequest,
+    answer=api.WarrantyAnswer,
+    needs=(needs.READ,),
+    raises=("devices.malformed_id", "devices.not_found", "devices.throttled"),
+    emits=("warranty_checked", "warranty_checked_elsewhere"),
+)
+def check_warranty(database: Database, call: Call, request: Mapping[str, Any]) -> Answer:
     """Tell type, warranty and RMA mark of any built device, never whose it is (DEV-7, S9).
 
-    Raises: devices.malformed_id, devices.not_found, devices.throttled.
-    Emits: warranty_checked to the asker's company, warranty_checked_elsewhere to every other that has the device.
+    The asker's company is told, and every other that has the device.
     """
     actor = Actor.of(call)
-    actor.require_scope("read")
     hardware_id = read_hardware_id(request["hardware_id"])
 
-    def work(unit: Unit) -> dict[str, Any]:
+    def work(unit: Unit) -> Answer:
         holders = store.holders(unit.connection, [hardware_id])
         own = any(actor.owns(holder.company_id) for holder in holders)
         if not own:
@@ -34,30 +42,30 @@ def check_warranty(database: Database, call: Call, request: dict[str, Any]) -> d
             throttles.record(unit.connection, actor.user_id, throttles.WARRANTY, new, unit.now)
         produced = store.find_production(unit.connection, hardware_id)
         if produced is None:
-            return {}
+            return Answer()
         if not own:
             _tell_of_check(unit, actor, produced, holders)
-        return answers.warranty_answer(produced, unit.now.date())
+        return dump(api.WarrantyAnswer, answers.built(produced, unit.now.date()))
 
     answer = database.command(call, "check_warranty", {"hardware_id": hardware_id}, work)
     # Refused only now: a look-up of nothing counts too, and a refusal inside would undo the counting.
     if not answer:
         raise not_found("devices.not_found", ERRORS["devices.not_found"])
-    return answer
+    return Answer(answer)
 
 
-def list_order_devices(database: Database, call: Call, request: dict[str, Any]) -> dict[str, Any]:
-    """List the devices of an order; who knows its number may see them, wrong numbers are counted (DEV-2).
-
-    Raises: devices.malformed_order_number, devices.order_not_found, devices.throttled.
-    """
-    actor = Actor.of(call)
-    actor.require_scope("read")
-    number = find_order(database, actor, request["number"])
+@query(
+    request=api.ListOrderDevicesRequest,
+    answer=api.OrderDevices,
+    needs=(needs.READ,),
+    raises=("devices.malformed_order_number", "devices.order_not_found", "devices.throttled"),
+)
+def list_order_devices(database: Database, call: Call, request: Mapping[str, Any]) -> Shown:
+    """List the devices of an order; who knows its number may see them, wrong numbers are counted (DEV-2)."""
+    number = find_order(database, Actor.of(call), request["number"])
     listing = Listing(call, "list_order_devices", request)
     rows = database.read(lambda connection: store.order_devices(connection, number))
-    page, following = listing.cut(rows, lambda row: str(row.hardware_id))
-    return {"number": number, "items": [answers.order_device(row) for row in page], "next": following}
+    return shown(Page(*listing.cut(rows, lambda row: row.hardware_id)), number=number)
 
 
 def find_order(database: Database, actor: Actor, text: str) -> str:
@@ -98,7 +106,7 @@ def malformed(pointer: str, detail: str, code: str = "devices.malformed_id") -> 
     return invalid(code, detail, errors=[{"pointer": pointer, "code": code, "detail": detail}])
 
 
-def _tell_of_check(unit: Unit, actor: Actor, produced: AnyRow, holders: Any) -> None:
+def _tell_of_check(unit: Unit, actor: Actor, produced: StoredProduction, holders: Sequence[Holder]) -> None:
     data = {"hardware_id": produced.hardware_id, "type": produced.type}
     unit.emit(
         "warranty_checked",

@@ -8,29 +8,31 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from operator import attrgetter
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import Connection
 
-from services.accounts.api import COMPANY_MERGED, CompanyMerge, MergeRehearsal
+from services.accounts.api import COMPANY_MERGED, CompanyMerge, MergeRehearsal, needs
 from services.chassis.context import Call
 from services.chassis.data import aliases
 from services.chassis.data.db import Database, Unit
 from services.chassis.data.outbox import Event
 from services.chassis.faults import fail_point
-from services.devices import store, store_merges
+from services.chassis.fields import EmptyRequest
+from services.chassis.service.declare import handler, query
+from services.devices import api, store
 from services.devices.commands.possession import tell_proven
-from services.devices.store import AnyRow
+from services.devices.store import StoredRecord, merges
 
 SHOWN: Final = 200
 _COMMENTS: Final = ("comment", "license_comment")
 
 
+@handler(emits=("device_merged", "device_possession_proven", "company_merge_applied"))
 def apply_accounts_events(unit: Unit, events: Sequence[Event]) -> None:
-    """Apply the imports of companies that accounts tells of; other events are not ours.
+    """Apply the imports of companies that accounts tells of (ACC-6); other events are not ours.
 
-    Emits: device_merged per device that both companies had, device_possession_proven where the absorbed company had
-        proved one, company_merge_applied.
+    A device that both companies had is told as merged, and as proven where the absorbed company had proved it.
     """
     for event in events:
         merge = CompanyMerge.of(event.data) if event.type == COMPANY_MERGED else None
@@ -38,19 +40,17 @@ def apply_accounts_events(unit: Unit, events: Sequence[Event]) -> None:
             _apply(unit, merge, event.actorid)
 
 
-def rehearse_merge(database: Database, call: Call) -> dict[str, Any]:
-    """Return how many devices an import would move, and which of them both companies have.
-
-    Raises: accounts.login_needed, accounts.scope_needed.
-    """
+@query(request=EmptyRequest, answer=api.MergeRehearsed, needs=(needs.REHEARSAL,))
+def rehearse_merge(database: Database, call: Call) -> Mapping[str, object]:
+    """Return how many devices an import would move, and which of them both companies have (ACC-6)."""
     rehearsal = MergeRehearsal.of(call)
 
-    def work(connection: Connection) -> dict[str, Any]:
+    def work(connection: Connection) -> Mapping[str, object]:
         both = [*rehearsal.company_ids, *rehearsal.gone_ids]
-        doubled = sorted({row.hardware_id for row in store_merges.records_held_twice(connection, both)})
+        doubled = sorted({row.hardware_id for row in merges.records_held_twice(connection, both)})
         return {
             "devices": {
-                "count": store_merges.count_records_of(connection, rehearsal.gone_ids),
+                "count": merges.count_records_of(connection, rehearsal.gone_ids),
                 "held_by_both_count": len(doubled),
                 "held_by_both": doubled[:SHOWN],
             }
@@ -68,10 +68,10 @@ def _apply(unit: Unit, merge: CompanyMerge, actor_id: str | None) -> None:
     aliases.hold(connection, both)
     aliases.join(unit, merge.gone_ids, into)
     # Whoever adds or moves a device holds its project: from here on nobody does in these companies.
-    store_merges.hold_projects_of(connection, both)
-    count = store_merges.count_records_of(connection, merge.gone_ids)
+    merges.hold_projects_of(connection, both)
+    count = merges.count_records_of(connection, merge.gone_ids)
     joined = _join_doubled(unit, both, into, actor_id)
-    store_merges.pass_projects(connection, merge.gone_ids, into)
+    merges.pass_projects(connection, merge.gone_ids, into)
     counts = {"devices": count, "joined": joined}
     unit.emit("company_merge_applied", subject=merge.merge_id, data=merge.applied("devices", counts))
     fail_point("devices.merge.end")
@@ -82,24 +82,24 @@ def _join_doubled(unit: Unit, company_ids: Sequence[str], into: str, actor_id: s
 
     The absorbing company's record stays, and takes comments that it lacks; the ids of the others stand for it.
     """
-    pairs: dict[str, AnyRow] = {}
-    gone: list[AnyRow] = []
-    records = store_merges.records_held_twice(unit.connection, company_ids)
+    pairs: dict[str, StoredRecord] = {}
+    gone: list[StoredRecord] = []
+    records = merges.records_held_twice(unit.connection, company_ids)
     for _, group in groupby(records, attrgetter("hardware_id")):
         kept, *others = sorted(group, key=lambda row: row.company_id != into)
         _take_comments(unit, kept, others)
         _take_proof(unit, kept, others, into)
         pairs |= {other.id: kept for other in others}
         gone += others
-    store_merges.bury_records(unit.connection, pairs.keys(), unit.now)
+    merges.bury_records(unit.connection, pairs.keys(), unit.now)
     aliases.join_each(unit, {old_id: kept.id for old_id, kept in pairs.items()})
-    names = store_merges.project_names(unit.connection, {kept.project_id for kept in pairs.values()})
+    names = merges.project_names(unit.connection, {kept.project_id for kept in pairs.values()})
     for other in gone:
         _tell(unit, pairs[other.id], other, into, names, actor_id)
     return len(gone)
 
 
-def _take_comments(unit: Unit, kept: AnyRow, others: Sequence[AnyRow]) -> None:
+def _take_comments(unit: Unit, kept: StoredRecord, others: Sequence[StoredRecord]) -> None:
     taken = {}
     for name in _COMMENTS:
         texts = [text for row in (kept, *others) if (text := getattr(row, name))]
@@ -109,7 +109,7 @@ def _take_comments(unit: Unit, kept: AnyRow, others: Sequence[AnyRow]) -> None:
         store.update_record(unit.connection, kept.id, taken)
 
 
-def _take_proof(unit: Unit, kept: AnyRow, others: Sequence[AnyRow], into: str) -> None:
+def _take_proof(unit: Unit, kept: StoredRecord, others: Sequence[StoredRecord], into: str) -> None:
     """Let the kept record be proven where one that it takes in was: all of them are the same company's now (DEV-15)."""
     proofs = [row for row in (kept, *others) if row.proven_by is not None]
     numbers = [row.order_number for row in (kept, *others) if row.order_number is not None]
@@ -123,7 +123,9 @@ def _take_proof(unit: Unit, kept: AnyRow, others: Sequence[AnyRow], into: str) -
     tell_proven(unit, kept, str(proofs[0].proven_by), company_id=into)
 
 
-def _tell(unit: Unit, kept: AnyRow, other: AnyRow, into: str, names: Mapping[str, str], actor_id: str | None) -> None:
+def _tell(
+    unit: Unit, kept: StoredRecord, other: StoredRecord, into: str, names: Mapping[str, str], actor_id: str | None
+) -> None:
     unit.emit(
         "device_merged",
         subject=other.id,

@@ -6,40 +6,49 @@ project and through an import, and ends with it.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
-from services.accounts.api import Actor
+from services.accounts.api import Actor, needs
+from services.chassis.answers import Answer, Shown
 from services.chassis.context import Call
 from services.chassis.data import aliases
 from services.chassis.data.db import Database, Unit
 from services.chassis.errors import conflict, not_found
-from services.devices import answers, store
+from services.chassis.service.declare import command
+from services.chassis.service.running import run
+from services.devices import answers, api, store
 from services.devices.access import device_access, device_not_found
 from services.devices.api import DEVICE_KEY, ERRORS, ORDER_NUMBER, STAFF
 from services.devices.commands.lookups import find_order
-from services.devices.store import AnyRow
+from services.devices.store import StoredRecord
 from services.projects.api import ADD, ProjectAccess, ProjectsClient
 
+_ACCESS: Final = ("devices.device_not_found", "access.power_needed")
 
-def prove_possession(
-    database: Database, call: Call, request: dict[str, Any], *, projects: ProjectsClient
-) -> dict[str, Any]:
-    """Prove possession of a device by the number of the order with which it came (DEV-15).
 
-    Args:
-        database: of this room.
-        call: of the user.
-        request: loaded by `ProvePossessionRequest`.
-        projects: for the access to projects of others.
+@command(
+    request=api.ProvePossessionRequest,
+    answer=api.PossessionAnswer,
+    needs=(needs.WRITE,),
+    raises=(
+        *_ACCESS,
+        "devices.malformed_order_number",
+        "devices.order_not_found",
+        "devices.not_in_order",
+        "devices.throttled",
+    ),
+    emits=("device_possession_proven",),
+)
+def prove_possession(database: Database, call: Call, request: Mapping[str, Any], projects: ProjectsClient) -> Answer:
+    """Prove possession of a device by the number of the order with which it came; told once (DEV-15).
 
-    Raises: devices.device_not_found, access.power_needed, devices.malformed_order_number, devices.order_not_found,
-        devices.not_in_order, devices.throttled.
-    Emits: device_possession_proven, once.
+    For licensing, which takes all proofs.
     """
     access = _access(database, call, request["device_id"], projects)
     number = find_order(database, Actor.of(call), request["order_number"])
 
-    def work(unit: Unit) -> dict[str, Any]:
+    def work(unit: Unit) -> Shown:
         row = _locked(unit, request["device_id"], access)
         built = store.find_production(unit.connection, row.hardware_id)
         if built is None or built.order_number != number:
@@ -47,29 +56,30 @@ def prove_possession(
         prove(unit, row, ORDER_NUMBER, order_number=number)
         return answers.possession_answer(row, proven=True)
 
-    answer = database.command(call, "prove_possession", request, work)
-    assert answer is not None
-    return answer
+    return run(database, call, request, work)
 
 
-def confirm_possession(
-    database: Database, call: Call, request: dict[str, Any], *, projects: ProjectsClient
-) -> dict[str, Any]:
-    """Note that the device itself proved a company's possession; licensing verified its signature before (DEV-15).
+@command(
+    request=api.DeviceRequest,
+    answer=api.PossessionAnswer,
+    needs=(needs.WRITE,),
+    raises=_ACCESS,
+    emits=("device_possession_proven",),
+    vouched_by=("licensing",),
+)
+def confirm_possession(database: Database, call: Call, request: Mapping[str, Any], projects: ProjectsClient) -> Answer:
+    """Note that the device itself proved a company's possession; told once (DEV-15).
 
-    Raises: devices.device_not_found, access.power_needed.
-    Emits: device_possession_proven, once.
+    Licensing, which alone may call this, verified the device's signature before.
     """
     access = _access(database, call, request["device_id"], projects)
 
-    def work(unit: Unit) -> dict[str, Any]:
+    def work(unit: Unit) -> Shown:
         row = _locked(unit, request["device_id"], access)
         prove(unit, row, DEVICE_KEY)
         return answers.possession_answer(row, proven=True)
 
-    answer = database.command(call, "confirm_possession", request, work)
-    assert answer is not None
-    return answer
+    return run(database, call, request, work)
 
 
 def prove_by_staff(unit: Unit, hardware_id: str, company_id: str) -> None:
@@ -86,7 +96,7 @@ def prove_by_staff(unit: Unit, hardware_id: str, company_id: str) -> None:
     prove(unit, row, STAFF)
 
 
-def prove(unit: Unit, row: AnyRow, by: str, *, order_number: str | None = None) -> None:
+def prove(unit: Unit, row: StoredRecord, by: str, *, order_number: str | None = None) -> None:
     """Make a locked record proven and tell it; one that is proven stays as it is.
 
     Args:
@@ -94,8 +104,6 @@ def prove(unit: Unit, row: AnyRow, by: str, *, order_number: str | None = None) 
         row: the record.
         by: `order_number`, `device_key` or `staff`.
         order_number: what the company knows now, kept with its record.
-
-    Emits: device_possession_proven.
     """
     if row.proven_by is not None:
         return
@@ -104,7 +112,7 @@ def prove(unit: Unit, row: AnyRow, by: str, *, order_number: str | None = None) 
     tell_proven(unit, row, by)
 
 
-def tell_proven(unit: Unit, row: AnyRow, by: str, *, company_id: str | None = None) -> None:
+def tell_proven(unit: Unit, row: StoredRecord, by: str, *, company_id: str | None = None) -> None:
     """Tell the company, and licensing, which ends what a claimed record got meanwhile.
 
     Args:
@@ -112,8 +120,6 @@ def tell_proven(unit: Unit, row: AnyRow, by: str, *, company_id: str | None = No
         row: the record.
         by: `order_number`, `device_key` or `staff`.
         company_id: whose the record is becoming, if not its present one's.
-
-    Emits: device_possession_proven.
     """
     unit.emit(
         "device_possession_proven",
@@ -127,15 +133,13 @@ def tell_proven(unit: Unit, row: AnyRow, by: str, *, company_id: str | None = No
 
 
 def _access(database: Database, call: Call, device_id: str, projects: ProjectsClient) -> ProjectAccess:
-    actor = Actor.of(call)
-    actor.require_scope("write")
     row = database.read(lambda connection: store.find_record(connection, device_id))
-    access = device_access(database, call, actor, row, projects)
+    access = device_access(database, call, Actor.of(call), row, projects)
     access.require(ADD)
     return access
 
 
-def _locked(unit: Unit, device_id: str, access: ProjectAccess) -> AnyRow:
+def _locked(unit: Unit, device_id: str, access: ProjectAccess) -> StoredRecord:
     row = store.find_record(unit.connection, device_id, lock=True)
     if row is None or row.project_id != access.project.id:
         raise device_not_found()

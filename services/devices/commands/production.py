@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import date
-from typing import Any
+from operator import attrgetter
+from typing import Any, Final
 
-from services.accounts.api import SCOPE_ORDERS, Actor
+from services.accounts.api import SCOPE_ORDERS, SCOPE_WRITE, Actor, needs
+from services.chassis.answers import Answer, Shown, shown
 from services.chassis.context import Call
 from services.chassis.data.db import Database, Unit
 from services.chassis.data.outbox import Event
 from services.chassis.errors import ServiceError, conflict, not_found
 from services.chassis.faults import fail_point
-from services.devices import answers, store
+from services.chassis.service.declare import command, handler
+from services.chassis.service.running import run
+from services.devices import answers, api, store
 from services.devices.api import ERRORS, MalformedIdError, MalformedOrderNumberError, RegisterProductionRequest
 from services.devices.commands.lookups import malformed, read_hardware_id
 from services.devices.commands.possession import prove_by_staff
@@ -25,38 +30,58 @@ from services.devices.domain.hardware_ids import (
 from services.devices.domain.warranty import BASE_MONTHS
 
 
-def register_production(database: Database, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class BuiltDevice:
+    """A device of an order, as columns of `production`; `kind` is `mac` or `ipei`."""
+
+    hardware_id: str
+    kind: str
+    type: str
+    shipped_on: date | None
+    warranty_months: int
+
+
+_ORDER_REFUSALS: Final = (
+    "devices.malformed_id",
+    "devices.malformed_order_number",
+    "devices.repeated_in_request",
+    "devices.order_changed",
+    "devices.in_other_order",
+)
+
+
+@command(
+    request=api.RegisterProductionRequest,
+    answer=api.RegisteredOrder,
+    needs=(needs.LOGIN,),
+    rehearsable=True,
+    raises=(*needs.STAFF.raises, *needs.WRITE.raises, *_ORDER_REFUSALS),
+    emits=("production_registered",),
+)
+def register_production(database: Database, call: Call, request: Mapping[str, Any]) -> Answer:
     """Register the devices of an order; the same order again with the same devices changes nothing (ACC-10).
 
-    Raises: accounts.staff_needed, devices.malformed_id, devices.malformed_order_number, devices.repeated_in_request,
-        devices.order_changed, devices.in_other_order.
-    Emits: production_registered per device, to no company.
+    Each is told to no company.
     """
     # A service account's token goes on from licensing, like that of staff.
-    Actor.of(call).require_staff_or_service("write", SCOPE_ORDERS)
+    Actor.of(call).require_staff_or_service(SCOPE_WRITE, SCOPE_ORDERS)
     try:
         number = entered_order_number(request["order_number"])
     except MalformedOrderNumberError as error:
         raise malformed("/order_number", str(error), "devices.malformed_order_number") from error
     built = read_devices(request["devices"])
 
-    def work(unit: Unit) -> dict[str, Any]:
-        take_order(unit, number, built, rehearse=request["dry_run"])
+    def work(unit: Unit) -> Mapping[str, object]:
+        take_order(unit, number, built)
         fail_point("devices.order.in_registering")
-        return {"number": number, "items": [_order_device(built[hardware_id]) for hardware_id in sorted(built)]}
+        return {"number": number, "items": [built[hardware_id] for hardware_id in sorted(built)]}
 
-    if request["dry_run"]:
-        return database.write(work, call=call)
-    answer = database.command(call, "register_production", request, work)
-    assert answer is not None
-    return answer
+    return run(database, call, request, work)
 
 
+@handler(emits=("production_registered", "order_devices_settled"))
 def apply_order_events(unit: Unit, events: Sequence[Event]) -> None:
-    """Register the devices of orders that licensing takes up again after they were left half-way; tell how it went.
-
-    Emits: production_registered per device, order_devices_settled.
-    """
+    """Register the devices of orders that licensing takes up again after they were left half-way; tell how it went."""
     for event in events:
         if event.type != "order_resumed":
             continue
@@ -67,7 +92,7 @@ def apply_order_events(unit: Unit, events: Sequence[Event]) -> None:
             request = RegisterProductionRequest().load(
                 {"order_number": event.subject, "devices": event.data["devices"]}
             )
-            take_order(unit, canonical_order_number(event.subject), read_devices(request["devices"]), rehearse=False)
+            take_order(unit, canonical_order_number(event.subject), read_devices(request["devices"]))
         except ServiceError as error:
             savepoint.rollback()
             del unit.events[told:]
@@ -83,21 +108,22 @@ def apply_order_events(unit: Unit, events: Sequence[Event]) -> None:
         fail_point("devices.order.in_settling")
 
 
-def update_production_staff(database: Database, call: Call, request: dict[str, Any]) -> dict[str, Any]:
+@command(
+    request=api.UpdateProductionStaffRequest,
+    answer=api.ProductionDevice,
+    needs=(needs.STAFF, needs.WRITE),
+    raises=("devices.malformed_id", "devices.not_found", "devices.device_not_found"),
+    emits=("device_marked_rma", "device_unmarked_rma", "device_possession_proven"),
+)
+def update_production_staff(database: Database, call: Call, request: Mapping[str, Any]) -> Answer:
     """Set the RMA mark of a device or take it off, or vouch for a company's possession (DEV-8, DEV-15).
 
-    A repetition changes nothing.
-
-    Raises: accounts.staff_needed, devices.malformed_id, devices.not_found, devices.device_not_found.
-    Emits: device_marked_rma or device_unmarked_rma, to every company that has the device and to the vendor;
-        device_possession_proven to the company that is named.
+    A repetition changes nothing. A mark is told to every company that has the device and to the vendor, a possession
+    to the company that is named.
     """
-    actor = Actor.of(call)
-    actor.require_staff()
-    actor.require_scope("write")
     hardware_id = read_hardware_id(request["hardware_id"])
 
-    def work(unit: Unit) -> dict[str, Any]:
+    def work(unit: Unit) -> Shown:
         row = store.lock_production(unit.connection, [hardware_id]).get(hardware_id)
         if row is None:
             raise not_found("devices.not_found", ERRORS["devices.not_found"])
@@ -107,16 +133,14 @@ def update_production_staff(database: Database, call: Call, request: dict[str, A
         if row.rma != rma:
             store.set_rma(unit.connection, hardware_id, rma)
             tell_mark(unit, hardware_id, row.type, rma)
-        return answers.production_device(row, unit.now.date(), rma=rma)
+        return shown(answers.built(row, unit.now.date()), rma=rma)
 
-    answer = database.command(call, "update_production_staff", {**request, "hardware_id": hardware_id}, work)
-    assert answer is not None
-    return answer
+    return run(database, call, {**request, "hardware_id": hardware_id}, work)
 
 
-def read_devices(devices: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return the devices of a request by canonical id, as columns of `production`."""
-    built: dict[str, dict[str, Any]] = {}
+def read_devices(devices: Sequence[Mapping[str, Any]]) -> dict[str, BuiltDevice]:
+    """Return the devices of a request by canonical id."""
+    built: dict[str, BuiltDevice] = {}
     for place, device in enumerate(devices):
         pointer = f"/devices/{place}/hardware_id"
         try:
@@ -126,57 +150,52 @@ def read_devices(devices: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
         if hardware_id in built:
             detail = f"{hardware_id} stands earlier in the list; name every device once."
             raise malformed(pointer, detail, "devices.repeated_in_request")
-        built[hardware_id] = {
-            "hardware_id": hardware_id,
-            "kind": parse_hardware_id(hardware_id).kind,
-            "type": device["type"],
-            "shipped_on": device["shipped_on"],
-            "warranty_months": device.get("warranty_months", BASE_MONTHS),
-        }
+        built[hardware_id] = BuiltDevice(
+            hardware_id,
+            parse_hardware_id(hardware_id).kind,
+            device["type"],
+            device["shipped_on"],
+            device.get("warranty_months", BASE_MONTHS),
+        )
     return built
 
 
-def take_order(unit: Unit, number: str, built: dict[str, dict[str, Any]], *, rehearse: bool) -> None:
+def take_order(unit: Unit, number: str, built: Mapping[str, BuiltDevice]) -> None:
     """Register the devices of an order that is new, compare them with those of one that is there."""
-    is_new = not store.order_exists(unit.connection, number)
-    if not rehearse:
-        is_new = store.insert_order(unit.connection, number, unit.now)
-    if is_new:
-        _register(unit, number, built, rehearse=rehearse)
+    if store.insert_order(unit.connection, number, unit.now):
+        _register(unit, number, built)
     else:
         _compare(unit, number, built)
 
 
-def _register(unit: Unit, number: str, built: dict[str, dict[str, Any]], *, rehearse: bool) -> None:
+def _register(unit: Unit, number: str, built: Mapping[str, BuiltDevice]) -> None:
     known = store.find_productions(unit.connection, built.keys())
     if known:
         taken = sorted(known)
         named = ", ".join(taken[:3]) + (", …" if len(taken) > 3 else "")
         detail = f"Registered under another order already: {named}; correct the list."
         raise conflict("devices.in_other_order", detail, hardware_ids=taken)
-    if rehearse:
-        return
     common = {"order_number": number, "registered_at": unit.now, "rma": False}
-    store.insert_production(unit.connection, [{**row, **common} for row in built.values()])
+    store.insert_production(unit.connection, [{**asdict(row), **common} for row in built.values()])
     for row in built.values():
         unit.emit(
             "production_registered",
-            subject=row["hardware_id"],
+            subject=row.hardware_id,
             data={
-                "hardware_id": row["hardware_id"],
-                "type": row["type"],
+                "hardware_id": row.hardware_id,
+                "type": row.type,
                 "order_number": number,
-                "shipped_on": _day(row["shipped_on"]),
-                "warranty_months": row["warranty_months"],
+                "shipped_on": row.shipped_on.isoformat() if row.shipped_on is not None else None,
+                "warranty_months": row.warranty_months,
             },
-            hardware_id=row["hardware_id"],
+            hardware_id=row.hardware_id,
         )
 
 
-def _compare(unit: Unit, number: str, built: dict[str, dict[str, Any]]) -> None:
-    columns = ("hardware_id", "type", "shipped_on", "warranty_months")
-    stored = {tuple(getattr(row, column) for column in columns) for row in store.order_devices(unit.connection, number)}
-    if stored != {tuple(row[column] for column in columns) for row in built.values()}:
+def _compare(unit: Unit, number: str, built: Mapping[str, BuiltDevice]) -> None:
+    columns = attrgetter("hardware_id", "type", "shipped_on", "warranty_months")
+    stored = {columns(row) for row in store.order_devices(unit.connection, number)}
+    if stored != {columns(row) for row in built.values()}:
         raise conflict("devices.order_changed", ERRORS["devices.order_changed"], order_number=number)
 
 
@@ -195,11 +214,3 @@ def tell_mark(unit: Unit, hardware_id: str, type_name: str, rma: bool) -> None:
             device_id=holder.id,
             hardware_id=hardware_id,
         )
-
-
-def _order_device(row: dict[str, Any]) -> dict[str, Any]:
-    return {"hardware_id": row["hardware_id"], "type": row["type"], "shipped_on": _day(row["shipped_on"])}
-
-
-def _day(value: date | None) -> str | None:
-    return value.isoformat() if value is not None else None

@@ -5,27 +5,40 @@ Whoever adds a device holds the project's row until it is counted here; whoever 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
-from services.accounts.api import Actor
+from services.accounts.api import SCOPE_READ, SCOPE_WRITE, Actor, needs
+from services.chassis.answers import Answer
 from services.chassis.context import Call
 from services.chassis.data.db import Database, Unit
 from services.chassis.data.outbox import Event
 from services.chassis.errors import ServiceError, conflict, unavailable
 from services.chassis.ids import new_id
-from services.devices import store
+from services.chassis.service.declare import command, handler
+from services.chassis.service.running import run
+from services.devices import api, store
 from services.devices.access import project_access, refuse_closed
-from services.projects.api import CLOSED, MANAGE, OPEN, ProjectAccess, ProjectCopy, ProjectsClient
+from services.projects.api import (
+    CLOSED,
+    MANAGE,
+    OPEN,
+    Project,
+    ProjectAccess,
+    ProjectCopy,
+    ProjectsClient,
+    UpdateProjectRequest,
+)
 
 ARCHIVING_TAKES_AT_MOST: Final = timedelta(seconds=60)
 """Far longer than a call may last, so that the project is never open here while projects still archives it."""
 _STATES = ("project_created", "project_changed")
 
 
-def apply_project_events(unit: Unit, events: Sequence[Event]) -> None:
+@handler()
+def apply_projects_events(unit: Unit, events: Sequence[Event]) -> None:
     """Store what events say about projects, so that no device is added to a closed one; other events are not ours."""
     for event in events:
         if event.companyid is None or event.type not in (*_STATES, "project_deleted"):
@@ -37,6 +50,7 @@ def apply_project_events(unit: Unit, events: Sequence[Event]) -> None:
         store.put_project(unit.connection, copy)
 
 
+@handler()
 def apply_deletion_events(unit: Unit, events: Sequence[Event]) -> None:
     """Open projects again whose deletion licensing gave up; those that were deleted stay closed for ever."""
     for event in events:
@@ -44,59 +58,67 @@ def apply_deletion_events(unit: Unit, events: Sequence[Event]) -> None:
             store.end_closing(unit.connection, str(event.data["closing_id"]))
 
 
-def close_project(
-    database: Database, call: Call, request: dict[str, Any], *, projects: ProjectsClient
-) -> dict[str, Any]:
-    """Close an own project for a deletion, in the transaction that counts its devices; with some it stays open.
+@command(
+    request=api.CloseProjectRequest,
+    answer=api.ClosedProject,
+    needs=(needs.LOGIN,),
+    rehearsable=True,
+    raises=(*needs.WRITE.raises, "projects.not_found", "access.power_needed", "devices.project_closed"),
+)
+def close_project(database: Database, call: Call, request: Mapping[str, Any], projects: ProjectsClient) -> Answer:
+    """Close an own project for a deletion, in the transaction that counts its devices; with some it stays open (PRJ-4).
 
     A rehearsal only counts.
-
-    Raises: projects.not_found, access.power_needed, devices.project_closed for another deletion.
     """
     # Counting is also a step of a deletion, which a token that only writes may ask for.
-    reads = request["dry_run"] and "write" not in Actor.of(call).scopes
-    access = _managed(database, call, request["project_id"], projects, scope="read" if reads else "write")
+    actor = Actor.of(call)
+    actor.require_scope(SCOPE_READ if request["dry_run"] and SCOPE_WRITE not in actor.scopes else SCOPE_WRITE)
+    access = _managed(database, call, request["project_id"], projects)
     if request["dry_run"]:
-        return {"devices": database.read(lambda connection: store.count_records(connection, access.project.id))}
+        return Answer(devices=database.read(lambda connection: store.count_records(connection, access.project.id)))
 
-    def work(unit: Unit) -> dict[str, Any]:
+    def work(unit: Unit) -> dict[str, int]:
         if unit.now.timestamp() > call.deadline:
             # Whoever asked has given the deletion up by now and opened everything again; this would close it for ever.
             raise unavailable("service.deadline_passed", "The request came too late and changed nothing; repeat it.")
         return {"devices": _close(unit, access, request["closing_id"], None)}
 
-    answer = database.command(call, "close_project", request, work)
-    assert answer is not None
-    return answer
+    return run(database, call, request, work)
 
 
-def reopen_project(
-    database: Database, call: Call, request: dict[str, Any], *, projects: ProjectsClient
-) -> dict[str, Any]:
-    """Open a project again that this deletion closed here, because another room refused it.
-
-    Raises: projects.not_found, access.power_needed.
-    """
+@command(
+    request=api.ClosingRequest,
+    needs=(needs.WRITE,),
+    raises=("projects.not_found", "access.power_needed"),
+)
+def reopen_project(database: Database, call: Call, request: Mapping[str, Any], projects: ProjectsClient) -> Answer:
+    """Open a project again that this deletion closed here, because another room refused it (PRJ-4)."""
     _managed(database, call, request["project_id"], projects)
 
-    def work(unit: Unit) -> dict[str, Any]:
-        store.end_closing(unit.connection, request["closing_id"])
-        return {}
-
-    answer = database.command(call, "reopen_project", request, work)
-    assert answer is not None
-    return answer
+    return run(database, call, request, lambda unit: store.end_closing(unit.connection, request["closing_id"]))
 
 
+@command(
+    request=UpdateProjectRequest,
+    answer=Project,
+    needs=(needs.WRITE,),
+    raises=(
+        "projects.not_found",
+        "access.power_needed",
+        "projects.not_empty",
+        "devices.project_closed",
+        "projects.name_taken",
+        "projects.archived",
+        "projects.closed",
+        "request.stale",
+    ),
+)
 def archive_project(
-    database: Database, call: Call, request: dict[str, Any], *, projects: ProjectsClient
-) -> dict[str, Any]:
+    database: Database, call: Call, request: Mapping[str, Any], projects: ProjectsClient
+) -> Mapping[str, object]:
     """Archive an own project, with the other changes of the request, once it has no devices (PRJ-4).
 
     It is closed here while projects archives it, and at most a minute long should this be cut off.
-
-    Raises: projects.not_found, access.power_needed, projects.not_empty with the number of devices, and what
-        projects refuses.
     """
     access = _managed(database, call, request["project_id"], projects)
     if access.project.state != OPEN:
@@ -107,7 +129,8 @@ def archive_project(
         _refuse_devices(store.count_records(unit.connection, access.project.id))
         return {"closing_id": new_id()}
 
-    begun = database.command(call, "archive_project", request, begin) or {}
+    # What is stored is the first step, not the answer: a repetition goes on with the same closing.
+    begun: Mapping[str, Any] = database.command(call, "archive_project", request, begin) or {}
     closing_id = str(begun["closing_id"])
     database.write(lambda unit: _close_for_archiving(unit, access, closing_id), call=call)
     try:
@@ -130,7 +153,7 @@ def _close_for_archiving(unit: Unit, access: ProjectAccess, closing_id: str) -> 
     _refuse_devices(_close(unit, access, closing_id, unit.now + ARCHIVING_TAKES_AT_MOST))
 
 
-def _close(unit: Unit, access: ProjectAccess, closing_id: str, until: Any) -> int:
+def _close(unit: Unit, access: ProjectAccess, closing_id: str, until: datetime | None) -> int:
     """Close a project unless it has devices; returns how many it has."""
     store.keep_project(unit.connection, access.project)
     if not store.begin_closing(unit.connection, access.project.id, closing_id, until):
@@ -150,11 +173,8 @@ def _refuse_devices(count: int) -> None:
         )
 
 
-def _managed(
-    database: Database, call: Call, project_id: str, projects: ProjectsClient, scope: str = "write"
-) -> ProjectAccess:
+def _managed(database: Database, call: Call, project_id: str, projects: ProjectsClient) -> ProjectAccess:
     actor = Actor.of(call)
-    actor.require_scope(scope)
     access = project_access(database, call, actor, project_id, projects)
     # In a closed project nobody has a power any more, but its owner must be able to end what was begun.
     if not actor.owns(access.project.company_id) or access.project.state != CLOSED:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from services.accounts.api import Actor
+from services.accounts.api import SCOPE_READ, SCOPE_WRITE, Actor, needs
+from services.chassis.answers import Answer, Shown
 from services.chassis.context import Call
 from services.chassis.data import aliases
 from services.chassis.data.db import Database, Unit
 from services.chassis.errors import stale
-from services.devices import answers, store
+from services.chassis.service.declare import command
+from services.chassis.service.running import run
+from services.devices import answers, api, store
 from services.devices.access import device_access, device_not_found, project_access, refuse_closed
 from services.devices.api import MEANINGS
 from services.devices.domain.adding import summarize
-from services.devices.store import AnyRow
+from services.devices.store import StoredRecord
 from services.projects.api import (
     ADD,
     MANAGE_DEVICES,
@@ -29,21 +33,21 @@ from services.projects.api import (
 _COMMENTS = ("comment", "license_comment")
 
 
-def update_device(
-    database: Database, call: Call, request: dict[str, Any], *, projects: ProjectsClient
-) -> dict[str, Any]:
-    """Change a device's comment and license comment; what is absent stays (DEV-6).
-
-    Raises: devices.device_not_found, access.power_needed, request.stale.
-    Emits: device_changed with the old and the new texts.
-    """
+@command(
+    request=api.UpdateDeviceRequest,
+    answer=api.Device,
+    needs=(needs.WRITE,),
+    raises=("devices.device_not_found", "access.power_needed", "request.stale"),
+    emits=("device_changed",),
+)
+def update_device(database: Database, call: Call, request: Mapping[str, Any], projects: ProjectsClient) -> Answer:
+    """Change a device's comment and license comment; what is absent stays (DEV-6)."""
     actor = Actor.of(call)
-    actor.require_scope("write")
     device_id = request["device_id"]
     access = _record_access(database, call, actor, device_id, projects)
     access.require(ADD)
 
-    def work(unit: Unit) -> dict[str, Any]:
+    def work(unit: Unit) -> Shown:
         row = _locked(unit, device_id, access)
         if request["if_version"] not in (None, row.version):
             raise stale("request.stale", MEANINGS["request.stale"], version=row.version)
@@ -58,67 +62,58 @@ def update_device(
             row = _locked(unit, device_id, access)
         return answers.device(row, foreign=access.relation != OWN, today=unit.now.date())
 
-    answer = database.command(call, "update_device", request, work)
-    assert answer is not None
-    return answer
+    return run(database, call, request, work)
 
 
-def delete_device(
-    database: Database, call: Call, request: dict[str, Any], *, projects: ProjectsClient
-) -> dict[str, Any]:
-    """Take a device out of the company; its licenses stay with it (DEV-6, L11).
-
-    Raises: devices.device_not_found, access.power_needed, request.stale.
-    Emits: device_deleted.
-    """
+@command(
+    request=api.DeleteDeviceRequest,
+    needs=(needs.WRITE,),
+    raises=("devices.device_not_found", "access.power_needed", "request.stale"),
+    emits=("device_deleted",),
+)
+def delete_device(database: Database, call: Call, request: Mapping[str, Any], projects: ProjectsClient) -> Answer:
+    """Take a device out of the company; its licenses stay with it (DEV-6, L11)."""
     actor = Actor.of(call)
-    actor.require_scope("write")
     device_id = request["device_id"]
     access = _record_access(database, call, actor, device_id, projects)
     access.require(MANAGE_DEVICES)
 
-    def work(unit: Unit) -> dict[str, Any]:
+    def work(unit: Unit) -> None:
         row = _locked(unit, device_id, access)
         if request["if_version"] not in (None, row.version):
             raise stale("request.stale", MEANINGS["request.stale"], version=row.version)
         store.bury_record(unit.connection, row.id, unit.now)
         tell_deleted(unit, row, access.project.name)
-        return {}
 
-    answer = database.command(call, "delete_device", request, work)
-    assert answer is not None
-    return answer
+    return run(database, call, request, work)
 
 
-def move_devices(
-    database: Database, call: Call, request: dict[str, Any], *, projects: ProjectsClient
-) -> dict[str, Any]:
-    """Take devices to another project of the same company, or rehearse it; answers a result per device (DEV-6).
-
-    Raises: access.power_needed, devices.project_closed, projects.not_found.
-    Emits: device_moved per device.
-    """
+@command(
+    request=api.MoveDevicesRequest,
+    answer=api.MoveDevicesAnswer,
+    needs=(needs.LOGIN,),
+    rehearsable=True,
+    raises=(*needs.WRITE.raises, "projects.not_found", "access.power_needed", "devices.project_closed"),
+    emits=("device_moved",),
+)
+def move_devices(database: Database, call: Call, request: Mapping[str, Any], projects: ProjectsClient) -> Answer:
+    """Take devices to another project of the same company, or rehearse it; answers a result per device (DEV-6)."""
     actor = Actor.of(call)
-    actor.require_scope("read" if request["dry_run"] else "write")
+    actor.require_scope(SCOPE_READ if request["dry_run"] else SCOPE_WRITE)
     target = project_access(database, call, actor, request["project_id"], projects)
     if target.relation != OWN:
         raise power_needed(MANAGE_DEVICES)
     refuse_closed(target.project.state)
     target.require(MANAGE_DEVICES)
 
-    def work(unit: Unit) -> dict[str, Any]:
-        return _move(unit, actor, target, request["device_ids"], rehearse=request["dry_run"])
-
-    if request["dry_run"]:
-        return database.write(work, call=call)
-    answer = database.command(call, "move_devices", request, work)
-    assert answer is not None
-    return answer
+    words = ("ok", "error") if request["dry_run"] else ("moved", "refused")
+    return run(database, call, request, lambda unit: _move(unit, actor, target, request["device_ids"], words))
 
 
-def _move(unit: Unit, actor: Actor, target: ProjectAccess, device_ids: list[str], *, rehearse: bool) -> dict[str, Any]:
-    if not rehearse:
-        store.keep_project(unit.connection, target.project)
+def _move(
+    unit: Unit, actor: Actor, target: ProjectAccess, device_ids: Sequence[str], words: tuple[str, str]
+) -> Mapping[str, object]:
+    store.keep_project(unit.connection, target.project)
     # Ids of records that an import joined with others stand for those.
     present = aliases.currents(unit.connection, device_ids)
     rows = store.find_own_records(unit.connection, [target.project.company_id], present.values())
@@ -131,15 +126,14 @@ def _move(unit: Unit, actor: Actor, target: ProjectAccess, device_ids: list[str]
         row = rows.get(present[device_id])
         code = _move_refusal(actor, target, row, projects, repeated=present[device_id] in seen)
         seen.add(present[device_id])
-        if code is None and row is not None and not rehearse:
+        if code is None and row is not None:
             store.update_record(unit.connection, row.id, {"project_id": target.project.id})
             _emit_move(unit, row, projects[row.project_id].name, target)
-        good, bad = ("ok", "error") if rehearse else ("moved", "refused")
         items.append(
             {
                 "device_id": device_id,
                 "hardware_id": row.hardware_id if row is not None else None,
-                "result": good if code is None else bad,
+                "result": words[code is not None],
                 "code": code,
                 "detail": MEANINGS[code] if code else None,
             }
@@ -148,7 +142,7 @@ def _move(unit: Unit, actor: Actor, target: ProjectAccess, device_ids: list[str]
 
 
 def _move_refusal(
-    actor: Actor, target: ProjectAccess, row: AnyRow | None, projects: dict[str, ProjectCopy], *, repeated: bool
+    actor: Actor, target: ProjectAccess, row: StoredRecord | None, projects: dict[str, ProjectCopy], *, repeated: bool
 ) -> str | None:
     if row is None or actor.project_id not in (None, row.project_id):
         return "devices.device_not_found"
@@ -170,7 +164,7 @@ def _record_access(
     return device_access(database, call, actor, row, projects)
 
 
-def _locked(unit: Unit, device_id: str, access: ProjectAccess) -> AnyRow:
+def _locked(unit: Unit, device_id: str, access: ProjectAccess) -> StoredRecord:
     """Return the record, locked; it must still be in the project for which the access was checked."""
     row = store.find_record(unit.connection, device_id, lock=True)
     if row is None or row.project_id != access.project.id:
@@ -178,12 +172,12 @@ def _locked(unit: Unit, device_id: str, access: ProjectAccess) -> AnyRow:
     return row
 
 
-def tell_deleted(unit: Unit, row: AnyRow, project_name: str) -> None:
+def tell_deleted(unit: Unit, row: StoredRecord, project_name: str) -> None:
     """Tell that a record is gone from the company."""
     _emit(unit, "device_deleted", row, {"project_name": project_name, "comment": row.comment})
 
 
-def _emit(unit: Unit, type_name: str, row: AnyRow, data: dict[str, Any]) -> None:
+def _emit(unit: Unit, type_name: str, row: StoredRecord, data: Mapping[str, object]) -> None:
     unit.emit(
         type_name,
         subject=row.id,
@@ -195,7 +189,7 @@ def _emit(unit: Unit, type_name: str, row: AnyRow, data: dict[str, Any]) -> None
     )
 
 
-def _emit_move(unit: Unit, row: AnyRow, source_name: str, target: ProjectAccess) -> None:
+def _emit_move(unit: Unit, row: StoredRecord, source_name: str, target: ProjectAccess) -> None:
     unit.emit(
         "device_moved",
         subject=row.id,

@@ -51,7 +51,7 @@ def _registered(unit: Unit, number: str, devices: list[dict[str, Any]]) -> str |
     told = len(unit.events)
     try:
         request = RegisterProductionRequest().load({"order_number": number, "devices": devices})
-        take_order(unit, number, read_devices(request["devices"]), rehearse=False)
+        take_order(unit, number, read_devices(request["devices"]))
     except ServiceError as error:
         savepoint.rollback()
         del unit.events[told:]

@@ -10,8 +10,8 @@ from sqlalchemy import Connection
 
 from services.accounts.api import seconds_to_wait
 from services.chassis.errors import limited
-from services.devices import store
 from services.devices.api import ERRORS
+from services.devices.store import lookups
 
 HELD_BY_OTHERS: Final = "held"
 WARRANTY: Final = "warranty"
@@ -27,9 +27,9 @@ def check(connection: Connection, user_id: str, kind: str, keys: Collection[str]
 
     Raises: devices.throttled when the person is at the limit and something is new.
     """
-    seen = store.lock_lookups(connection, user_id, kind, now)
+    seen = lookups.lock_lookups(connection, user_id, kind, now)
     new = set(keys) - seen.keys()
-    wait = seconds_to_wait(sorted(seen.values()), LIMITS[kind], store.LOOKUP_WINDOW, now)
+    wait = seconds_to_wait(sorted(seen.values()), LIMITS[kind], lookups.LOOKUP_WINDOW, now)
     if new and wait:
         raise limited("devices.throttled", ERRORS["devices.throttled"], retry_after=wait)
     return new
@@ -37,4 +37,4 @@ def check(connection: Connection, user_id: str, kind: str, keys: Collection[str]
 
 def record(connection: Connection, user_id: str, kind: str, keys: Collection[str], now: datetime) -> None:
     """Count these keys, which `check` has found to be new in the same transaction."""
-    store.record_lookups(connection, user_id, kind, sorted(keys), now)
+    lookups.record_lookups(connection, user_id, kind, sorted(keys), now)

@@ -20,15 +20,6 @@ class Warranty:
     state: str
     extension_months: int
 
-    def answer(self) -> dict[str, object]:
-        """Return the members of the answer, dates as ISO text."""
-        return {
-            "starts_on": self.starts_on.isoformat() if self.starts_on else None,
-            "ends_on": self.ends_on.isoformat() if self.ends_on else None,
-            "state": self.state,
-            "extension_months": self.extension_months,
-        }
-
 
 def add_months(day: date, months: int) -> date:
     """Return the same day so many months later, or the last day of that month where it is shorter."""

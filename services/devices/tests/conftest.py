@@ -16,8 +16,9 @@ from services.chassis.data.db import Database
 from services.chassis.data.tables import outbox
 from services.chassis.data.testing import make_call, make_database
 from services.chassis.ids import new_id
+from services.chassis.service.serving import procedures_of
 from services.chassis.wrong_fields import load_request
-from services.devices import api, commands, queries
+from services.devices.service import DevicesService
 from services.projects.fake import FakeProjects
 
 ORDER = "4711"
@@ -38,16 +39,15 @@ class Room:
 
     def ask(self, name: str, call: Call, **request: Any) -> dict[str, Any]:
         """Call an entrypoint by its name, through its schema; the answer must be JSON."""
-        schema = getattr(api, _SCHEMAS[name])()
-        loaded = load_request(schema, request)
-        function = getattr(commands, name, None) or getattr(queries, name)
-        needs_projects = "projects" in function.__code__.co_varnames[: function.__code__.co_argcount + 1]
-        extra = {"projects": self.projects} if needs_projects else {}
-        answer: dict[str, Any] = json.loads(json.dumps(function(self.database, call, loaded, **extra)))
+        entrypoint, _ = _PROCEDURES[name]
+        assert entrypoint.schema is not None
+        loaded = load_request(entrypoint.schema(), request)
+        # The room has what the service class provides, under the same names.
+        answer: dict[str, Any] = json.loads(json.dumps(getattr(DevicesService, name)(self, call, loaded)))
         return answer
 
     def __getattr__(self, name: str) -> Any:
-        if name not in _SCHEMAS:
+        if name not in _PROCEDURES:
             raise AttributeError(name)
         return lambda call, **request: self.ask(name, call, **request)
 
@@ -80,25 +80,7 @@ class Company:
         return make_call(**{"user": self.user, **self.claims, **changes})
 
 
-_SCHEMAS = {
-    "add_devices": "AddDevicesRequest",
-    "list_devices": "ListDevicesRequest",
-    "get_device": "DeviceRequest",
-    "update_device": "UpdateDeviceRequest",
-    "delete_device": "DeleteDeviceRequest",
-    "move_devices": "MoveDevicesRequest",
-    "check_warranty": "HardwareRequest",
-    "list_order_devices": "ListOrderDevicesRequest",
-    "prove_possession": "ProvePossessionRequest",
-    "confirm_possession": "DeviceRequest",
-    "register_production": "RegisterProductionRequest",
-    "update_production_staff": "UpdateProductionStaffRequest",
-    "get_device_facts": "DeviceRequest",
-    "find_device": "HardwareRequest",
-    "find_devices": "HardwareRequest",
-    "close_project": "CloseProjectRequest",
-    "reopen_project": "ClosingRequest",
-}
+_PROCEDURES = procedures_of(DevicesService)
 
 
 @pytest.fixture

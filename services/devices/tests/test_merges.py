@@ -15,8 +15,10 @@ from services.chassis.data.outbox import Event
 from services.chassis.errors import ServiceError
 from services.chassis.faults import InjectedFault, set_fail_points
 from services.chassis.ids import new_id
-from services.devices import api, commands
+from services.devices import api
 from services.devices.audit import report
+from services.devices.commands import merges as commands
+from services.devices.commands import projects
 from services.devices.models import Device, Project
 from services.devices.tests.conftest import SEED, Company, Room
 
@@ -168,7 +170,7 @@ def test_what_is_told_late_of_a_project_is_stored_under_the_company_of_today(
     late = Event(
         new_id(), "projects", "project_changed", datetime.now(UTC), customer.project, 1, data, companyid=customer.id
     )
-    room.database.write(lambda unit: commands.apply_project_events(unit, [late]))
+    room.database.write(lambda unit: projects.apply_projects_events(unit, [late]))
     assert {(row.company_id, row.name) for row in rows(room, Project)} == {(reseller.id, "Late")}
     # And one that this room hears of only now, through somebody whose token is of a moment before.
     project = room.projects.add(customer.id)

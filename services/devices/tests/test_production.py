@@ -11,7 +11,7 @@ import pytest
 from services.chassis.data.outbox import Event
 from services.chassis.errors import ServiceError
 from services.chassis.ids import new_id
-from services.devices import commands
+from services.devices.commands import licenses, projects
 from services.devices.domain.warranty import add_months, after_service_years, warranty_on
 from services.devices.tests.conftest import ORDER, SEED, Company, Room, staff
 
@@ -127,7 +127,7 @@ def event(type_name: str, **attributes: Any) -> Event:
 def test_events_of_projects_keep_the_copies(room: Room, reseller: Company) -> None:
     def tell(type_name: str, **data: Any) -> None:
         told = event(type_name, subject=reseller.project, companyid=reseller.id, data=data)
-        room.database.write(lambda unit: commands.apply_project_events(unit, [told, event("something_new")]))
+        room.database.write(lambda unit: projects.apply_projects_events(unit, [told, event("something_new")]))
 
     data = {"project_id": reseller.project, "name": "DEFAULT"}
     tell("project_created", **data, state="open")
@@ -149,7 +149,7 @@ def test_years_on_a_device_lengthen_its_dates(room: Room, reseller: Company) -> 
     def tell(type_name: str, **years: int) -> None:
         lines = [{"license_type": f"{name}-year", "quantity": count, "name": ""} for name, count in years.items()]
         told = event(type_name, hardwareid="00-90-33-08-20-20", data={"licenses": lines})
-        room.database.write(lambda unit: commands.apply_licensing_events(unit, [told, event("order_entered")]))
+        room.database.write(lambda unit: licenses.apply_license_events(unit, [told, event("order_entered")]))
 
     tell("licenses_assigned", warranty=2, ssa=1)
     answer = room.check_warranty(reseller.call(), hardware_id="082020")

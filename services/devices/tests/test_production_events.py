@@ -10,7 +10,7 @@ import pytest
 from services.chassis.data.outbox import Event
 from services.chassis.data.testing import make_call
 from services.chassis.ids import new_id
-from services.devices import commands
+from services.devices.commands import production
 from services.devices.tests.conftest import Room
 
 LINE = {"hardware_id": "00-90-33-08-20-20", "type": "IP6000", "shipped_on": "2026-03-02", "warranty_months": 24}
@@ -20,7 +20,7 @@ def resume(room: Room, number: str, *devices: dict[str, Any]) -> dict[str, Any]:
     """Tell devices of an order that goes on; returns what it answers."""
     data = {"number": number, "fingerprint": "f", "devices": list(devices)}
     event = Event(new_id(), "licensing", "order_resumed", datetime.now(UTC), number, 1, data)
-    room.database.write(lambda unit: commands.apply_order_events(unit, [event]))
+    room.database.write(lambda unit: production.apply_order_events(unit, [event]))
     [*_, settled] = [event for event in room.events() if event["type"] == "order_devices_settled"]
     answer: dict[str, Any] = settled["data"]
     return answer

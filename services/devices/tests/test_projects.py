@@ -13,7 +13,7 @@ import pytest
 from services.chassis.data.outbox import Event
 from services.chassis.errors import ServiceError, conflict, unavailable
 from services.chassis.ids import new_id
-from services.devices import commands
+from services.devices.commands import projects as commands
 from services.devices.tests.conftest import SEED, Company, Room
 from services.projects.api import UpdateProjectRequest
 
@@ -33,7 +33,7 @@ def add(room: Room, company: Company, hardware_id: str = "082020") -> dict[str, 
 def tell(room: Room, type: str, subject: str, data: dict[str, Any], company: str | None = None) -> None:
     """Deliver an event of projects or licensing."""
     event = Event(new_id(), "x", type, datetime.now(UTC), subject, 1, data, companyid=company)
-    apply = commands.apply_deletion_events if "settled" in type else commands.apply_project_events
+    apply = commands.apply_deletion_events if "settled" in type else commands.apply_projects_events
     room.database.write(lambda unit: apply(unit, [event]))
 
 
@@ -41,7 +41,7 @@ def archive(room: Room, company: Company, **changes: Any) -> dict[str, Any]:
     """Archive the company's project."""
     request = UpdateProjectRequest().load({"project_id": company.project, "archived": True, **changes})
     call = company.call(command_id=changes.pop("command_id", new_id()))
-    return commands.archive_project(room.database, call, request, projects=room.projects)
+    return commands.archive_project(room.database, call, request, room.projects)
 
 
 def test_a_project_closes_for_its_deletion_only_without_devices(room: Room, reseller: Company) -> None:

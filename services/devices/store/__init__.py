@@ -5,50 +5,86 @@ What is allowed is decided elsewhere; the one reader without a company is `find_
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict
-from datetime import UTC, date, datetime, timedelta
-from typing import Any, TypeAlias
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime
+from typing import Any
 
 import sqlalchemy as sa
 import sqlalchemy.orm
-from sqlalchemy import Connection, Row, Select
+from sqlalchemy import Connection, Select
 
 from services.chassis.data import aliases
 from services.chassis.data.db import UtcDateTime, insert_or_ignore
-from services.devices.models import Device, Lookup, Production, ProductionOrder, Project, Throttle
+from services.chassis.data.rows import columns_of
+from services.devices.api import CLAIMED, PROVEN
+from services.devices.models import Device, Production, ProductionOrder, Project
 from services.projects.api import ProjectCopy
 
-AnyRow: TypeAlias = Row[*tuple[Any, ...]]
-"""A row of columns that its reader names."""
-
-LOOKUP_WINDOW = timedelta(hours=1)
 # A sort key has to fit into a cursor, which is short.
 _COMMENT_SORT_LENGTH = 60
 
-_RECORD = (
-    Device.id,
-    Device.company_id,
-    Device.project_id,
-    Device.hardware_id,
-    Device.order_number,
-    Device.proven_by,
-    Device.comment,
-    Device.license_comment,
-    Device.version,
-    Device.added_at,
-    Production.type,
-    Production.shipped_on,
-    Production.warranty_months,
-    Production.extension_months,
-    Production.ssa_ends_on,
-    Production.rma,
-)
+
+@dataclass(frozen=True, slots=True)
+class StoredProduction:
+    """A device as the vendor built it."""
+
+    hardware_id: str
+    type: str
+    order_number: str
+    shipped_on: date | None
+    warranty_months: int
+    extension_months: int
+    ssa_ends_on: date | None
+    rma: bool
 
 
-def _records(*, buried: bool = False) -> Select[*tuple[Any, ...]]:
-    statement = sa.select(*_RECORD).join(Production, Production.hardware_id == Device.hardware_id)
-    return statement if buried else statement.where(Device.deleted_at.is_(None))
+@dataclass(frozen=True, slots=True)
+class StoredRecord:
+    """A company's record of a device, with what was built; `order_number` is the one that the company knows."""
+
+    id: str
+    company_id: str
+    project_id: str
+    hardware_id: str
+    order_number: str | None
+    proven_by: str | None
+    comment: str
+    license_comment: str
+    version: int
+    added_at: datetime
+    type: str
+    shipped_on: date | None
+    warranty_months: int
+    extension_months: int
+    ssa_ends_on: date | None
+    rma: bool
+
+    @property
+    def possession(self) -> str:
+        """Tell whether the record is proven or claimed (DEV-15)."""
+        return PROVEN if self.proven_by is not None else CLAIMED
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who has a device: the living record of a company."""
+
+    hardware_id: str
+    company_id: str
+    project_id: str
+    id: str
+
+
+_devices, _production = Device.__table__, Production.__table__
+_PRODUCED = columns_of(StoredProduction, _production)
+_BUILT = ("type", "shipped_on", "warranty_months", "extension_months", "ssa_ends_on", "rma")
+_RECORD = columns_of(StoredRecord, _devices, **{name: _production.c[name] for name in _BUILT})
+
+
+_ALL_RECORDS = sa.select(*_RECORD).join(Production, Production.hardware_id == Device.hardware_id)
+LIVING_RECORDS = _ALL_RECORDS.where(Device.deleted_at.is_(None))
+"""All records that are no tombstones; each row makes a `StoredRecord`."""
 
 
 # --- projects ------------------------------------------------------------------------------------------------------
@@ -124,38 +160,26 @@ def end_closing(connection: Connection, closing_id: str) -> None:
 
 # --- production ----------------------------------------------------------------------------------------------------
 
-_PRODUCED = (
-    Production.hardware_id,
-    Production.type,
-    Production.order_number,
-    Production.shipped_on,
-    Production.warranty_months,
-    Production.extension_months,
-    Production.ssa_ends_on,
-    Production.rma,
-)
 
-
-def find_production(connection: Connection, hardware_id: str) -> AnyRow | None:
+def find_production(connection: Connection, hardware_id: str) -> StoredProduction | None:
     """Return what was built under this id."""
-    return connection.execute(sa.select(*_PRODUCED).where(Production.hardware_id == hardware_id)).one_or_none()
+    row = connection.execute(sa.select(*_PRODUCED).where(Production.hardware_id == hardware_id)).one_or_none()
+    return None if row is None else StoredProduction(*row)
 
 
-def find_productions(connection: Connection, hardware_ids: Collection[str]) -> dict[str, AnyRow]:
+def find_productions(connection: Connection, hardware_ids: Collection[str]) -> dict[str, StoredProduction]:
     """Return built devices by id."""
-    rows = connection.execute(sa.select(*_PRODUCED).where(Production.hardware_id.in_(hardware_ids)))
-    return {row.hardware_id: row for row in rows}
+    return _produced(connection, sa.select(*_PRODUCED).where(Production.hardware_id.in_(hardware_ids)))
 
 
-def lock_production(connection: Connection, hardware_ids: Collection[str]) -> dict[str, AnyRow]:
+def lock_production(connection: Connection, hardware_ids: Collection[str]) -> dict[str, StoredProduction]:
     """Return built devices by id; nobody else adds one of them before this transaction ends."""
-    rows = connection.execute(
-        sa.select(*_PRODUCED)
-        .where(Production.hardware_id.in_(hardware_ids))
-        .order_by(Production.hardware_id)
-        .with_for_update(key_share=True)
-    )
-    return {row.hardware_id: row for row in rows}
+    chosen = sa.select(*_PRODUCED).where(Production.hardware_id.in_(hardware_ids)).order_by(Production.hardware_id)
+    return _produced(connection, chosen.with_for_update(key_share=True))
+
+
+def _produced(connection: Connection, statement: Select[*tuple[Any, ...]]) -> dict[str, StoredProduction]:
+    return {row.hardware_id: row for row in (StoredProduction(*each) for each in connection.execute(statement))}
 
 
 def order_exists(connection: Connection, number: str) -> bool:
@@ -164,11 +188,10 @@ def order_exists(connection: Connection, number: str) -> bool:
     return connection.execute(statement).first() is not None
 
 
-def order_devices(connection: Connection, number: str) -> Sequence[AnyRow]:
+def order_devices(connection: Connection, number: str) -> list[StoredProduction]:
     """Return the devices of an order, by hardware id."""
-    return connection.execute(
-        sa.select(*_PRODUCED).where(Production.order_number == number).order_by(Production.hardware_id)
-    ).all()
+    statement = sa.select(*_PRODUCED).where(Production.order_number == number).order_by(Production.hardware_id)
+    return list(_produced(connection, statement).values())
 
 
 def insert_order(connection: Connection, number: str, now: datetime) -> bool:
@@ -199,12 +222,14 @@ def set_warranty(connection: Connection, hardware_id: str, extension_months: int
 # --- records of companies --------------------------------------------------------------------------------------------
 
 
-def find_record(connection: Connection, device_id: str, *, lock: bool = False, buried: bool = False) -> AnyRow | None:
+def find_record(
+    connection: Connection, device_id: str, *, lock: bool = False, buried: bool = False
+) -> StoredRecord | None:
     """Return a record by its id, of any company, with `buried` also a tombstone: the caller has to check the access.
 
     The id of a record that an import joined with another one finds that one.
     """
-    statement = _records(buried=buried)
+    statement = _ALL_RECORDS if buried else LIVING_RECORDS
     statement = statement.with_for_update(of=Device) if lock else statement
     row = None
     if not buried:
@@ -213,68 +238,73 @@ def find_record(connection: Connection, device_id: str, *, lock: bool = False, b
         present = aliases.current(connection, device_id)
         if buried or present != device_id:
             row = connection.execute(statement.where(Device.id == present)).one_or_none()
-    return row
+    return None if row is None else StoredRecord(*row)
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A living record with this room's copy of its project, if it has one, and how many companies have the device."""
+
+    record: StoredRecord
+    project: ProjectCopy | None
+    holders: int
 
 
 _OTHER = sqlalchemy.orm.aliased(Device)
+_HOLDERS = sa.select(sa.func.count()).where(_OTHER.hardware_id == Device.hardware_id, _OTHER.deleted_at.is_(None))
 _IN_PROJECT = (
-    sa.select(
-        *_RECORD,
-        Project.company_id.label("project_company_id"),
-        Project.name.label("project_name"),
-        sa.case((_IS_CLOSING, "closed"), else_=Project.state).label("project_state"),
-        Project.version.label("project_version"),
-        sa.select(sa.func.count())
-        .where(_OTHER.hardware_id == Device.hardware_id, _OTHER.deleted_at.is_(None))
-        .scalar_subquery()
-        .label("holders"),
-    )
+    sa.select(*_RECORD, *(column.label(f"project_{column.name}") for column in _PROJECT), _HOLDERS.scalar_subquery())
     .join(Production, Production.hardware_id == Device.hardware_id)
     .outerjoin(Project, Project.id == Device.project_id)
     .where(Device.id == sa.bindparam("device_id"), Device.deleted_at.is_(None))
 )
 
 
-def find_in_project(connection: Connection, device_id: str) -> tuple[AnyRow | None, ProjectCopy | None]:
-    """Return a living record together with the copy of its project; the record also tells the number of `holders`.
+def find_in_project(connection: Connection, device_id: str) -> Placed | None:
+    """Return a living record together with its project.
 
     One statement, prepared once: licensing asks for it before each spend.
     """
     row = connection.execute(_IN_PROJECT, {"device_id": device_id}).one_or_none()
     if row is None and (present := aliases.current(connection, device_id)) != device_id:
         row = connection.execute(_IN_PROJECT, {"device_id": present}).one_or_none()
-    if row is None or row.project_company_id is None:
-        return row, None
-    return row, ProjectCopy(
-        row.project_id, row.project_company_id, row.project_name, row.project_state, row.project_version
-    )
+    if row is None:
+        return None
+    *project, holders = row[len(_RECORD) :]
+    record = StoredRecord(*row[: len(_RECORD)])
+    # What a deleted project left behind, or one that was not heard of yet, has no company.
+    return Placed(record, ProjectCopy(*project) if project[1] is not None else None, holders)
 
 
 def find_own_records(
     connection: Connection, company_ids: Collection[str], device_ids: Collection[str]
-) -> dict[str, AnyRow]:
+) -> dict[str, StoredRecord]:
     """Return the records with these ids that belong to these companies, locked, by id."""
     rows = connection.execute(
-        _records()
-        .where(Device.id.in_(device_ids), Device.company_id.in_(company_ids))
+        LIVING_RECORDS.where(Device.id.in_(device_ids), Device.company_id.in_(company_ids))
         .order_by(Device.id)
         .with_for_update(of=Device)
     )
-    return {row.id: row for row in rows}
+    return {row.id: row for row in (StoredRecord(*each) for each in rows)}
 
 
-def holders(connection: Connection, hardware_ids: Collection[str]) -> Sequence[AnyRow]:
-    """Return who has these devices: hardware id, company, project and id of every living record."""
-    return connection.execute(
-        sa.select(Device.hardware_id, Device.company_id, Device.project_id, Device.id)
+_HOLDER = columns_of(Holder, _devices)
+
+
+def holders(connection: Connection, hardware_ids: Collection[str]) -> list[Holder]:
+    """Return who has these devices."""
+    rows = connection.execute(
+        sa.select(*_HOLDER)
         .where(Device.hardware_id.in_(hardware_ids), Device.deleted_at.is_(None))
         .order_by(Device.hardware_id, Device.id)
-    ).all()
+    )
+    return [Holder(*row) for row in rows]
 
 
-def records_of(connection: Connection, hardware_id: str) -> Sequence[AnyRow]:
+def records_of(connection: Connection, hardware_id: str) -> list[StoredRecord]:
     """Return every company's record of a device: the caller has to check the access to each."""
-    return connection.execute(_records().where(Device.hardware_id == hardware_id).order_by(Device.id)).all()
+    rows = connection.execute(LIVING_RECORDS.where(Device.hardware_id == hardware_id).order_by(Device.id))
+    return [StoredRecord(*row) for row in rows]
 
 
 def insert_record(connection: Connection, values: Mapping[str, Any]) -> bool:
@@ -319,7 +349,7 @@ def list_records(
     sort: str,
     after: tuple[Any, str] | None,
     limit: int,
-) -> list[tuple[AnyRow, Any]]:
+) -> list[tuple[StoredRecord, Any]]:
     """Return records of these companies with their sort values, one more than `limit` where there are more.
 
     Args:
@@ -335,7 +365,7 @@ def list_records(
         limit: rows of a page.
     """
     column = _SORT_COLUMNS[sort.lstrip("-")]
-    statement = _records().add_columns(column.label("sort_value")).where(Device.company_id.in_(company_ids))
+    statement = LIVING_RECORDS.add_columns(column.label("sort_value")).where(Device.company_id.in_(company_ids))
     if project_id is not None:
         statement = statement.where(Device.project_id == project_id)
     if type_name:
@@ -348,8 +378,8 @@ def list_records(
         bound = sa.tuple_(sa.literal(after[0], column.type), sa.literal(after[1]))
         statement = statement.where(pair < bound if descending else pair > bound)
     order = (column.desc(), Device.id.desc()) if descending else (column, Device.id)
-    rows = connection.execute(statement.order_by(*order).limit(limit + 1)).all()
-    return [(row, row.sort_value) for row in rows]
+    rows = connection.execute(statement.order_by(*order).limit(limit + 1))
+    return [(StoredRecord(*row[:-1]), row[-1]) for row in rows]
 
 
 def _matches(text: str, id_part: str, *, orders: bool) -> sa.ColumnElement[bool]:
@@ -361,24 +391,3 @@ def _matches(text: str, id_part: str, *, orders: bool) -> sa.ColumnElement[bool]
     if id_part:
         choices.append(sa.func.replace(Device.hardware_id, "-", "").contains(id_part, autoescape=True))
     return sa.or_(*choices)
-
-
-# --- counted look-ups ------------------------------------------------------------------------------------------------
-
-
-def lock_lookups(connection: Connection, user_id: str, kind: str, now: datetime) -> dict[str, datetime]:
-    """Return what a person looked up within the last hour, by key; others of theirs wait for this one."""
-    insert_or_ignore(connection, Throttle, {"user_id": user_id, "kind": kind})
-    connection.execute(
-        sa.select(Throttle.user_id).where(Throttle.user_id == user_id, Throttle.kind == kind).with_for_update()
-    )
-    mine = sa.and_(Lookup.user_id == user_id, Lookup.kind == kind)
-    connection.execute(sa.delete(Lookup).where(mine, Lookup.at <= now - LOOKUP_WINDOW))
-    return {row.key: row.at for row in connection.execute(sa.select(Lookup.key, Lookup.at).where(mine))}
-
-
-def record_lookups(connection: Connection, user_id: str, kind: str, keys: Iterable[str], now: datetime) -> None:
-    """Remember what a person looked up just now; `lock_lookups` came before in the same transaction."""
-    rows = [{"user_id": user_id, "kind": kind, "key": key, "at": now} for key in keys]
-    if rows:
-        connection.execute(sa.insert(Lookup), rows)

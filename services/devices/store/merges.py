@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from datetime import datetime
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from services.devices.models import Device, Production, Project
-from services.devices.store import AnyRow
-
-_RECORD = (
-    Device.id,
-    Device.company_id,
-    Device.project_id,
-    Device.hardware_id,
-    Device.order_number,
-    Device.proven_by,
-    Device.comment,
-    Device.license_comment,
-    Production.type,
-)
+from services.devices.models import Device, Project
+from services.devices.store import LIVING_RECORDS, StoredRecord
 
 
 def hold_projects_of(connection: Connection, company_ids: Collection[str]) -> None:
@@ -30,16 +18,12 @@ def hold_projects_of(connection: Connection, company_ids: Collection[str]) -> No
     connection.execute(statement.with_for_update()).all()
 
 
-def records_held_twice(connection: Connection, company_ids: Collection[str]) -> Sequence[AnyRow]:
+def records_held_twice(connection: Connection, company_ids: Collection[str]) -> list[StoredRecord]:
     """Return the living records of companies that have a device several times among them, by device."""
     of_them = (Device.company_id.in_(company_ids), Device.deleted_at.is_(None))
     twice = sa.select(Device.hardware_id).where(*of_them).group_by(Device.hardware_id).having(sa.func.count() > 1)
-    return connection.execute(
-        sa.select(*_RECORD)
-        .join(Production, Production.hardware_id == Device.hardware_id)
-        .where(*of_them, Device.hardware_id.in_(twice))
-        .order_by(Device.hardware_id, Device.id)
-    ).all()
+    statement = LIVING_RECORDS.where(*of_them, Device.hardware_id.in_(twice))
+    return [StoredRecord(*row) for row in connection.execute(statement.order_by(Device.hardware_id, Device.id))]
 
 
 def count_records_of(connection: Connection, company_ids: Collection[str]) -> int:
