@@ -6,6 +6,7 @@ means clean, 1 means that something is wrong, 2 that the audit could not be made
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import importlib.util
 import json
@@ -118,19 +119,26 @@ def render(reports: Iterable[Report]) -> str:
 
 
 def main(arguments: Sequence[str] = ()) -> int:
-    """Audit the installation that the settings lead to; `--json` prints the reports as JSON."""
+    """Audit the installation that the settings lead to, as the arguments say; exit code 1 for flaws, 2 if it cannot."""
+    parser = argparse.ArgumentParser("audit", description="Re-add the ledger and check everything that can be checked.")
+    parser.add_argument("--json", action="store_true", help="print the reports as JSON")
+    parser.add_argument(
+        "--patience",
+        type=float,
+        metavar="SECONDS",
+        help="time for each room of a busy installation to catch up",
+    )
+    given = parser.parse_args(arguments)
     try:
         settings = installed_settings()
-        reports = audit(settings)
+        reports = audit(settings, patience=given.patience)
         checks = [check for report in reports for check in report.checks]
         last_audit.note(settings, checks=len(checks), flaws=sum(len(check.flaws) for check in checks))
     except (SettingsError, ServiceError, AuditError, KeyStoreError, OSError) as error:
         is_away = isinstance(error, ServiceError) and error.code == "service.unavailable"
         sys.stderr.write(f"The audit could not be made: {unreachable(installed_settings()) if is_away else error}\n")
         return 2
-    sys.stdout.write(
-        json.dumps([asdict(report) for report in reports]) + "\n" if "--json" in arguments else render(reports)
-    )
+    sys.stdout.write(json.dumps([asdict(report) for report in reports]) + "\n" if given.json else render(reports))
     return 0 if all(report.clean for report in reports) else 1
 
 

@@ -59,7 +59,8 @@ def served(gateway: Gateway) -> None:
         started = time.monotonic()
         answer = gateway.ask(method, path, body)
         assert answer.status < 500, answer
-        assert time.monotonic() - started < 1.0
+        # Without its protections the gateway stands still for 15 s; a crowded machine is slow by itself.
+        assert time.monotonic() - started < 5.0
 
 
 @pytest.mark.parametrize("count", [64, 200, 400])

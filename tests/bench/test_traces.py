@@ -42,13 +42,13 @@ def test_what_is_left_in_the_clone_is_found_and_what_tools_keep_is_not(tmp_path:
 
 def test_a_workplace_goes_with_the_nodes_of_its_installations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(traces, "NODES", tmp_path)
-    before = os.environ.get("TMPDIR")
+    before, others = os.environ.get("TMPDIR"), traces.still_running()
     work = traces.new_workplace()
     with traces.workplace(work):
         for name, owner in (("tessera-nodes-1", work / "fleet"), ("tessera-nodes-2", tmp_path / "another" / "fleet")):
             (tmp_path / name / "postgresql").mkdir(parents=True)
             (tmp_path / name / "owner").write_text(str(owner))
-        assert traces.left_behind(work, traces.files(work), work, seconds=0) == [
+        assert traces.left_behind(work, traces.files(work), work, others=others, seconds=0) == [
             f"folder {tmp_path / 'tessera-nodes-1'}", f"folder {work}",
         ]  # fmt: skip
         assert os.environ["TMPDIR"] == str(work / "tmp")

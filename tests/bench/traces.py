@@ -9,7 +9,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -87,17 +87,22 @@ def files(root: Path) -> set[str]:
     return found
 
 
-def left_behind(root: Path, before: set[str], work: Path, *, seconds: float = 10.0) -> list[str]:
+def left_behind(
+    root: Path, before: set[str], work: Path, *, others: Collection[int] = (), seconds: float = 10.0
+) -> list[str]:
     """Return what a run has left, in words; processes among it are ended.
 
     Args:
         root: the clone.
         before: its files before the run.
         work: the run's workplace.
+        others: ids of processes that this one had started before the run.
         seconds: how long a process that was told to end may take.
     """
     deadline = time.monotonic() + seconds
-    while (running := still_running()) and time.monotonic() < deadline:
+    while (
+        running := {pid: name for pid, name in still_running().items() if pid not in others}
+    ) and time.monotonic() < deadline:
         time.sleep(0.1)
     for pid in running:
         with suppress(ProcessLookupError):

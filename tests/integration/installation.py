@@ -139,7 +139,7 @@ class Installation:
         environment = {**os.environ, "TESSERA_DATA_DIR": str(self.folder), **self.environment, **extra}
         command = [sys.executable, "-m", *arguments]
         result = subprocess.run(
-            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False
         )
         if check:
             assert result.returncode == 0, (

@@ -119,7 +119,7 @@ def test_no_clock_tells_known_addresses_from_unknown_ones(world: World, act: Cal
         if number % 40 == 0:
             forget_failures(world)
     found = []
-    for _ in range(4):
+    for _ in range(8):
         found.append(median_difference(world, act, rounds))
         if found[-1] < 0.05:
             return
