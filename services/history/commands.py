@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 from services.chassis.data.db import Unit
 from services.chassis.data.outbox import Event
+from services.chassis.service.declare import handler
 from services.history import store
 from services.history.domain import Line, append, canonical_json
 
 
+@handler()
 def append_events(unit: Unit, events: Sequence[Event]) -> int:
     """Append one line per event and answer how many were new.
 

@@ -6,25 +6,24 @@ alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
-from services.accounts.api import COMPANY_MERGE_APPLIED, COMPANY_MERGED, CompanyMerge, MergeRehearsal
+from services.accounts.api import COMPANY_MERGE_APPLIED, COMPANY_MERGED, CompanyMerge, MergeRehearsal, needs
 from services.chassis.context import Call
 from services.chassis.data import aliases
 from services.chassis.data.db import Database, Unit
 from services.chassis.data.outbox import Event
 from services.chassis.faults import fail_point
-from services.history import store
+from services.chassis.fields import EmptyRequest
+from services.chassis.service.declare import handler, query
+from services.history import api, store
 
 DEVICE_MERGED = "device_merged"
 
 
+@handler(emits=(COMPANY_MERGE_APPLIED,))
 def apply_merges(unit: Unit, events: Sequence[Event]) -> None:
-    """Learn which ids became others, and pass on what rooms say of a merge; most events are about neither.
-
-    Emits: company_merge_applied.
-    """
+    """Learn which ids became others, and pass on what rooms say of a merge; most events are about neither."""
     for event in events:
         if event.type == COMPANY_MERGED:
             merge = CompanyMerge.of(event.data)
@@ -36,11 +35,9 @@ def apply_merges(unit: Unit, events: Sequence[Event]) -> None:
             aliases.join(unit, [event.subject], aliases.current(unit.connection, event.deviceid))
 
 
-def rehearse_merge(database: Database, call: Call) -> dict[str, Any]:
-    """Return how many lines an import would bring.
-
-    Raises: accounts.login_needed, accounts.scope_needed.
-    """
+@query(request=EmptyRequest, answer=api.MergeRehearsed, needs=(needs.REHEARSAL,))
+def rehearse_merge(database: Database, call: Call) -> Mapping[str, object]:
+    """Return how many lines an import would bring (ACC-6)."""
     gone_ids = MergeRehearsal.of(call).gone_ids
     return {"history": {"lines": database.read(lambda connection: store.count_of_companies(connection, gone_ids))}}
 

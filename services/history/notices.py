@@ -11,15 +11,14 @@ from typing import Final
 from services.accounts.api import DEVICE_NOTICE
 from services.chassis.data.db import Unit
 from services.chassis.data.outbox import Event
+from services.chassis.service.declare import handler
 
 NOTICED: Final = frozenset({"paid_device_used_elsewhere", "device_added_elsewhere"})
 
 
+@handler(emits=(DEVICE_NOTICE,))
 def pass_on(unit: Unit, events: Sequence[Event]) -> None:
-    """Tell accounts of the lines that a company may want a mail about; never more than the line itself says.
-
-    Emits: device_notice.
-    """
+    """Tell accounts of the lines that a company may want a mail about; never more than the line itself says."""
     for event in events:
         if event.type in NOTICED and event.companyid is not None:
             unit.emit(

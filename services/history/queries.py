@@ -9,40 +9,52 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, or_
 
-from services.accounts.api import Actor
+from services.accounts.api import Actor, needs
+from services.chassis.answers import Page, Shown, shown
 from services.chassis.context import Call
 from services.chassis.data import aliases
 from services.chassis.data.db import Database
 from services.chassis.errors import forbidden, invalid, not_found
-from services.chassis.fields import read_moment, write_moment
+from services.chassis.fields import read_moment
 from services.chassis.paging import Listing
+from services.chassis.service.declare import query
 from services.devices.api import MalformedIdError, canonical_hardware_id
-from services.history import store
+from services.history import api, store
 from services.history.api import ERRORS
 from services.history.domain import for_colleague, period_start, within_project
 from services.history.store import Place, PlacedLine
 
 
-def list_history(database: Database, call: Call, request: Mapping[str, Any], *, now: datetime) -> dict[str, Any]:
-    """Answer one page of history lines, newest first.
+@query(
+    request=api.ListHistoryRequest,
+    answer=api.ListHistoryAnswer,
+    needs=(needs.READ,),
+    raises=(
+        "accounts.company_needed",
+        "history.id_needed",
+        "history.device_not_found",
+        "history.user_not_found",
+        "history.company_not_found",
+        "history.project_not_found",
+        "history.admin_needed",
+    ),
+)
+def list_history(database: Database, call: Call, request: Mapping[str, Any]) -> Page:
+    """Return a page of history lines, newest first (HIS-1)."""
+    return page_until(database, call, request, datetime.now(UTC))
 
-    Args:
-        database: history's own.
-        call: tells who asks.
-        request: a loaded `ListHistoryRequest`.
-        now: the end of the period.
 
-    Raises:
-        accounts.company_needed: the company context without a company.
-        history.*: see `ERRORS`.
+def page_until(database: Database, call: Call, request: Mapping[str, Any], now: datetime) -> Page:
+    """Return a page of the lines of a period that ends at a moment.
+
+    Raises: as `list_history` declares.
     """
     actor = Actor.of(call)
-    actor.require_scope("read")
     listing = Listing(call, "list_history", request)
     place = listing.after(read_moment, _position)
     before = Place(*place) if place else None
@@ -58,7 +70,7 @@ def list_history(database: Database, call: Call, request: Mapping[str, Any], *, 
 
     found = database.read(read)
     page, following = listing.page(found, lambda entry: (entry.place.at, entry.place.position))
-    return {"items": [_item(actor, entry) for entry in page], "next": following}
+    return Page([_item(actor, entry) for entry in page], following)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +167,7 @@ def _hardware_id(text: str) -> str | None:
         return None
 
 
-def _item(actor: Actor, entry: PlacedLine) -> dict[str, Any]:
+def _item(actor: Actor, entry: PlacedLine) -> Shown:
     line = entry.line
     data = json.loads(line.data)
     foreign = line.company_id is not None and not actor.owns(line.company_id) and not actor.staff
@@ -163,19 +175,8 @@ def _item(actor: Actor, entry: PlacedLine) -> dict[str, Any]:
         data = within_project(data, line.project_id)
     if not (actor.staff or (actor.admin and not foreign) or line.subject == actor.user_id):
         data = for_colleague(line.action, data)
-    return {
-        "id": line.event_id,
-        "at": write_moment(line.at),
-        "action": line.action,
-        "actor": {"id": line.actor_id, "name": None} if line.actor_id else None,
-        "company_id": line.company_id,
-        "project_id": line.project_id,
-        "device_id": line.device_id,
-        "hardware_id": line.hardware_id,
-        "subject": line.subject,
-        "data": data,
-        "request_id": line.request_id,
-    }
+    who = {"id": line.actor_id, "name": None} if line.actor_id else None
+    return shown(line, id=line.event_id, actor=who, data=data)
 
 
 def _position(value: Any) -> int:

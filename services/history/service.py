@@ -9,17 +9,14 @@ import structlog
 from nameko.extensions import DependencyProvider
 from nameko.timer import timer
 
-from services.chassis.context import Call
 from services.chassis.data.db import Unit
 from services.chassis.data.outbox import Event
-from services.chassis.fields import EmptyRequest
-from services.chassis.service.entrypoints import rpc
 from services.chassis.service.health import Health
 from services.chassis.service.inbox import subscribe
 from services.chassis.service.providers import SETTINGS_KEY, DatabaseProvider, EventsLeaf
 from services.chassis.service.relay import Relay
+from services.chassis.service.serving import serves
 from services.history import commands, last_audit, merges, notices, queries, store
-from services.history.api import ListHistoryRequest
 from services.history.heads import HeadsError, SignedHeads
 
 _SECONDS_BETWEEN_LOOKS = 60
@@ -38,6 +35,7 @@ class SignedHeadsProvider(DependencyProvider):
         return self._heads
 
 
+@serves(queries.list_history, merges.rehearse_merge)
 class HistoryService:
     """Listens to all rooms and answers the gateway; it calls nobody, and emits only what accounts needs of imports."""
 
@@ -48,58 +46,28 @@ class HistoryService:
     events = EventsLeaf("accounts")
     health = Health(also=last_audit.samples)
 
-    @rpc(ListHistoryRequest)
-    def list_history(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
-        """Answer one page of history lines, newest first (HIS-1).
-
-        Raises: accounts.company_needed, accounts.scope_needed, history.id_needed, history.device_not_found,
-            history.user_not_found, history.company_not_found, history.project_not_found, history.admin_needed,
-            request.invalid.
-        """
-        return queries.list_history(self.database, call, request, now=datetime.now(UTC))
-
-    @rpc(EmptyRequest)
-    def rehearse_merge(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
-        """Tell the gateway how many lines the import of another company would bring (ACC-6).
-
-        Raises: accounts.scope_needed.
-        """
-        return merges.rehearse_merge(self.database, call)
-
     @subscribe("accounts")
     def on_accounts_events(self, unit: Unit, events: list[Event]) -> None:
-        """Append a line per event of accounts, and read the lines of an imported company with the importing one's.
-
-        Emits: company_merge_applied.
-        """
+        """Append a line per event of accounts, and read the lines of an imported company with the importing one's."""
         commands.append_events(unit, events)
         merges.apply_merges(unit, events)
 
     @subscribe("projects")
     def on_projects_events(self, unit: Unit, events: list[Event]) -> None:
-        """Append a line per event of projects, and pass on what it says of an import (HIS-2).
-
-        Emits: company_merge_applied.
-        """
+        """Append a line per event of projects, and pass on what it says of an import (HIS-2)."""
         commands.append_events(unit, events)
         merges.apply_merges(unit, events)
 
     @subscribe("devices")
     def on_devices_events(self, unit: Unit, events: list[Event]) -> None:
-        """Append a line per event of devices, and pass on what it says of an import (HIS-2).
-
-        Emits: company_merge_applied, device_notice.
-        """
+        """Append a line per event of devices, and pass on what it says of an import (HIS-2)."""
         commands.append_events(unit, events)
         merges.apply_merges(unit, events)
         notices.pass_on(unit, events)
 
     @subscribe("licensing")
     def on_licensing_events(self, unit: Unit, events: list[Event]) -> None:
-        """Append a line per event of licensing, and pass on what it says of an import (HIS-2).
-
-        Emits: company_merge_applied, device_notice.
-        """
+        """Append a line per event of licensing, and pass on what it says of an import (HIS-2)."""
         commands.append_events(unit, events)
         merges.apply_merges(unit, events)
         notices.pass_on(unit, events)

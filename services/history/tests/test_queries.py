@@ -8,13 +8,15 @@ from typing import Any
 
 import pytest
 
+from services.accounts.api import needs
+from services.chassis.answers import dump
 from services.chassis.context import Call
 from services.chassis.data.db import Database
 from services.chassis.data.testing import make_call
 from services.chassis.errors import ServiceError
 from services.chassis.ids import new_id
-from services.history.api import ListHistoryRequest
-from services.history.queries import list_history
+from services.history.api import ListHistoryAnswer, ListHistoryRequest
+from services.history.queries import page_until
 from services.history.tests.conftest import START, Sources
 
 Keep = Callable[..., int]
@@ -65,7 +67,8 @@ class World:
 
     def read(self, call: Call, **query: Any) -> dict[str, Any]:
         request = ListHistoryRequest().load(query)
-        return list_history(self.database, call, request, now=NOW)
+        needs.READ.check(call)
+        return dump(ListHistoryAnswer, page_until(self.database, call, request, NOW))
 
     def actions(self, call: Call, **query: Any) -> list[str]:
         return [item["action"] for item in self.read(call, **query)["items"]]
