@@ -141,7 +141,13 @@ def test_a_token_of_a_stranger_gets_past_the_gateway_and_no_further(world: World
         ("devices", "register_production"): {"order_number": "X-1", "devices": []},
     }
     for (room, method), arguments in of_staff.items():
-        assert code_of(bus.call(room, method, token, **arguments)) == "accounts.staff_needed", method
+        # What changes who is who asks for a login of the last ten minutes first; the run may be older than that.
+        codes = (
+            {"accounts.staff_needed", "accounts.confirmation_needed"}
+            if "user_staff" in method
+            else {"accounts.staff_needed"}
+        )
+        assert code_of(bus.call(room, method, token, **arguments)) in codes, method
 
 
 def test_a_token_that_may_only_read_writes_nothing_on_the_bus_either(world: World, bus: Bus) -> None:
