@@ -9,7 +9,7 @@ SERVERS := rabbitmq-server postgresql
 T ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run fleet test faults lint format bench audit migrate reference procedures lock clean servers bench-tools test-tools
+.PHONY: help run fleet test faults lint format bench audit migrate reference lock clean servers bench-tools test-tools
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -47,8 +47,6 @@ migrate: $(VENV)/runtime ## Bring the databases of all services to this version
 
 reference: $(VENV)/dev ## Write anew what follows from declarations: pages of docs/reference, codes in the OpenAPI document
 	@$(BIN)/python -m deploy.reference
-
-procedures: reference
 
 lock: $(VENV)/dev ## Resolve the lock files anew from pyproject.toml; U="-U" takes the newest versions
 	@CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile $(U) $(LOCK_OPTIONS) -o requirements.lock pyproject.toml
