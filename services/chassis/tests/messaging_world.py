@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 from marshmallow import Schema, fields
@@ -199,3 +199,14 @@ def words(database: Database) -> list[str]:
     """Return the words the sink has written down, in the order of writing."""
     statement = sa.select(seen.c.word).order_by(seen.c.id)
     return list(database.read(lambda connection: connection.execute(statement).scalars().all()))
+
+
+_HELD: Final = sa.text(
+    "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database"
+    " WHERE locktype = 'advisory' AND granted AND datname = current_database()"
+)
+
+
+def relay_locks(database: Database) -> int:
+    """Return how many relays hold this database's lock; pg_locks tells of the other databases of a cluster too."""
+    return int(database.read(lambda connection: connection.execute(_HELD).scalar_one()))

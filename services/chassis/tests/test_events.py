@@ -36,6 +36,7 @@ from services.chassis.tests.messaging_world import (
     make_settings,
     opened,
     prepare,
+    relay_locks,
     running,
     words,
 )
@@ -275,16 +276,15 @@ def test_one_relay_a_service_and_the_next_takes_over(vhost: str, postgresql: Ser
     declare_topology(settings, [SourceService, SinkService])
     try:
         with opened(settings, "sink") as sink, opened(settings, "source") as source:
-            locks = sa.text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted")
             with running(settings, SourceService, SinkService):
                 with running(settings, SourceService):
                     emit(source, *(f"w{number}" for number in range(60)))
                     wait_until(lambda: len(words(sink)) == 60, 15)
-                    assert source.read(lambda c: c.execute(locks).scalar_one()) == 1
+                    assert relay_locks(source) == 1
                 emit(source, "after")
                 wait_until(lambda: words(sink)[-1] == "after", 15)
             assert words(sink) == [*(f"w{number}" for number in range(60)), "after"]
-            wait_until(lambda: source.read(lambda c: c.execute(locks).scalar_one()) == 0, 5)
+            wait_until(lambda: relay_locks(source) == 0, 5)
     finally:
         for name in names.values():
             postgresql.drop_database(name)
@@ -313,10 +313,9 @@ def test_a_frozen_relay_loses_its_lock_and_others_tell_the_lag(vhost: str, postg
         "PYTHONPATH": str(ROOT),
     }
     holder = subprocess.Popen([sys.executable, "-W", "ignore", "-c", script], env=environment)
-    locks = sa.text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted")
     try:
         with opened(settings, "sink") as sink, opened(settings, "source") as source:
-            wait_until(lambda: source.read(lambda c: c.execute(locks).scalar_one()) == 1, 30)
+            wait_until(lambda: relay_locks(source) == 1, 30)
             with running(settings, SourceService, SinkService), standalone(settings.amqp_uri) as to:
                 os.kill(holder.pid, signal.SIGSTOP)
                 emit(source, "waits")
@@ -329,7 +328,7 @@ def test_a_frozen_relay_loses_its_lock_and_others_tell_the_lag(vhost: str, postg
                 emit(source, "after")
                 wait_until(lambda: words(sink) == ["waits", "after"], 10)
                 assert to("sink").ping(Call())["outbox_lag_seconds"] == 0
-                assert source.read(lambda c: c.execute(locks).scalar_one()) == 1
+                assert relay_locks(source) == 1
     finally:
         holder.kill()
         holder.wait(10)

@@ -16,7 +16,6 @@ from collections import defaultdict
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import sqlalchemy as sa
 from kombu import Connection, Queue
 
 from services.chassis.bus import wire
@@ -28,6 +27,7 @@ from services.chassis.tests.messaging_world import (
     make_settings,
     opened,
     prepare,
+    relay_locks,
     running,
     words,
 )
@@ -42,7 +42,6 @@ _HOLDER = (
     "from services.chassis.tests.messaging_world import SourceService\n"
     "sys.exit(serve(Settings.from_environment(), [SourceService]))\n"
 )
-_LOCK = "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory' AND granted"
 TAKEN_OVER_WITHIN = LEASE_SECONDS * 6.0
 """Seconds: the lease and a margin for crowded machines and for reads that reached the silent host; without the lease
 the lock stays for the hours of the system's keepalive."""
@@ -72,7 +71,7 @@ def test_a_relay_without_network_is_followed_by_another_and_each_event_stays_one
         holder = subprocess.Popen([sys.executable, "-W", "ignore", "-c", _HOLDER], env=environment)
         try:
             with opened(settings, "sink") as sink, opened(settings, "source") as source:
-                wait_until(lambda: source.read(lambda c: c.execute(sa.text(_LOCK)).scalar_one()) == 1, 60)
+                wait_until(lambda: relay_locks(source) == 1, 60)
                 with running(settings, SourceService, SinkService):
                     emit(source, *(f"before{n}" for n in range(120)))
                     # In the middle of its batches, whatever it has sent or marked by then.
