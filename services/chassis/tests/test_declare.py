@@ -14,10 +14,10 @@ from services.chassis.answers import Answer, Undeclared
 from services.chassis.context import Call
 from services.chassis.data.db import Database, Unit
 from services.chassis.data.testing import make_database
-from services.chassis.errors import ServiceError, conflict, forbidden
+from services.chassis.errors import ServiceError, conflict, forbidden, not_found
 from services.chassis.fields import AnswerSchema, EmptyRequest, Flag, RequestSchema
 from services.chassis.service.declare import command, declared, handler, query
-from services.chassis.service.running import run
+from services.chassis.service.running import repeatable, run
 from services.chassis.service.serving import procedures_of, serves
 
 
@@ -32,6 +32,12 @@ class Said(AnswerSchema):
     """What it did."""
 
     said = fields.String(required=True)
+
+
+class Noted(AnswerSchema):
+    """What the first step keeps for its repetition."""
+
+    noted = fields.String(required=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +144,51 @@ def test_a_rehearsal_does_the_same_work_and_changes_nothing(database: Database) 
     for _ in range(2):
         assert do(database, "thing_done", tally=tally, call=call) == {"said": "ok"}
     assert tally == ["thing_done", "thing_done"]
+
+
+@command(request=Ask, answer=Said, rehearsable=True, raises=("test.gone", "test.forbidden", "test.short"))
+@repeatable
+def ask_first(database: Database, call: Call, request: Mapping[str, Any], refusal: ServiceError | None) -> Answer:
+    """Ask another room, which may refuse by now, then do something; the last of it may be too much."""
+    if refusal is not None:
+        raise refusal
+
+    def work(unit: Unit) -> dict[str, Any]:
+        if request["what"] == "short":
+            unit.at_end(_refuse_as_short)
+        return {"said": "ok"}
+
+    if not request["dry_run"]:
+        noted = run(database, call.derive("first"), request, lambda unit: {"noted": "1"}, step=Noted)
+        assert noted == {"noted": "1"}
+    return run(database, call, request, work)
+
+
+def _refuse_as_short() -> None:
+    raise conflict("test.short", "There is too little: take less.")
+
+
+def test_what_is_left_to_the_end_is_rehearsed_too(database: Database) -> None:
+    for dry_run in (True, False):
+        with pytest.raises(ServiceError, match=r"test\.short"):
+            ask_first(database, Call(claims=BADGE), {"what": "short", "dry_run": dry_run}, None)
+
+
+def test_a_repetition_gets_its_answer_though_another_room_refuses_by_now(database: Database) -> None:
+    call, request = Call(claims=BADGE), {"what": "", "dry_run": False}
+    gone, forbidding = not_found("test.gone", "It is gone."), forbidden("test.forbidden", "You may not.")
+    with pytest.raises(ServiceError, match=r"test\.gone"):
+        ask_first(database, call, request, gone)
+    assert ask_first(database, call, request, None) == {"said": "ok"}
+    assert ask_first(database, call, request, gone) == {"said": "ok"}
+    for refused, its_call, its_request in (
+        (forbidding, call, request),
+        (gone, call, {**request, "dry_run": True}),
+        (gone, Call(claims=BADGE), request),
+        (gone, call, {**request, "what": "other"}),
+    ):
+        with pytest.raises(ServiceError, match=refused.code):
+            ask_first(database, its_call, its_request, refused)
 
 
 def test_a_command_without_a_declaration_does_not_run(database: Database) -> None:
