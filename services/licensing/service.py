@@ -14,9 +14,11 @@ from services.chassis.fields import EmptyRequest
 from services.chassis.service.entrypoints import rpc
 from services.chassis.service.health import Health
 from services.chassis.service.inbox import subscribe
-from services.chassis.service.providers import DatabaseProvider, EventsLeaf
+from services.chassis.service.providers import DatabaseProvider, EventsLeaf, KeyStoreProvider, SettingsProvider
 from services.chassis.service.relay import Relay
+from services.chassis.service.serving import serves
 from services.licensing import api
+from services.licensing.commands import authority, certificates, files, possession, returns
 from services.licensing.commands.assign import assign_licenses
 from services.licensing.commands.corrections import correct_balance
 from services.licensing.commands.deletion import delete_project, settle_abandoned
@@ -31,18 +33,34 @@ from services.licensing.queries.balance import get_balance
 from services.licensing.queries.catalogue import list_device_types, list_license_types
 from services.licensing.queries.keys import get_order, list_activations, list_orders
 from services.licensing.queries.licenses import get_license_options, list_device_licenses
-from services.licensing.service_files import FileEntrypoints
-from services.licensing.service_possession import PossessionEntrypoints
 from services.licensing.store.waiting import WAITING
 
 SECONDS_BETWEEN_LOOKS: Final = 5
 
 
-class LicensingService(FileEntrypoints, PossessionEntrypoints):
+@serves(
+    files.issue_license_file,
+    files.get_license_file,
+    files.fetch_device_file,
+    returns.return_licenses,
+    returns.return_device_licenses,
+    certificates.request_certificate,
+    certificates.request_device_certificate,
+    certificates.list_certificates,
+    certificates.revoke_certificate,
+    authority.signing_keys,
+    authority.device_ca,
+    authority.device_crl,
+    possession.prove_possession,
+    possession.get_possession,
+)
+class LicensingService:
     """Catalogue, ledger, activation keys, licenses of devices, license files, device certificates."""
 
     name = "licensing"
     database = DatabaseProvider()
+    keystore = KeyStoreProvider()
+    settings = SettingsProvider()
     accounts = Client("accounts")
     projects = Client("projects")
     devices = Client("devices", vouches=("confirm_possession",))

@@ -37,6 +37,7 @@ def run(
     sealed: bool = False,
     on_refusal: Callable[[Unit, ServiceError], None] | None = None,
     step: type[Schema] | None = None,
+    name: str | None = None,
 ) -> Answer:
     """Do the work of the command that is running, once per command id; rehearse it when the request says `dry_run`.
 
@@ -49,15 +50,17 @@ def run(
         work: the effect; returns what the declared schema makes the answer of (`services.chassis.answers`).
         scope, sealed, on_refusal: as for `Database.command`.
         step: schema of what the work returns, where it is one step of the command and not yet its answer.
+        name: of the command, where several procedures are doors to one; what they have in common is the request, and
+            each rehearses by itself.
 
     Raises: what `Database.command` and the work raise.
     """
     declaration = running()
-    if declaration.rehearsable and request["dry_run"]:
+    if declaration.rehearsable and name is None and request["dry_run"]:
         return rehearse(database, call, work)
     answer = database.command(
         call,
-        declaration.name,
+        name or declaration.name,
         request,
         # Dumped before it is stored, so that a repetition is told the same and nothing else is kept.
         lambda unit: declaration.dump(work(unit)) if step is None else dump(step, work(unit)),
@@ -68,17 +71,19 @@ def run(
     return Answer(answer or {})
 
 
-def answered(database: Database, call: Call, request: Mapping[str, Any], *, scope: str | None = None) -> Answer | None:
+def answered(
+    database: Database, call: Call, request: Mapping[str, Any], *, scope: str | None = None, name: str | None = None
+) -> Answer | None:
     """Return what the command that is running answered when it ran with this id for this request, None if it did not.
 
     For what is asked or counted before the work, and shall not be for a repetition.
 
     Args:
-        database, call, request, scope: as for `run`.
+        database, call, request, scope, name: as for `run`.
 
     Raises: the refusal that it answered then.
     """
-    answer = database.answered(call, running().name, request, scope=scope)
+    answer = database.answered(call, name or running().name, request, scope=scope)
     return None if answer is None else Answer(answer)
 
 

@@ -17,7 +17,7 @@ from services.chassis.data.testing import make_database
 from services.chassis.errors import ServiceError, conflict, forbidden, not_found
 from services.chassis.fields import AnswerSchema, EmptyRequest, Flag, RequestSchema
 from services.chassis.service.declare import command, declared, handler, query
-from services.chassis.service.running import repeatable, run
+from services.chassis.service.running import answered, repeatable, run
 from services.chassis.service.serving import procedures_of, serves
 
 
@@ -189,6 +189,29 @@ def test_a_repetition_gets_its_answer_though_another_room_refuses_by_now(databas
     ):
         with pytest.raises(ServiceError, match=refused.code):
             ask_first(database, its_call, its_request, refused)
+
+
+@command(request=Ask, answer=Said, rehearsable=True)
+def ask_in_front(database: Database, call: Call, request: Mapping[str, Any], said: str) -> Answer:
+    """One door of a command; what both have in common has no `dry_run`."""
+    answer = answered(database, call, {"what": request["what"]}, name="ask_somewhere")
+    if answer is not None:
+        return Answer(said=f"{answer['said']} again")
+    return run(database, call, {"what": request["what"]}, lambda unit: {"said": said}, name="ask_somewhere")
+
+
+@command(request=Ask, answer=Said)
+def ask_behind(database: Database, call: Call, request: Mapping[str, Any], said: str) -> Answer:
+    """The other door."""
+    return run(database, call, {"what": request["what"]}, lambda unit: {"said": said}, name="ask_somewhere")
+
+
+def test_what_comes_again_by_the_other_door_of_a_command_gets_the_first_answer(database: Database) -> None:
+    request = {"what": "", "dry_run": False}
+    for first, second, again in ((ask_in_front, ask_behind, "first"), (ask_behind, ask_in_front, "first again")):
+        call = Call(claims=BADGE)
+        assert first(database, call, request, "first") == {"said": "first"}
+        assert second(database, call, request, "second") == {"said": again}
 
 
 def test_a_command_without_a_declaration_does_not_run(database: Database) -> None:

@@ -28,6 +28,7 @@ from services.licensing.domain.activation_keys import (
     new_key,
     parse_key,
 )
+from services.licensing.domain.amounts import Amount
 from services.licensing.domain.catalogue import Catalogue
 from services.licensing.store import keys, ledger
 from services.licensing.store import projects as project_store
@@ -183,7 +184,7 @@ class _Redemption:
             "licensing.key_used", f"{_USED} It was added to the project {project.name} on {when:%Y-%m-%d}.", **facts
         )
 
-    def _tell(self, unit: Unit, key: Row, contents: list[dict[str, Any]]) -> None:
+    def _tell(self, unit: Unit, key: Row, contents: list[Amount]) -> None:
         companies = [self.project.company_id]
         if self.actor.company_id is not None and not self.actor.owns(self.project.company_id):
             companies.append(self.actor.company_id)

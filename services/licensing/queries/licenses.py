@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from services.accounts.api import SCOPE_READ, Actor
+from services.chassis.answers import dump
 from services.chassis.context import Call
 from services.chassis.data.db import Database
 from services.chassis.fields import write_moment
@@ -15,7 +16,7 @@ from services.chassis.paging import Listing
 from services.devices.api import DevicesClient
 from services.licensing import access
 from services.licensing.access import Device
-from services.licensing.api.licenses import WHY_NOT_RETURNED
+from services.licensing.api.licenses import WHY_NOT_RETURNED, FileState
 from services.licensing.commands import authority
 from services.licensing.commands.assign import device_type_of, resolved
 from services.licensing.commands.naming import refuse_not_offered
@@ -76,7 +77,7 @@ def list_device_licenses(
             "items": items,
             "next": following,
             "floating": floating[0] if floating else None,
-            "file": dict(file_state(connection, device, installed, catalogue, revoked_kids)),
+            "file": dump(FileState, file_state(connection, device, installed, catalogue, revoked_kids)),
         }
 
     return database.read(work)

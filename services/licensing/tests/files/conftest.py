@@ -21,6 +21,7 @@ from services.chassis.data.testing import make_call, make_database
 from services.chassis.errors import ServiceError
 from services.chassis.ids import new_id
 from services.chassis.keys.keystore import KeyStore
+from services.chassis.settings import Settings
 from services.chassis.wrong_fields import load_request
 from services.devices.fake import FakeDevices
 from services.licensing.api import files as api
@@ -31,7 +32,6 @@ from services.licensing.store.ledger import Entry
 from services.projects.api import ProjectCopy
 
 GATEWAY_URL = "http://127.0.0.1:9"
-CRL_URL = "http://127.0.0.1:8000/v1/device-ca.crl"
 IP6000, IP800 = "00-90-33-08-20-20", "00-90-33-08-20-21"
 
 
@@ -41,7 +41,7 @@ class Room:
 
     database: Database
     devices: FakeDevices = field(default_factory=FakeDevices)
-    rules: certificates.Rules = field(default_factory=lambda: certificates.Rules(CRL_URL))
+    settings: Settings = field(default_factory=lambda: Settings.from_environment({}))
 
     @property
     def keystore(self) -> KeyStore:
@@ -55,22 +55,20 @@ class Room:
         database, keystore = self.database, self.keystore
         devices: Any = self.devices
         calls: dict[str, Any] = {
-            "issue_license_file": lambda: files.issue_license_file(database, keystore, call, loaded, devices=devices),
-            "get_license_file": lambda: files.get_license_file(database, keystore, call, loaded, devices=devices),
-            "fetch_device_file": lambda: files.fetch_device_file(database, keystore, call, loaded, devices=devices),
-            "return_licenses": lambda: returns.return_licenses(database, call, loaded, devices=devices),
-            "return_device_licenses": lambda: returns.return_device_licenses(database, call, loaded, devices=devices),
+            "issue_license_file": lambda: files.issue_license_file(database, keystore, call, loaded, devices),
+            "get_license_file": lambda: files.get_license_file(database, keystore, call, loaded, devices),
+            "fetch_device_file": lambda: files.fetch_device_file(database, keystore, call, loaded, devices),
+            "return_licenses": lambda: returns.return_licenses(database, call, loaded, devices),
+            "return_device_licenses": lambda: returns.return_device_licenses(database, call, loaded, devices),
             "request_certificate": lambda: certificates.request_certificate(
-                database, keystore, call, loaded, devices=devices, rules=self.rules
+                database, keystore, call, loaded, devices, self.settings
             ),
             "request_device_certificate": lambda: certificates.request_device_certificate(
-                database, keystore, call, loaded, devices=devices, rules=self.rules
+                database, keystore, call, loaded, devices, self.settings
             ),
-            "prove_possession": lambda: possession.prove_possession(database, call, loaded, devices=devices),
-            "get_possession": lambda: possession.get_possession(
-                database, call, loaded, devices=devices, claims_allowed=self.rules.claims_allowed
-            ),
-            "list_certificates": lambda: certificates.list_certificates(database, call, loaded, devices=devices),
+            "prove_possession": lambda: possession.prove_possession(database, call, loaded, devices),
+            "get_possession": lambda: possession.get_possession(database, call, loaded, devices, self.settings),
+            "list_certificates": lambda: certificates.list_certificates(database, call, loaded, devices),
             "revoke_certificate": lambda: certificates.revoke_certificate(database, call, loaded),
             "signing_keys": lambda: authority.signing_keys(keystore),
             "device_ca": lambda: authority.device_ca(database, keystore),
