@@ -185,7 +185,7 @@ def _contents_of(
     """Return by key, pool and license type what the rows with these keys say."""
     found: dict[str, dict[str, dict[str, int]]] = defaultdict(lambda: defaultdict(dict))
     for name, pool_id, license_type, n in connection.execute(statement.where(column.in_(keys))):
-        found[name][pool_id][license_type] = n
+        found[name][pool_id][license_type] = found[name][pool_id].get(license_type, 0) + n
     return found
 
 

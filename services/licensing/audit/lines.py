@@ -147,7 +147,8 @@ def _paid(connection: Connection, transfer_ids: Sequence[str]) -> dict[str, dict
             entry.transfer_id.in_(transfer_ids), entry.quantity < 0
         )
     ):
-        found.setdefault(row.transfer_id, {})[row.pool_id, row.license_type] = -row.quantity
+        amounts = found.setdefault(row.transfer_id, {})
+        amounts[row.pool_id, row.license_type] = amounts.get((row.pool_id, row.license_type), 0) - row.quantity
     return found
 
 
@@ -177,6 +178,10 @@ def _check_latches(connection: Connection) -> Check:
         ),
     ):
         flaws.add(f"line {row.id} was {row.state} although its file was issued {row.file_issued}")
+    foreign = sa.select(inside.serial, inside.line_id, file.hardware_id, line.hardware_id.label("other"))
+    foreign = foreign.join(file, file.serial == inside.serial).join(line, line.id == inside.line_id)
+    for row in stream(connection, foreign.where(file.hardware_id != line.hardware_id)):
+        flaws.add(f"file {row.serial} of {row.hardware_id} holds the line {row.line_id}, which is on {row.other}")
     for row in stream(
         connection,
         sa.select(inside.serial, inside.line_id, inside.quantity, inside.license_type)

@@ -149,7 +149,7 @@ def _order_flaws(found: list[Row[Any]], told: list[Any]) -> Iterator[str]:
 
 
 def _check_catalogue(connection: Connection) -> Check:
-    """License types, versions and the models that nobody edited are those that the product is shipped with."""
+    """License types, versions and models are those that the product is shipped with."""
     flaws = Flaws()
     types, models, versions = expand(json.loads(_SHIPPED.read_text()))
     names = [column.name for column in LicenseType.__table__.columns if column.name != "position"]
@@ -160,15 +160,12 @@ def _check_catalogue(connection: Connection) -> Check:
         ("license type", row.id): (*(getattr(row, name) for name in names), row.position)
         for row in connection.execute(sa.select(LicenseType.__table__))
     }
-    shipped |= {("device type", m.id): (m.category, m.warranty_months, dict(m.maxima)) for m in models}
-    for row in connection.execute(sa.select(DeviceType.__table__)):
-        facts = (row.category, row.warranty_months, row.maxima)
-        is_edited = row.origin == "staff"
-        stored[("device type", row.id)] = shipped.get(("device type", row.id), facts) if is_edited else facts
-        if row.origin not in ("default", "staff"):
-            flaws.add(f"device type {row.id} is of the origin {row.origin!r}")
-        if is_edited:
-            shipped.setdefault(("device type", row.id), facts)
+    shipped |= {("device type", m.id): (m.category, m.warranty_months, dict(m.maxima), "default") for m in models}
+    # Nothing edits models yet; what will, must tell of it.
+    stored |= {
+        ("device type", row.id): (row.category, row.warranty_months, row.maxima, row.origin)
+        for row in connection.execute(sa.select(DeviceType.__table__))
+    }
     shipped |= {("version", version): (offered,) for version, offered in versions.items()}
     stored |= {
         ("version", row.version): (row.offered,) for row in connection.execute(sa.select(CatalogueVersion.__table__))
