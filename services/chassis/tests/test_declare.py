@@ -82,6 +82,12 @@ def look(call: Call, tally: list[str]) -> dict[str, Any]:
     return {"said": tally[-1]} if tally else {"said": "", "nothing": True}
 
 
+@query(request=EmptyRequest, answer=Said, public=True)
+def publish(tally: list[str]) -> dict[str, Any]:
+    """Tell the same to everybody, who need not say who it is."""
+    return {"said": str(len(tally))}
+
+
 @handler(emits=("thing_done",))
 def hear(unit: Unit, type: str) -> None:
     """Tell something in turn."""
@@ -220,7 +226,7 @@ def test_a_command_without_a_declaration_does_not_run(database: Database) -> Non
 
 
 def test_a_table_makes_the_entrypoints_and_gives_each_function_what_it_names(database: Database) -> None:
-    @serves(act, look)
+    @serves(act, look, publish)
     class Service:
         name = "projects"
         database: Database
@@ -232,7 +238,11 @@ def test_a_table_makes_the_entrypoints_and_gives_each_function_what_it_names(dat
         database = tally = None  # type: ignore[assignment]
 
     found = procedures_of(Service)
-    assert {name: entry.schema for name, (entry, _) in found.items()} == {"act": Ask, "look": EmptyRequest}
+    assert {name: entry.schema for name, (entry, _) in found.items()} == {
+        "act": Ask,
+        "look": EmptyRequest,
+        "publish": EmptyRequest,
+    }
     declaration = declared(act)
     assert declaration is not None
     assert found["act"][1] is declaration
@@ -240,6 +250,7 @@ def test_a_table_makes_the_entrypoints_and_gives_each_function_what_it_names(dat
     service: Any = Service()
     assert service.act(Call(claims=BADGE), {"what": "thing_done", "dry_run": False}) == {"said": "ok"}
     assert service.look(Call(), {}) == {"said": "thing_done"}
+    assert service.publish(Call(), {}) == {"said": "1"}
 
 
 def test_a_table_with_a_hole_is_refused() -> None:
