@@ -75,7 +75,7 @@ def request_certificate(
     settings: Settings,
 ) -> Shown:
     """Certify a device's key on a user's or staff's request (LIC-10)."""
-    device = Device.of(devices.get_device_facts(call, device_id=request["device_id"]))
+    device = Device.of_answer(devices.get_device_facts(call, device_id=request["device_id"]))
     pem, block = split_proof(request["pem"])
     return _certify(database, keystore, call, device, devices, settings, pem, request["proof"] or block)
 
@@ -96,7 +96,7 @@ def request_device_certificate(
     settings: Settings,
 ) -> Shown:
     """Certify a device's key on its own request, with the login of the device door (LIC-10)."""
-    device = Device.of(devices.find_device(call, hardware_id=request["hardware_id"]))
+    device = Device.of_answer(devices.find_device(call, hardware_id=request["hardware_id"]))
     pem, block = split_proof(request["pem"])
     return _certify(database, keystore, call, device, devices, settings, pem, block)
 
@@ -140,7 +140,7 @@ def _certify(
 )
 def list_certificates(database: Database, call: Call, request: Mapping[str, Any], devices: DevicesClient) -> Page:
     """List all certificates that a device ever had, newest first."""
-    device = Device.of(devices.get_device_facts(call, device_id=request["device_id"]))
+    device = Device.of_answer(devices.get_device_facts(call, device_id=request["device_id"]))
     rows, acceptance = database.read(
         lambda connection: (store.of_device(connection, device.hardware_id), standings(connection, device)),
         snapshot=True,

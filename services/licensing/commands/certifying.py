@@ -181,7 +181,7 @@ def withdraw_overtaken(database: Database, call: Call, device: Device, devices: 
     made = database.read(lambda connection: store.get(connection, serial))
     if device.proven or made.possession != CLAIMED or made.renews is not None or made.signed_at is not None:
         return
-    today = Device.of(devices.get_device_facts(call, device_id=device.device_id))
+    today = Device.of_answer(devices.get_device_facts(call, device_id=device.device_id))
     if today.proven or not today.held_by_others:
         return
 

@@ -114,7 +114,7 @@ def get_license_file(
     if file is None:
         raise missing
     try:
-        device = Device.of(devices.get_device_facts(call, device_id=file.device_id))
+        device = Device.of_answer(devices.get_device_facts(call, device_id=file.device_id))
     except ServiceError as error:
         if error.kind == "not_found":
             raise missing from error
@@ -151,7 +151,7 @@ def fetch_device_file(
     Asking again changes nothing, so it takes no command id.
     """
     actor = Actor.of(call)
-    device = Device.of(devices.find_device(call, hardware_id=request["hardware_id"]))
+    device = Device.of_answer(devices.find_device(call, hardware_id=request["hardware_id"]))
     device.require(FILES)
     access.refuse_rma(device)
     wanted = Wanted(FIRST_SIGNED_VERSION, encrypted=True)

@@ -126,7 +126,7 @@ def get_possession(
 ) -> dict[str, list[str]]:
     """Tell the gateway which actions with a device need a proof of possession first, and the ways to it (DEV-15)."""
     actor = Actor.of(call)
-    device = Device.of(devices.get_device_facts(call, device_id=request["device_id"]))
+    device = Device.of_answer(devices.get_device_facts(call, device_id=request["device_id"]))
 
     def work(connection: Connection) -> dict[str, list[str]]:
         limited = []

@@ -89,7 +89,7 @@ def _take(
     request = {"signed": given.digest, "hardware_id": given.device}
     try:
         # The device first: whoever does not hold it learns nothing about its files.
-        device = Device.of(devices.find_device(call, hardware_id=given.device))
+        device = Device.of_answer(devices.find_device(call, hardware_id=given.device))
         device.require(FILES)
         signer = database.read(lambda connection: check_signature(connection, given))
     except ServiceError as refusal:

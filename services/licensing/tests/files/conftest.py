@@ -29,6 +29,7 @@ from services.licensing.api import possession as possession_api
 from services.licensing.commands import authority, certificates, files, possession, returns
 from services.licensing.store import ledger, lines, projects
 from services.licensing.store.ledger import Entry
+from services.licensing.store.lines import NewLine
 from services.projects.api import ProjectCopy
 
 GATEWAY_URL = "http://127.0.0.1:9"
@@ -93,7 +94,7 @@ class Room:
     def put(self, hardware_id: str, company: Company, license_type: str, quantity: int, *, paid: bool = False) -> str:
         """Put licenses on a device as an assignment does, `paid` by the company's project; returns the line's id."""
         line_id, transfer_id = new_id(), new_id()
-        draws = [[company.project_id, quantity]] if paid else []
+        draws = [(company.project_id, quantity)] if paid else []
 
         def work(unit: Unit) -> None:
             ledger.lock_device(unit, hardware_id)
@@ -103,21 +104,19 @@ class Room:
                 Entry(ledger.device_pool(hardware_id), license_type, quantity),
             ]
             ledger.post(unit, transfer_id, "assign", entries, company_id=company.id)
-            row = {
-                "id": line_id,
-                "hardware_id": hardware_id,
-                "license_type": license_type,
-                "quantity": quantity,
-                "state": lines.INSTALLED,
-                "file_issued": lines.NO_FILE,
-                "transfer_id": transfer_id,
-                "company_id": company.id,
-                "project_id": company.project_id,
-                "draws": json.dumps(draws),
-                "assigned_by": new_id(),
-                "assigned_at": unit.now,
-            }
-            lines.insert(unit.connection, [row])
+            line = NewLine(
+                id=line_id,
+                hardware_id=hardware_id,
+                license_type=license_type,
+                quantity=quantity,
+                transfer_id=transfer_id,
+                company_id=company.id,
+                project_id=company.project_id,
+                paid=draws,
+                assigned_by=new_id(),
+                assigned_at=unit.now,
+            )
+            lines.insert(unit.connection, [line])
 
         self.database.write(work)
         return line_id

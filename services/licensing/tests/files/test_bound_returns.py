@@ -17,7 +17,7 @@ from services.chassis.data import aliases
 from services.chassis.data.outbox import Event
 from services.chassis.data.testing import make_call
 from services.chassis.ids import new_id
-from services.licensing.commands.events import on_devices_events
+from services.licensing.commands.events import apply_devices_events
 from services.licensing.commands.returns.checks import COUNTER_LEAP
 from services.licensing.models import DeviceCertificate, DeviceLine, FileCounter, LicenseFileLine, LicenseFileRow
 from services.licensing.store import certificates
@@ -43,7 +43,7 @@ def devices_tell(room: Room, type: str, company_id: str, device_id: str) -> None
         new_id(), "devices", type, datetime.now(UTC), device_id, 1, {}, company_id,
         deviceid=device_id, hardwareid=IP800,
     )  # fmt: skip
-    room.database.write(lambda unit: on_devices_events(unit, [event]))
+    room.database.write(lambda unit: apply_devices_events(unit, [event]))
 
 
 def floor_of(room: Room) -> int:

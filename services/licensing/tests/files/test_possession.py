@@ -21,7 +21,7 @@ from services.chassis.ids import new_id
 from services.chassis.settings import Settings
 from services.devices.fake import FakeDevices
 from services.licensing.certificates import profile
-from services.licensing.commands.events import on_devices_events
+from services.licensing.commands.events import apply_devices_events
 from services.licensing.store import certificates
 from services.licensing.tests.files.conftest import IP800, Company, Room
 from services.licensing.tests.files.test_certificates import csr, spki
@@ -51,7 +51,7 @@ def tell_proof(room: Room, company: Company, record: str) -> None:
         new_id(), "devices", "device_possession_proven", datetime.now(UTC), record, 1, data,
         companyid=company.id, deviceid=record, hardwareid=IP800,
     )  # fmt: skip
-    room.database.write(lambda unit: on_devices_events(unit, [event]))
+    room.database.write(lambda unit: apply_devices_events(unit, [event]))
 
 
 @pytest.fixture
