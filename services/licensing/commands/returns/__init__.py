@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 from services.accounts.api import Actor, needs
@@ -18,7 +18,7 @@ from services.licensing.api import files as api
 from services.licensing.api.file_errors import ERRORS
 from services.licensing.commands.returns.booking import Return
 from services.licensing.commands.returns.checks import check_signature
-from services.licensing.commands.returns.sorting import with_details
+from services.licensing.commands.returns.sorting import Kept, with_details
 from services.licensing.files.errors import FormatError
 from services.licensing.files.returns import DeviceReturn, read_return
 from services.licensing.store.catalogue import get_catalogue
@@ -106,5 +106,5 @@ def _take(
 
 def _explained(answer: Answer) -> Shown:
     """Add why each license stays; what is stored has the codes alone."""
-    kept: Sequence[Mapping[str, Any]] = answer["kept"]
+    kept: list[Kept] = answer["kept"]
     return shown(answer, kept=with_details(kept))

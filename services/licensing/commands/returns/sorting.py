@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from sqlalchemy import Connection
 
@@ -82,6 +81,6 @@ def why_kept(catalogue: Catalogue, line: InstalledLine) -> str | None:
     return None if license_type.returnable else "not_returnable"
 
 
-def with_details(kept: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def with_details(kept: Iterable[Kept]) -> list[Mapping[str, object]]:
     """Return what stays with a sentence for each reason."""
     return [{**line, "detail": WHY_NOT_RETURNED[line["reason"]]} for line in kept]
