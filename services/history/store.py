@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, false, func, insert, or_, select, true, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, false, func, insert, or_, select, true, update
 
 from services.chassis.data.audit.checks import stream
 from services.chassis.data.audit.sorted import in_order
@@ -138,7 +137,7 @@ def source_lines(connection: Connection, source: str, first: int, last: int) -> 
         after = rows[-1].source_sequence
 
 
-def beyond(source: str, sequence: int) -> Any:
+def beyond(source: str, sequence: int) -> Select[str, int, str, int]:
     """Select the lines from one source that are of no sequence from 1 to this one, but for events that were lost."""
     outside = or_(LineRow.source_sequence < 1, LineRow.source_sequence > sequence)
     columns = (LineRow.chain, LineRow.number, LineRow.event_id, LineRow.source_sequence)
