@@ -18,6 +18,7 @@ from services.chassis.keys.keystore import KeyStore
 from services.chassis.service.declare import command
 from services.chassis.service.running import repeatable, run
 from services.licensing import access, api
+from services.licensing.api import ERRORS
 from services.licensing.commands.guesses import count_guess
 from services.licensing.commands.naming import named
 from services.licensing.domain.activation_keys import (
@@ -228,4 +229,4 @@ class _Redemption:
 
 def _refusal(state: str) -> ServiceError:
     code = _REFUSALS[state]
-    return conflict(code, _USED if state == keys.USED else api.ERRORS[code])
+    return conflict(code, _USED if state == keys.USED else ERRORS[code])
