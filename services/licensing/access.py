@@ -109,7 +109,7 @@ def held_by_others(connection: Connection, device: Device) -> bool:
     """Tell whether another company has the device too, as devices said when asked or has told by now (L20)."""
     if device.held_by_others:
         return True
-    group = aliases.group(connection, aliases.current(connection, device.company_id))
+    group = aliases.group_today(connection, device.company_id)
     return bool(holders.companies(connection, device.hardware_id) - {*group})
 
 
@@ -126,7 +126,7 @@ def lines_of_present_others(connection: Connection, device: Device, installed: C
 
     Raises: service.unavailable, while devices and what it has told do not agree.
     """
-    own = set(aliases.group(connection, aliases.current(connection, device.company_id)))
+    own = set(aliases.group_today(connection, device.company_id))
     theirs = {line.company_id for line in installed} - own
     if not theirs:
         return set()
@@ -152,7 +152,7 @@ def lines_paid_by_others(connection: Connection, device: Device, installed: Coll
         device: the device as the caller holds it.
         installed: lines on it.
     """
-    own = set(aliases.group(connection, aliases.current(connection, device.company_id)))
+    own = set(aliases.group_today(connection, device.company_id))
     theirs = [line for line in installed if line.company_id not in own]
     return {line_id for line_id, companies in paid_by(connection, theirs).items() if companies - own}
 

@@ -25,15 +25,10 @@ from services.projects.api import REQUEST_CERTIFICATE
 OWN, ACCEPTED, NEEDED = "own", "accepted", "needed"
 
 
-def group_of(connection: Connection, device: Device) -> list[str]:
-    """Return the ids of the company whose record a device is, with those that it imported."""
-    return aliases.group(connection, aliases.current(connection, device.company_id))
-
-
 def standings(connection: Connection, device: Device) -> Mapping[str, str]:
     """Return for each certificate of a device how it stands with the company: `own`, `accepted` or `needed`."""
     rows = {row.serial: row for row in certificates.of_device(connection, device.hardware_id)}
-    group = group_of(connection, device)
+    group = aliases.group_today(connection, device.company_id)
     taken = acceptances.accepted(connection, group, device.hardware_id)
     return {serial: _standing(rows, row, group, taken) for serial, row in rows.items()}
 

@@ -61,7 +61,7 @@ def require_possession(connection: Connection, device: Device, actor: Actor) -> 
     if (
         not device.proven
         and not actor.staff
-        and _others(connection, device, set(payers(connection, device.hardware_id)))
+        and others_have_a_stake(connection, device, payers(connection, device.hardware_id))
     ):
         raise possession_needed(connection, device)
 
@@ -99,7 +99,7 @@ def require_first_certificate(connection: Connection, device: Device, *, claims_
     """
     if device.proven:
         return
-    if not claims_allowed or _others(connection, device, ever_paid(connection, device.hardware_id)):
+    if not claims_allowed or others_have_a_stake(connection, device, ever_paid(connection, device.hardware_id)):
         raise possession_needed(connection, device)
 
 
@@ -197,7 +197,7 @@ def end_claims(unit: Unit, hardware_id: str, company_id: str) -> None:
     """
     connection = unit.connection
     certificates.lock_hardware(connection, hardware_id)
-    group = aliases.group(connection, aliases.current(connection, company_id))
+    group = aliases.group_today(connection, company_id)
     for certificate in certificates.claimed(connection, hardware_id):
         if certificate.company_id in group:
             certificates.set_possession(connection, certificate.serial, PROVEN)
@@ -210,9 +210,16 @@ def origin_of(device: Device) -> str:
     return PROVEN if device.proven else CLAIMED
 
 
-def _others(connection: Connection, device: Device, paid: set[str]) -> bool:
-    group = aliases.group(connection, aliases.current(connection, device.company_id))
-    return access.held_by_others(connection, device) or bool(paid - set(group))
+def others_have_a_stake(connection: Connection, device: Device, paid: Collection[str]) -> bool:
+    """Tell whether another company has a device too, or is among those who paid for what is on it.
+
+    Args:
+        connection: of the running transaction.
+        device: as devices told it.
+        paid: the companies that paid.
+    """
+    group = aliases.group_today(connection, device.company_id)
+    return access.held_by_others(connection, device) or bool({*paid} - {*group})
 
 
 def _read(text: str) -> PossessionProof:

@@ -11,9 +11,9 @@ from sqlalchemy import Connection
 
 from services.chassis.data import aliases
 from services.chassis.errors import ServiceError, conflict, invalid, not_found
-from services.licensing import access
 from services.licensing.access import Device
 from services.licensing.api.file_errors import ERRORS
+from services.licensing.commands.possession import others_have_a_stake
 from services.licensing.files.returns import DeviceReturn
 from services.licensing.files.signing import verify
 from services.licensing.store import certificates, files
@@ -155,11 +155,9 @@ def _check_company(connection: Connection, device: Device, file: StoredFile) -> 
 
     A return says what the device gives up, not to whom: whoever got hold of it could deliver it as his own.
     """
-    group = aliases.group(connection, aliases.current(connection, device.company_id))
-    if file.company_id in group or device.proven:
+    if device.proven or file.company_id in aliases.group_today(connection, device.company_id):
         return
-    others = set(payers(connection, device.hardware_id)) - set(group)
-    if others or access.held_by_others(connection, device):
+    if others_have_a_stake(connection, device, payers(connection, device.hardware_id)):
         raise conflict("licensing.return_other_company", ERRORS["licensing.return_other_company"])
 
 
