@@ -18,6 +18,7 @@ from dataclasses import asdict
 from functools import partial
 
 from deploy.audit_copies import check_copies
+from deploy.audit_lines import name_differences
 from deploy.audit_ready import AuditError, require_auditable
 from deploy.installed import installed_settings, unreachable
 from deploy.rooms import ROOMS
@@ -65,7 +66,10 @@ def audit(settings: Settings, *, patience: float | None = None) -> list[Report]:
     reports = [_settled_report(room, settings, time.monotonic() + seconds) for room in ROOMS]
     logs = [report.log for report in reports if report.log is not None and report.room != "history"]
     _wait_for_history(settings, logs, time.monotonic() + seconds)
-    compared = [compare(settings, logs), Report("all", _place_checks(settings, reports))]
+    compared = [
+        name_differences(settings, compare(settings, logs), logs),
+        Report("all", _place_checks(settings, reports)),
+    ]
     return [*reports, *compared, *check_copies(settings, ROOMS, seconds)]
 
 

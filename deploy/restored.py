@@ -19,7 +19,7 @@ from services.chassis.data.unit import Unit
 from services.devices.audit import copies as devices
 from services.devices.commands.restored import take_back as take_back_devices
 from services.devices.models import Device
-from services.licensing import heard
+from services.licensing import restored as licensing_restored
 from services.licensing.audit import copies as licensing
 from services.licensing.store import holders, ledger
 from services.licensing.store.catalogue import get_catalogue
@@ -87,7 +87,7 @@ def _projects(others: Mapping[str, Database], lost: set[tuple[str, str]]) -> Wor
         *others["licensing"].read(lambda connection: list(licensing.known_projects(connection)), snapshot=True),
     ]
     told = [Heard(project_id, *json.loads(fact)) for project_id, fact in copies]
-    return partial(take_back, heard=told, rights=others["licensing"].read(heard.rights))
+    return partial(take_back, heard=told, rights=others["licensing"].read(licensing_restored.rights))
 
 
 def _devices(others: Mapping[str, Database], lost: set[tuple[str, str]]) -> Work:
@@ -95,7 +95,7 @@ def _devices(others: Mapping[str, Database], lost: set[tuple[str, str]]) -> Work
     catalogue = get_catalogue(database)
     marked = {subject for kind, subject in lost if kind in _MARKS}
     marks = database.read(lambda connection: {name: ledger.is_rma(connection, name) for name in marked})
-    orders = database.read(partial(heard.orders, catalogue=catalogue))
+    orders = database.read(partial(licensing_restored.orders, catalogue=catalogue))
     return partial(take_back_devices, orders=orders, lost=sorted(lost), marks=marks)
 
 

@@ -7,12 +7,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from deploy.tests.tampering import BOX, BUILT, GONE, HOME, MAC, MADE, NEW, NOW, Forgery, event_row, forged
+from deploy.tests.tampering import ADA, BOX, BUILT, GONE, HOME, MAC, MADE, NEW, NOW, Forgery, event_row, forged
 from services.accounts import models as people
 from services.chassis.data.place import Place
 from services.chassis.data.tables import applied_events, log_epochs, positions
 from services.chassis.data.testing import forge
 from services.devices import models as things
+from services.history.models import Chain, Line
 from services.projects import models as sites
 
 _LATER = NOW + timedelta(hours=1)
@@ -49,7 +50,67 @@ def _wrong_epoch(connection: sa.Connection) -> None:
 
 _TOKENS = "API tokens are as they were told"
 _IMPORT = {"merge_id": "i", "company_id": "new", "gone_id": "old", "gone_ids": ["old"]}
+_POWERS = "people have the powers that were told"
+_RECORD = {**BOX, "deleted_at": None, "order_number": None}
+_SENT = event_row("project_created", "p", version=1)
 BESIDE: list[tuple[str, str, Forgery, str]] = [
+    (
+        "accounts",
+        _POWERS,
+        forged((people.User, {**ADA, "otp_confirmed_at": None}), event_row("otp_enabled", "u")),
+        "has no second factor, and was told with one",
+    ),
+    (
+        "accounts",
+        _POWERS,
+        forged((people.User, {**ADA, "otp_confirmed_at": NOW})),
+        "has a second factor, and was told without one",
+    ),
+    (
+        "accounts",
+        "sessions are as they were told",
+        forged(
+            (people.Session, {"id": "s", "user_id": "u", "created_at": NOW, "expires_at": NOW + timedelta(days=900)}),
+            event_row("session_created", "u", session_id="s", user_id="u"),
+        ),
+        "s ends at 2029-05-12 00:00:00, later than a session made at 2026-11-24 does",
+    ),
+    (
+        "devices",
+        "every record told once",
+        forged(
+            (things.Device, {**_RECORD, "proven_by": "staff"}),
+            event_row("device_added", "d", possession="claimed"),
+            _second(event_row("device_possession_proven", "d", by="device_key")),
+        ),
+        "was proven by staff, and was told as proven by device_key",
+    ),
+    (
+        "projects",
+        "outbox without gaps",
+        forged((_SENT[0], {**_SENT[1], "sequence": None})),
+        "project_created, is marked as published and never had a number",
+    ),
+    ("projects", "outbox without gaps", forged(_second(_SENT)), "between sequence 1 and 2; missing: 1"),
+    ("history", "lines are of applied events", forged((Line, {"source": "billing"})), "lines of 'billing', which"),
+    (
+        "history",
+        "lines are of applied events",
+        forged(
+            (positions, {"source": "projects", "sequence": 3}), (Line, {"source": "projects", "source_sequence": 4})
+        ),
+        "number 4 of projects, and history has applied projects up to 3",
+    ),
+    (
+        "history",
+        "heads are signed in time",
+        forged(
+            (Chain, {"chain": "c", "count": 2}),
+            (Line, {"chain": "c", "number": 1, "at": NOW, "position": 1}),
+            (Line, {"chain": "c", "number": 2, "at": NOW + timedelta(hours=3), "position": 2, "event_id": "f"}),
+        ),
+        "chain c has no signed head since line 0",
+    ),
     ("accounts", _TOKENS, forged((people.ApiToken, _TOKEN)), "t was told as made 0 times"),
     ("accounts", _TOKENS, _token(created_at=_LATER), "t was made at 2026-11-24 01:00:00, and was told at"),
     ("accounts", _TOKENS, _token(scopes=["write"]), "t has scopes = ['write'], and was told with ['read']"),

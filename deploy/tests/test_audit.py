@@ -12,10 +12,10 @@ import sqlalchemy as sa
 from deploy import audit as audit_command
 from deploy.audit import audit, render
 from services.chassis.data.audit.checks import Check, Report
-from services.chassis.data.db import Database
+from services.chassis.data.db import Database, Unit
 from services.chassis.data.migrations import upgrade
 from services.chassis.data.outbox import Event, read_events
-from services.chassis.data.tables import outbox, outbox_head, retry_events
+from services.chassis.data.tables import outbox, outbox_head, positions, retry_events
 from services.chassis.data.testing import flaws_of
 from services.chassis.ids import new_id
 from services.chassis.settings import Settings
@@ -55,7 +55,15 @@ class Rooms:
         """Append what history does not have, but for one sequence."""
         documents = self.devices.read(lambda connection: read_events(connection, 0, 500))
         events = [Event.from_document(document) for document in documents if document["sequence"] != leave_out]
-        self.history.write(lambda unit: append_events(unit, events))
+
+        def work(unit: Unit) -> None:
+            append_events(unit, events)
+            unit.execute(sa.delete(positions))
+            last = events[-1]
+            place = {"source": last.source, "sequence": last.sequence, "event_id": last.id, "updated_at": unit.now}
+            unit.execute(sa.insert(positions).values(**place))
+
+        self.history.write(work)
 
     def audit(self) -> list[Report]:
         """Audit without waiting."""
@@ -91,8 +99,9 @@ def test_an_installation_whose_history_is_complete_is_clean(rooms: Rooms) -> Non
 def test_an_event_without_a_line_is_told(rooms: Rooms) -> None:
     rooms.deliver(leave_out=3)
     reports = rooms.audit()
-    (flaw,) = flaws(reports)
-    assert flaw == flaws_of([check for report in reports for check in report.checks], "one line per event of devices")
+    flaw, named = flaws(reports)
+    assert named.startswith("event ") and ", number 3, warranty_checked of " in named and named.endswith("has no line")
+    assert flaw in flaws_of([check for report in reports for check in report.checks], "one line per event of devices")
     assert flaw.startswith("devices has 5 events, history has lines for 4 of them")
 
 
@@ -101,8 +110,28 @@ def test_an_event_that_says_something_else_than_its_line_is_told(rooms: Rooms) -
     with rooms.devices.engine.begin() as connection:
         changed = sa.func.replace(outbox.c.event, '"n":1', '"n":2')
         connection.execute(sa.update(outbox).where(outbox.c.sequence == 2).values(event=changed))
-    (flaw,) = flaws(rooms.audit())
+    flaw, named = flaws(rooms.audit())
     assert flaw.startswith("the lines of devices say something else")
+    assert ", number 2, warranty_checked of " in named and named.endswith("says something else than the event")
+
+
+def test_a_line_of_an_event_that_there_never_was_is_told(rooms: Rooms) -> None:
+    """A forged line behind the end of its source's log, with its chain and head: no digest reached so far."""
+    rooms.deliver()
+    documents = rooms.devices.read(lambda connection: read_events(connection, 0, 500))
+    forged = Event.from_document({**documents[-1], "id": new_id(), "sequence": 6})
+    rooms.history.write(lambda unit: append_events(unit, [forged]))
+    (flaw,) = flaws(rooms.audit())
+    assert f"is of event {forged.id}, number 6 of devices, and history has applied devices up to 5" in flaw
+
+
+def test_the_first_event_of_a_log_is_missed_too(rooms: Rooms) -> None:
+    rooms.deliver()
+    with rooms.devices.engine.begin() as connection:
+        connection.execute(sa.delete(outbox).where(outbox.c.sequence == 1))
+    told = flaws(rooms.audit())
+    assert any("holds 4 events between sequence 1 and 5; missing: 1" in flaw for flaw in told)
+    assert any("number 1, warranty_checked of" in flaw and "is of no event of devices" in flaw for flaw in told)
 
 
 def test_a_gap_in_the_outbox_is_told(rooms: Rooms) -> None:

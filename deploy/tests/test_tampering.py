@@ -46,7 +46,7 @@ from services.chassis.data.tables import outbox, positions, retry_events
 from services.chassis.data.testing import flaws_of, make_database, unguarded
 from services.devices import audit as devices
 from services.devices import models as things
-from services.history.audit import _chains, _doubled
+from services.history.audit import _applied, _chains, _doubled, _signed_lately
 from services.history.heads import Signed
 from services.history.models import Chain
 from services.projects import audit as projects
@@ -307,7 +307,11 @@ def audited(room: str, database: Database) -> list[Check]:
 
     def work(connection: sa.Connection) -> list[Check]:
         if room == "history":
-            return [_chains(connection, Signed()), _doubled(connection)]
+            return [
+                *(check(connection, Signed()) for check in (_chains, _signed_lately)),
+                _doubled(connection),
+                _applied(connection),
+            ]
         if room == "accounts":
             assert database.keystore is not None
             return list(accounts.report(connection, database.keystore).checks)

@@ -133,7 +133,7 @@ class _Reader:
         if device_id is None:
             raise invalid("history.id_needed", ERRORS["history.id_needed"])
         # An import joins two records of a device: either id shows what happened under both.
-        ids = aliases.group(self.connection, aliases.current(self.connection, device_id))
+        ids = aliases.group_today(self.connection, device_id)
         lines = store.of_device(ids, _hardware_id(device_id))
         if not self.actor.staff:
             lines = and_(lines, or_(store.of_companies(self.actor.company_ids), self._as_guest()))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, false, func, insert, or_, select, true, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, false, func, insert, or_, select, true, update
 
 from services.chassis.data.audit.checks import stream
 from services.chassis.data.audit.sorted import in_order
@@ -135,6 +135,13 @@ def source_lines(connection: Connection, source: str, first: int, last: int) -> 
         if len(rows) < CHUNK:
             return
         after = rows[-1].source_sequence
+
+
+def beyond(source: str, sequence: int) -> Select[str, int, str, int]:
+    """Select the lines from one source that are of no sequence from 1 to this one, but for events that were lost."""
+    outside = or_(LineRow.source_sequence < 1, LineRow.source_sequence > sequence)
+    columns = (LineRow.chain, LineRow.number, LineRow.event_id, LineRow.source_sequence)
+    return select(*columns).where(LineRow.source == source, outside, _STILL_KNOWN).order_by(LineRow.position)
 
 
 def count_of_lost(connection: Connection, source: str) -> int:

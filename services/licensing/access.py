@@ -6,8 +6,6 @@ Facts of other rooms are asked for before a transaction begins (rule D3).
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import Connection
 
@@ -16,7 +14,8 @@ from services.chassis.context import Call
 from services.chassis.data import aliases
 from services.chassis.data.db import Database, Unit
 from services.chassis.errors import conflict, unavailable
-from services.devices.api import DevicesClient, holder_mark
+from services.devices.api import DeviceAccess, DevicesClient, holder_mark
+from services.licensing.domain.amounts import Share
 from services.licensing.store import guests, holders, ledger
 from services.licensing.store import projects as store
 from services.licensing.store.lines import InstalledLine
@@ -29,49 +28,13 @@ from services.projects.api import (
     ProjectCopy,
     ProjectsClient,
     no_project,
-    require_power,
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Device:
-    """A device record as devices told it for this caller."""
+class Device(DeviceAccess):
+    """A device as devices told it for this caller, and who is told what is done with its licenses."""
 
-    device_id: str
-    hardware_id: str
-    type: str
-    company_id: str
-    project_id: str
-    rma: bool
-    held_by_others: bool
-    other_holders: frozenset[str]
-    powers: frozenset[str]
-    proven: bool
-    access: str
-
-    @classmethod
-    def of(cls, facts: dict[str, Any]) -> Device:
-        """Read the answer of `get_device_facts`."""
-        return cls(
-            facts["device_id"],
-            facts["hardware_id"],
-            facts["type"],
-            facts["company_id"],
-            facts["project_id"],
-            bool(facts["rma"]),
-            bool(facts["held_by_others"]),
-            frozenset(facts["other_holders"]),
-            frozenset(facts["powers"]),
-            facts.get("possession") == "proven",
-            str(facts["access"]),
-        )
-
-    def require(self, power: str) -> None:
-        """Refuse a caller without a power in the device's project.
-
-        Raises: access.power_needed.
-        """
-        require_power(self.powers, power)
+    __slots__ = ()
 
     def concerned(self, actor: Actor) -> list[str]:
         """Return the companies that must see what is done here: the project's owner, and the guest who did it."""
@@ -81,8 +44,8 @@ class Device:
         return [self.company_id, guest]
 
     def shares_of(
-        self, company_id: str, actor: Actor, shares: Iterable[Mapping[str, Any]], known: Mapping[str, ProjectCopy]
-    ) -> list[Mapping[str, Any]]:
+        self, company_id: str, actor: Actor, shares: Iterable[Share], known: Mapping[str, ProjectCopy]
+    ) -> list[Share]:
         """Return those shares of which a company is told: of its own projects, and of the one that the device is in.
 
         The owner of a project and its guest learn of no other projects of each other.
@@ -105,7 +68,7 @@ def get_device(call: Call, devices: DevicesClient, device_id: str, power: str) -
 
     Raises: devices.device_not_found, access.power_needed.
     """
-    device = Device.of(devices.get_device_facts(call, device_id=device_id))
+    device = Device.of_answer(devices.get_device_facts(call, device_id=device_id))
     device.require(power)
     return device
 
@@ -146,7 +109,7 @@ def held_by_others(connection: Connection, device: Device) -> bool:
     """Tell whether another company has the device too, as devices said when asked or has told by now (L20)."""
     if device.held_by_others:
         return True
-    group = aliases.group(connection, aliases.current(connection, device.company_id))
+    group = aliases.group_today(connection, device.company_id)
     return bool(holders.companies(connection, device.hardware_id) - {*group})
 
 
@@ -163,7 +126,7 @@ def lines_of_present_others(connection: Connection, device: Device, installed: C
 
     Raises: service.unavailable, while devices and what it has told do not agree.
     """
-    own = set(aliases.group(connection, aliases.current(connection, device.company_id)))
+    own = set(aliases.group_today(connection, device.company_id))
     theirs = {line.company_id for line in installed} - own
     if not theirs:
         return set()
@@ -189,7 +152,7 @@ def lines_paid_by_others(connection: Connection, device: Device, installed: Coll
         device: the device as the caller holds it.
         installed: lines on it.
     """
-    own = set(aliases.group(connection, aliases.current(connection, device.company_id)))
+    own = set(aliases.group_today(connection, device.company_id))
     theirs = [line for line in installed if line.company_id not in own]
     return {line_id for line_id, companies in paid_by(connection, theirs).items() if companies - own}
 

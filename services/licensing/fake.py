@@ -22,6 +22,7 @@ from services.licensing.api import REQUESTS
 from services.licensing.commands.assign import device_type_of, insufficient
 from services.licensing.commands.naming import merged_lines, name_of, named, refuse_not_offered, rule_violated
 from services.licensing.domain.activation_keys import MistypedKeyError, format_key, new_key, parse_key
+from services.licensing.domain.amounts import LineAmount, Source
 from services.licensing.domain.catalogue import Catalogue, expand
 from services.licensing.domain.drawing import plan_draws
 from services.licensing.domain.rules import RuleViolationError, check_assignment
@@ -149,20 +150,23 @@ class FakeLicensing:
         except RuleViolationError as violation:
             raise rule_violated(violation) from None
         order = [self._project(call, p, ADD) for p in (device.project_id, *request["sources"])]
-        draws, missing = plan_draws({t.id: n for t, n in new.items()}, self.stock, order)
+        needed = {t.id: n for t, n in new.items()}
+        draws, missing = plan_draws(needed, self.stock, order)
         if missing:
             raise insufficient(
                 [
                     {
                         "license_type": t,
                         "name": name_of(self.catalogue, t),
+                        "needed": needed[t],
                         "missing": n,
                         "projects": self._others(call, t),
                     }
                     for t, n in missing.items()
                 ]
             )
-        lines = [{"id": new_id(), **line} for line in named(self.catalogue, ((t.id, n) for t, n in new.items()))]
+        amounts = named(self.catalogue, ((t.id, n) for t, n in new.items()))
+        lines: list[LineAmount] = [{"id": new_id(), **amount} for amount in amounts]
         drawn = [
             {
                 "id": d.project_id,
@@ -178,7 +182,7 @@ class FakeLicensing:
             self.stock[draw.project_id, draw.license_type] -= draw.quantity
         for line in lines:
             paid = [share for share in drawn if share["license_type"] == line["license_type"]]
-            there[line["id"]] = {**line, "paid": paid}
+            there[str(line["id"])] = {**line, "paid": paid}
         return {"licenses": lines, "drawn": drawn}
 
     def take_back(self, call: Call, **body: Any) -> dict[str, Any]:
@@ -218,7 +222,7 @@ class FakeLicensing:
         self.names[project_id] = (found.project.company_id, found.project.name)
         return project_id
 
-    def _others(self, call: Call, license_type: str) -> list[dict[str, Any]]:
+    def _others(self, call: Call, license_type: str) -> list[Source]:
         actor = Actor.of(call)
         return [
             {"id": project, "name": name, "available": self.stock[project, license_type]}

@@ -50,4 +50,19 @@ STAFF: Final = Needed(
 RECENT_LOGIN: Final = Needed(
     ("accounts.login_needed", "accounts.confirmation_needed"), lambda call: Actor.of(call).require_recent_login()
 )
+
+
+def staff_or_service(name: str, served: str) -> Needed:
+    """Return the need of staff with a scope, or of a service account with its own (ACC-10, ACC-11).
+
+    Args:
+        name: the scope that a token of staff needs.
+        served: the scope that a service account needs.
+    """
+    return Needed(
+        (*STAFF.raises, "accounts.otp_demanded", "accounts.scope_needed"),
+        lambda call: Actor.of(call).require_staff_or_service(name, served),
+    )
+
+
 REHEARSAL: Final = Needed(("accounts.scope_needed",), MergeRehearsal.of)

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Row
 from sqlalchemy.orm import aliased
 
+from services.accounts.domain import SESSION_LIFE
 from services.accounts.models import ApiToken, Company, CompanyImport, Invitation, ServiceAccount, ServiceToken, Session
 from services.accounts.times import iso
 from services.chassis.data.audit.checks import Check, Flaws, events, stream
@@ -34,7 +35,7 @@ def check_grants(connection: Connection) -> list[Check]:
         _granted(
             connection,
             "sessions",
-            sa.select(session.id, session.user_id, session.created_at, session.ended_at),
+            sa.select(session.id, session.user_id, session.created_at, session.ended_at, session.expires_at),
             ("session_created", "session_revoked"),
             "session_id",
         ),
@@ -101,6 +102,8 @@ def _grant_flaws(connection: Connection, row: Row[Any], told: list[Any]) -> Iter
             yield f"has {name} = {shown}, and was told with {data[name]}"
     if hasattr(row, "company_id") and row.company_id not in (company_id, _today(connection, company_id)):
         yield f"is for company {row.company_id}, and was told for {company_id}"
+    if "session_id" in data and row.expires_at > row.created_at + SESSION_LIFE:
+        yield f"ends at {row.expires_at:%Y-%m-%d %H:%M:%S}, later than a session made at {row.created_at:%Y-%m-%d} does"
     if len(told) > len(made) and row.ended_at is None:
         yield "has not ended, and was told as ended"
 

@@ -14,7 +14,8 @@ from services.chassis.data.audit.checks import Check, Flaws, events, stream
 from services.chassis.data.audit.sorted import Scratch, in_order, merged
 
 _MEMBERS = ("company_created", "company_user_added", "company_user_changed", "company_user_removed")
-_PEOPLE = ("user_changed", "user_locked", "user_unlocked")
+_FACTORS = ("otp_enabled", "otp_disabled", "email_change_undone")
+_PEOPLE = ("user_changed", "user_locked", "user_unlocked", *_FACTORS)
 
 
 def check_told(connection: Connection) -> list[Check]:
@@ -67,6 +68,7 @@ def _people_told(connection: Connection) -> Check:
         for row, event in events(connection, _PEOPLE):
             told.add(event.subject, row.event, rank=row.emission)
         columns = sa.select(User.id, User.locked, User.staff, User.account_rights, User.erased_at)
+        columns = columns.add_columns(User.otp_confirmed_at)
         rows = stream(connection, columns.order_by(in_order(connection, User.id)))
         for user_id, found, documents in merged(((row.id, row) for row in rows), told.items()):
             checked += len(found)
@@ -91,3 +93,9 @@ def _person_flaws(found: list[Row[Any]], told: list[Mapping[str, Any]]) -> Itera
     for name, value in said.items():
         if getattr(row, name) != value:
             yield f"has {name} = {getattr(row, name)}, and was told with {value}"
+    factors = [event for event in told if event["type"] in _FACTORS]
+    last = factors[-1]["type"] if factors else "otp_disabled"
+    # Giving an account back switches off what was switched on since; an older second factor stays.
+    if last != "email_change_undone" and (row.otp_confirmed_at is not None) != (last == "otp_enabled"):
+        is_on = row.otp_confirmed_at is not None
+        yield f"has {'a' if is_on else 'no'} second factor, and was told {'without' if is_on else 'with'} one"

@@ -53,6 +53,11 @@ def group(connection: Connection, identifier: str) -> list[str]:
     return [identifier, *sorted(old)]
 
 
+def group_today(connection: Connection, identifier: str) -> list[str]:
+    """Return what an id stands for today, and all ids that were merged into that."""
+    return group(connection, current(connection, identifier))
+
+
 def share(connection: Connection, identifier: str) -> str:
     """Return what an id stands for until the transaction ends; a merge of it waits for that."""
     _lock(connection, "pg_advisory_xact_lock_shared", [identifier])

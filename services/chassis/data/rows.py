@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import ColumnElement, FromClause
+from sqlalchemy import ColumnElement, FromClause, Row
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
+
+K = TypeVar("K", bound="DataclassInstance")
 
 
 def columns_of(
@@ -26,3 +28,8 @@ def columns_of(
     return tuple(
         others[field.name].label(field.name) if field.name in others else table.c[field.name] for field in fields(kind)
     )
+
+
+def part_of(row: Row[Any], kind: type[K]) -> K:
+    """Return what a wider row, such as of a join, has of a row type."""
+    return kind(**{field.name: getattr(row, field.name) for field in fields(kind)})

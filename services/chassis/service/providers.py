@@ -17,6 +17,7 @@ from services.chassis.data import epochs, outbox
 from services.chassis.data.db import Database
 from services.chassis.data.tables import outbox_head
 from services.chassis.errors import ServiceError, internal, invalid, unavailable
+from services.chassis.keys.keystore import KeyStore
 from services.chassis.service.entrypoints import LEAF_WORKERS, LeafConsumer, RpcConsumer
 from services.chassis.settings import Settings
 
@@ -71,6 +72,16 @@ class SettingsProvider(DependencyProvider):
     def get_dependency(self, worker_ctx: Any) -> Settings:
         """Return the settings."""
         return self.holder.settings
+
+
+class KeyStoreProvider(DependencyProvider):
+    """Gives workers the service's own keys."""
+
+    holder = DatabaseExtension()
+
+    def get_dependency(self, worker_ctx: Any) -> KeyStore | None:
+        """Return the keys; a database that was opened by settings has them."""
+        return self.holder.database.keystore
 
 
 class InternalMethod(DependencyProvider):

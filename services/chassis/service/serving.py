@@ -51,16 +51,16 @@ def procedures_of(service: type) -> dict[str, tuple[Rpc, Declaration | None]]:
 
 
 def _method(service: type, function: Callable[..., Any], declaration: Declaration) -> Callable[..., Any]:
-    needed = [name for name in inspect.signature(function).parameters if name not in ("call", "request")]
+    takes = inspect.signature(function).parameters
+    needed = [name for name in takes if name not in ("call", "request")]
     if missing := [name for name in needed if not hasattr(service, name)]:
         raise TypeError(f"{declaration.name} needs {', '.join(missing)}, which {service.__name__} has not.")
-    takes_request = "request" in inspect.signature(function).parameters
 
     def method(self: Any, call: Call, request: Mapping[str, Any]) -> Any:
         provided = {name: getattr(self, name) for name in needed}
-        if takes_request:
-            provided["request"] = request
-        return function(call=call, **provided)
+        # What is public may need neither.
+        provided |= {name: value for name, value in (("call", call), ("request", request)) if name in takes}
+        return function(**provided)
 
     method.__name__ = declaration.name
     method.__qualname__ = f"{service.__name__}.{declaration.name}"

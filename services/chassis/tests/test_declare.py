@@ -14,10 +14,10 @@ from services.chassis.answers import Answer, Undeclared
 from services.chassis.context import Call
 from services.chassis.data.db import Database, Unit
 from services.chassis.data.testing import make_database
-from services.chassis.errors import ServiceError, conflict, forbidden
+from services.chassis.errors import ServiceError, conflict, forbidden, not_found
 from services.chassis.fields import AnswerSchema, EmptyRequest, Flag, RequestSchema
 from services.chassis.service.declare import command, declared, handler, query
-from services.chassis.service.running import run
+from services.chassis.service.running import answered, repeatable, run
 from services.chassis.service.serving import procedures_of, serves
 
 
@@ -32,6 +32,12 @@ class Said(AnswerSchema):
     """What it did."""
 
     said = fields.String(required=True)
+
+
+class Noted(AnswerSchema):
+    """What the first step keeps for its repetition."""
+
+    noted = fields.String(required=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +80,12 @@ def act(database: Database, call: Call, request: Mapping[str, Any], tally: list[
 def look(call: Call, tally: list[str]) -> dict[str, Any]:
     """Tell what was done last, under another name than the schema's when nothing was."""
     return {"said": tally[-1]} if tally else {"said": "", "nothing": True}
+
+
+@query(request=EmptyRequest, answer=Said, public=True)
+def publish(tally: list[str]) -> dict[str, Any]:
+    """Tell the same to everybody, who need not say who it is."""
+    return {"said": str(len(tally))}
 
 
 @handler(emits=("thing_done",))
@@ -140,13 +152,81 @@ def test_a_rehearsal_does_the_same_work_and_changes_nothing(database: Database) 
     assert tally == ["thing_done", "thing_done"]
 
 
+@command(request=Ask, answer=Said, rehearsable=True, raises=("test.gone", "test.forbidden", "test.short"))
+@repeatable
+def ask_first(database: Database, call: Call, request: Mapping[str, Any], refusal: ServiceError | None) -> Answer:
+    """Ask another room, which may refuse by now, then do something; the last of it may be too much."""
+    if refusal is not None:
+        raise refusal
+
+    def work(unit: Unit) -> dict[str, Any]:
+        if request["what"] == "short":
+            unit.at_end(_refuse_as_short)
+        return {"said": "ok"}
+
+    if not request["dry_run"]:
+        noted = run(database, call.derive("first"), request, lambda unit: {"noted": "1"}, step=Noted)
+        assert noted == {"noted": "1"}
+    return run(database, call, request, work)
+
+
+def _refuse_as_short() -> None:
+    raise conflict("test.short", "There is too little: take less.")
+
+
+def test_what_is_left_to_the_end_is_rehearsed_too(database: Database) -> None:
+    for dry_run in (True, False):
+        with pytest.raises(ServiceError, match=r"test\.short"):
+            ask_first(database, Call(claims=BADGE), {"what": "short", "dry_run": dry_run}, None)
+
+
+def test_a_repetition_gets_its_answer_though_another_room_refuses_by_now(database: Database) -> None:
+    call, request = Call(claims=BADGE), {"what": "", "dry_run": False}
+    gone, forbidding = not_found("test.gone", "It is gone."), forbidden("test.forbidden", "You may not.")
+    with pytest.raises(ServiceError, match=r"test\.gone"):
+        ask_first(database, call, request, gone)
+    assert ask_first(database, call, request, None) == {"said": "ok"}
+    assert ask_first(database, call, request, gone) == {"said": "ok"}
+    for refused, its_call, its_request in (
+        (forbidding, call, request),
+        (gone, call, {**request, "dry_run": True}),
+        (gone, Call(claims=BADGE), request),
+        (gone, call, {**request, "what": "other"}),
+    ):
+        with pytest.raises(ServiceError, match=refused.code):
+            ask_first(database, its_call, its_request, refused)
+
+
+@command(request=Ask, answer=Said, rehearsable=True)
+def ask_in_front(database: Database, call: Call, request: Mapping[str, Any], said: str) -> Answer:
+    """One door of a command; what both have in common has no `dry_run`."""
+    answer = answered(database, call, {"what": request["what"]}, name="ask_somewhere")
+    if answer is not None:
+        return Answer(said=f"{answer['said']} again")
+    return run(database, call, {"what": request["what"]}, lambda unit: {"said": said}, name="ask_somewhere")
+
+
+@command(request=Ask, answer=Said)
+def ask_behind(database: Database, call: Call, request: Mapping[str, Any], said: str) -> Answer:
+    """The other door."""
+    return run(database, call, {"what": request["what"]}, lambda unit: {"said": said}, name="ask_somewhere")
+
+
+def test_what_comes_again_by_the_other_door_of_a_command_gets_the_first_answer(database: Database) -> None:
+    request = {"what": "", "dry_run": False}
+    for first, second, again in ((ask_in_front, ask_behind, "first"), (ask_behind, ask_in_front, "first again")):
+        call = Call(claims=BADGE)
+        assert first(database, call, request, "first") == {"said": "first"}
+        assert second(database, call, request, "second") == {"said": again}
+
+
 def test_a_command_without_a_declaration_does_not_run(database: Database) -> None:
     with pytest.raises(RuntimeError, match="@command"):
         run(database, Call(claims=BADGE), {}, lambda unit: {})
 
 
 def test_a_table_makes_the_entrypoints_and_gives_each_function_what_it_names(database: Database) -> None:
-    @serves(act, look)
+    @serves(act, look, publish)
     class Service:
         name = "projects"
         database: Database
@@ -158,7 +238,11 @@ def test_a_table_makes_the_entrypoints_and_gives_each_function_what_it_names(dat
         database = tally = None  # type: ignore[assignment]
 
     found = procedures_of(Service)
-    assert {name: entry.schema for name, (entry, _) in found.items()} == {"act": Ask, "look": EmptyRequest}
+    assert {name: entry.schema for name, (entry, _) in found.items()} == {
+        "act": Ask,
+        "look": EmptyRequest,
+        "publish": EmptyRequest,
+    }
     declaration = declared(act)
     assert declaration is not None
     assert found["act"][1] is declaration
@@ -166,6 +250,7 @@ def test_a_table_makes_the_entrypoints_and_gives_each_function_what_it_names(dat
     service: Any = Service()
     assert service.act(Call(claims=BADGE), {"what": "thing_done", "dry_run": False}) == {"said": "ok"}
     assert service.look(Call(), {}) == {"said": "thing_done"}
+    assert service.publish(Call(), {}) == {"said": "1"}
 
 
 def test_a_table_with_a_hole_is_refused() -> None:

@@ -11,6 +11,9 @@ from services.devices.api.errors import (
 from services.devices.api.events import (
     EVENTS,
 )
+from services.devices.api.facts import (
+    DeviceAccess,
+)
 from services.devices.api.schemas import (
     CLAIMED,
     DEVICE_KEY,
@@ -102,6 +105,7 @@ __all__ = [
     "DeleteDeviceAnswer",
     "DeleteDeviceRequest",
     "Device",
+    "DeviceAccess",
     "DeviceAction",
     "DeviceFacts",
     "DeviceList",

@@ -24,7 +24,7 @@ from services.chassis.data.audit.sorted import Scratch, in_order, merged
 from services.chassis.data.db import Database
 from services.chassis.data.tables import metadata
 from services.chassis.settings import Settings
-from services.devices.api import PROOFS, PROVEN
+from services.devices.api import ORDER_NUMBER, PROOFS, PROVEN
 from services.devices.domain.hardware_ids import MalformedIdError, parse_hardware_id
 from services.devices.models import Base, Device, Production, ProductionOrder, Project
 
@@ -157,6 +157,9 @@ def _record_flaws(found: list[Row[Any]], told: list[Mapping[str, Any]]) -> Itera
     proven = any(event["type"] == "device_possession_proven" for event in told)
     if (row.proven_by is not None) != (proven or (row.order_number is not None if said is None else said == PROVEN)):
         yield f"is {'proven' if row.proven_by else 'claimed'}, and was told otherwise"
+    by = [event["data"]["by"] for event in told if event["type"] == "device_possession_proven"]
+    if row.proven_by is not None and row.proven_by != (by[0] if by else ORDER_NUMBER):
+        yield f"was proven by {row.proven_by}, and was told as proven by {by[0] if by else ORDER_NUMBER}"
     for event in told:
         if event.get("hardwareid", row.hardware_id) != row.hardware_id and event["type"] != "device_merged":
             yield f"is {row.hardware_id}, and was told as {event['hardwareid']}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,7 +18,7 @@ from services.devices.models import Device, Project
 
 def take_back(
     unit: Unit,
-    orders: Iterable[tuple[str, list[dict[str, Any]]]],
+    orders: Iterable[tuple[str, Sequence[Mapping[str, Any]]]],
     lost: Iterable[tuple[str, str]],
     marks: Mapping[str, bool],
 ) -> list[str]:
@@ -44,7 +44,7 @@ def take_back(
     return [*done, *(sentence for mark in sorted(marks.items()) if (sentence := _marked(unit, *mark)))]
 
 
-def _registered(unit: Unit, number: str, devices: list[dict[str, Any]]) -> str | None:
+def _registered(unit: Unit, number: str, devices: Sequence[Mapping[str, Any]]) -> str | None:
     if not devices or store.order_exists(unit.connection, number):
         return None
     savepoint = unit.connection.begin_nested()

@@ -20,13 +20,16 @@ from services.chassis.data.audit.rows import check_rows
 from services.chassis.data.audit.sorted import merged
 from services.chassis.data.db import Database
 from services.chassis.data.outbox import Event
+from services.chassis.data.place import read_places
 from services.chassis.data.tables import metadata
 from services.chassis.settings import Settings
 from services.history import store
 from services.history.domain import Flaw, Head, Line, verify
-from services.history.heads import HeadsError, Signed, SignedHeads
+from services.history.heads import INTERVAL, HeadsError, Signed, SignedHeads
 from services.history.models import Base
 from services.history.models import Line as LineRow
+
+_UNSIGNED = 2 * INTERVAL
 
 
 def audit(settings: Settings) -> Report:
@@ -90,7 +93,11 @@ def report(connection: Connection, signed_heads: SignedHeads) -> Report:
         signed = Signed()
 
     def heads() -> list[Check]:
-        checks = [Check("signed heads", signed.documents, flaws.told(), signed.digest), _chains(connection, signed)]
+        checks = [
+            Check("signed heads", signed.documents, flaws.told(), signed.digest),
+            _signed_lately(connection, signed),
+        ]
+        checks += [_signed_lately(connection, signed), _chains(connection, signed)]
         if signed.set_aside:
             checks.append(Check("signed heads that a restore set aside", signed.set_aside))
         return checks
@@ -101,7 +108,41 @@ def report(connection: Connection, signed_heads: SignedHeads) -> Report:
         partial(check_rows, connection, Base.metadata, aliases.metadata, metadata),
         heads,
         partial(_doubled, connection),
+        partial(_applied, connection),
     )
+
+
+def _signed_lately(connection: Connection, signed: Signed) -> Check:
+    """Check that no line waits for its head much longer than heads are apart; documents that were cut off show so."""
+    flaws, newest = Flaws(), connection.scalar(sa.select(sa.func.max(LineRow.at)))
+    for head in store.heads_streamed(connection):
+        last = max(signed.chains.get(head.chain, {}), default=0)
+        if newest is None or last >= head.count:
+            continue
+        waiting = sa.select(sa.func.min(LineRow.at)).where(LineRow.chain == head.chain, LineRow.number > last)
+        since = connection.scalar(waiting)
+        if since is not None and newest - since > _UNSIGNED:
+            flaws.add(
+                f"chain {head.chain} has no signed head since line {last}, for longer than {_UNSIGNED}: signed heads "
+                "are lost, or history does not sign; bring heads/history.jsonl back from a backup"
+            )
+    return Check("heads are signed in time", signed.documents, flaws.told(), passing=True)
+
+
+def _applied(connection: Connection) -> Check:
+    """Every line is of an event that history has applied: of a source that it follows, up to its place there."""
+    flaws, places = Flaws(), read_places(connection)
+    for source in connection.scalars(sa.select(LineRow.source).distinct()).all():
+        place = places.get(source)
+        if place is None:
+            flaws.add(f"there are lines of {source!r}, which history does not follow")
+            continue
+        for line in stream(connection, store.beyond(source, place.sequence)):
+            flaws.add(
+                f"line {line.number} of chain {line.chain} is of event {line.event_id}, number {line.source_sequence} "
+                f"of {source}, and history has applied {source} up to {place.sequence}"
+            )
+    return Check("lines are of applied events", len(places), flaws.told())
 
 
 def _doubled(connection: Connection) -> Check:
@@ -174,6 +215,11 @@ def compare_log(log: Log, connection: Connection) -> list[Check]:
         # Somebody has seen and accepted them by `reconcile-events`; the number stays in sight for ever.
         checks.append(Check(f"lines whose events a restore of {log.source} lost", lost))
     return checks
+
+
+def lines_as_events(connection: Connection, log: Log) -> Iterator[Event]:
+    """Yield the lines of a source as the events that they should be, in the order of the source."""
+    yield from _events(store.source_lines(connection, log.source, log.first, log.last))
 
 
 def _events(lines: Iterable[Line]) -> Iterator[Event]:

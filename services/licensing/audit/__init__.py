@@ -5,15 +5,14 @@ It shares no code with the bookings: only the tables.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping
-from datetime import timedelta
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
-from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from services.chassis.data import aliases
 from services.chassis.data.audit.checks import Check, Flaws, Report, read_all, stream
@@ -21,6 +20,7 @@ from services.chassis.data.audit.report import outbox_report
 from services.chassis.data.audit.rows import check_rows
 from services.chassis.data.db import Database
 from services.chassis.data.idempotency import database_time
+from services.chassis.data.rows import columns_of, part_of
 from services.chassis.data.tables import metadata
 from services.chassis.keys.keystore import KeyStore
 from services.chassis.settings import Settings
@@ -46,6 +46,8 @@ from services.licensing.models import (
 _OWN_POOL = sa.literal("project:") + Project.id
 _STUCK_AFTER = timedelta(minutes=5)
 _PAGE = 500
+_Pools = dict[str, dict[str, int]]
+"""Pool -> license type -> quantity."""
 
 
 def audit(settings: Settings) -> Report:
@@ -151,20 +153,30 @@ def _check_totals(connection: Connection) -> Check:
     return Check("license types sum to zero", len(rows), flaws.told())
 
 
+@dataclass(frozen=True, slots=True)
+class _Key:
+    id: str
+    state: str
+    licenses: Sequence[tuple[str, int]]
+    used_project_id: str | None
+
+
 def _check_keys(connection: Connection) -> Check:
     """I5: a key was redeemed as often as its state says, into its project, and holds what is left."""
     flaws = Flaws()
     key = ActivationKey
     checked = 0
-    keys = iter(stream(connection, sa.select(key.id, key.state, key.licenses, key.used_project_id).order_by(key.id)))
+    rows = stream(connection, sa.select(*columns_of(_Key, key.__table__)).order_by(key.id))
+    keys = (part_of(row, _Key) for row in rows)
     while page := list(islice(keys, _PAGE)):
         checked += len(page)
-        entries = _contents_of(connection, _POSTED, TransferEntry.transfer_id, [f"redeem:{row.id}" for row in page])
-        held = _contents_of(connection, _HELD, Balance.pool_id, [f"key:{row.id}" for row in page])
-        for row in page:
-            with flaws.reading(f"key {row.id}"):
-                for flaw in _key_flaws(row, entries.get(f"redeem:{row.id}"), held.get(f"key:{row.id}", {})):
-                    flaws.add(f"key {row.id} {flaw}")
+        redeemed, pools = [f"redeem:{one.id}" for one in page], [f"key:{one.id}" for one in page]
+        entries = _contents_of(connection, _POSTED.where(TransferEntry.transfer_id.in_(redeemed)))
+        held = _contents_of(connection, _HELD.where(Balance.pool_id.in_(pools)))
+        for one in page:
+            with flaws.reading(f"key {one.id}"):
+                for flaw in _key_flaws(one, entries.get(f"redeem:{one.id}"), held.get(f"key:{one.id}", {})):
+                    flaws.add(f"key {one.id} {flaw}")
     orphans = sa.select(Transfer.id).where(
         Transfer.kind == "redeem", ~sa.exists().where(Transfer.id == sa.literal("redeem:") + key.id)
     )
@@ -179,17 +191,16 @@ _POSTED = sa.select(
 _HELD = sa.select(Balance.pool_id, Balance.pool_id, Balance.license_type, Balance.n).where(Balance.n != 0)
 
 
-def _contents_of(
-    connection: Connection, statement: Any, column: Any, keys: Collection[str]
-) -> dict[str, dict[str, dict[str, int]]]:
-    """Return by key, pool and license type what the rows with these keys say."""
-    found: dict[str, dict[str, dict[str, int]]] = defaultdict(lambda: defaultdict(dict))
-    for name, pool_id, license_type, n in connection.execute(statement.where(column.in_(keys))):
-        found[name][pool_id][license_type] = n
+def _contents_of(connection: Connection, statement: sa.Select[str, str, str, int]) -> dict[str, _Pools]:
+    """Return by key, pool and license type what rows say."""
+    found: dict[str, _Pools] = {}
+    for name, pool_id, license_type, n in connection.execute(statement):
+        moved = found.setdefault(name, {}).setdefault(pool_id, {})
+        moved[license_type] = moved.get(license_type, 0) + n
     return found
 
 
-def _key_flaws(key: Row[Any], moved: Mapping[str, Any] | None, held: Mapping[str, Any]) -> Iterator[str]:
+def _key_flaws(key: _Key, moved: _Pools | None, held: _Pools) -> Iterator[str]:
     contents = {str(license_type): int(quantity) for license_type, quantity in key.licenses}
     left = held.get(f"key:{key.id}", {})
     if key.state == "used":
@@ -245,17 +256,30 @@ def _check_deletions(connection: Connection) -> Check:
     return Check("deleted projects are empty", checked, flaws.told())
 
 
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """An order, and what its key holds and says."""
+
+    number: str
+    state: str
+    licenses: Sequence[tuple[str, int]]
+    key_id: str | None
+    created_at: datetime
+    held: Sequence[tuple[str, int]] | None
+    said: str | None
+
+
 def _check_orders(connection: Connection) -> Check:
     """An order that is done has its key if it holds licenses, with just those; one that is not is a saga (I12)."""
     flaws, checked = Flaws(), 0
-    columns = (Order.number, Order.state, Order.licenses, Order.key_id, Order.created_at)
-    statement = sa.select(*columns, ActivationKey.licenses.label("held"), ActivationKey.order_number.label("said"))
+    held, said = ActivationKey.__table__.c.licenses, ActivationKey.__table__.c.order_number
+    statement = sa.select(*columns_of(_Order, Order.__table__, held=held, said=said))
     # The oldest first: what is under way goes away by itself.
     statement = statement.outerjoin(ActivationKey, ActivationKey.id == Order.key_id).order_by(Order.created_at)
     for order in stream(connection, statement):
         checked += 1
         with flaws.reading(f"order {order.number}"):
-            for flaw in _order_flaws(order):
+            for flaw in _order_flaws(part_of(order, _Order)):
                 flaws.add(f"order {order.number} {flaw}")
     ordered = sa.select(ActivationKey.id, ActivationKey.order_number).where(ActivationKey.order_number.is_not(None))
     own = sa.exists().where(Order.number == ActivationKey.order_number, Order.key_id == ActivationKey.id)
@@ -264,7 +288,7 @@ def _check_orders(connection: Connection) -> Check:
     return Check("orders are finished", checked, flaws.told(), passing=True)
 
 
-def _order_flaws(order: Row[Any]) -> Iterator[str]:
+def _order_flaws(order: _Order) -> Iterator[str]:
     if order.state != "done":
         yield f"of {order.created_at:%Y-%m-%d %H:%M} was not finished: enter it again unchanged"
     elif bool(order.licenses) != (order.key_id is not None):
@@ -273,7 +297,7 @@ def _order_flaws(order: Row[Any]) -> Iterator[str]:
         yield f"holds {order.licenses}, its key {order.key_id} is of another order"
 
 
-def _sums(licenses: Any) -> dict[str, int]:
+def _sums(licenses: Sequence[tuple[str, int]] | None) -> dict[str, int]:
     sums: dict[str, int] = {}
     for license_type, quantity in licenses or ():
         sums[license_type] = sums.get(license_type, 0) + quantity

@@ -7,21 +7,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
 
 import sqlalchemy as sa
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from services.chassis.data.audit.checks import Check, Flaws, events, stream
 from services.chassis.data.audit.sorted import Scratch, in_order, merged
+from services.chassis.data.rows import part_of
 from services.licensing.certificates import profile
 from services.licensing.certificates.requests import key_digest
 from services.licensing.commands.authority import CRL_OVERLAP
-from services.licensing.commands.certificates import subject_of
+from services.licensing.commands.certifying import subject_of
 from services.licensing.models import Authority, DeviceCertificate
 from services.licensing.store import certificates as store
+from services.licensing.store.certificates import StoredCertificate, StoredList
 
 _TOLD = ("certificate_issued", "certificate_revoked")
 
@@ -45,22 +46,21 @@ def _signed(connection: Connection) -> Check:
     for row in stream(connection, statement):
         checked += 1
         with flaws.reading(f"certificate {row.serial} of {row.hardware_id}"):
-            for flaw in _certificate_flaws(row):
+            for flaw in _certificate_flaws(part_of(row, StoredCertificate), row.issuer):
                 flaws.add(f"certificate {row.serial} of {row.hardware_id}: {flaw}")
     return Check("device certificates match their records", checked, flaws.told())
 
 
-def _certificate_flaws(row: Row[Any]) -> Iterator[str]:
-    if key_digest(bytes(row.public_key)) != row.key_digest:
+def _certificate_flaws(stored: StoredCertificate, issuer: str | None) -> Iterator[str]:
+    if key_digest(stored.public_key) != stored.key_digest:
         yield "its key has another digest than the one noted"
-    if row.signed_at is None:
+    if stored.certificate is None:
         return
-    if row.issuer is None:
-        yield f"its authority {row.authority} is not stored"
+    if issuer is None:
+        yield f"its authority {stored.authority} is not stored"
         return
-    certificate = x509.load_pem_x509_certificate(row.certificate.encode())
-    authority = x509.load_pem_x509_certificate(row.issuer.encode())
-    yield from profile.check_device(certificate, subject_of(row), authority)
+    certificate = x509.load_pem_x509_certificate(stored.certificate.encode())
+    yield from profile.check_device(certificate, subject_of(stored), x509.load_pem_x509_certificate(issuer.encode()))
 
 
 def _told(connection: Connection) -> Check:
@@ -105,8 +105,8 @@ def _listed(connection: Connection) -> Check:
     return Check("the revocation list is complete", newest.number, flaws.told())
 
 
-def _list_flaws(connection: Connection, newest: Row[Any], flaws: Flaws) -> None:
-    listed = x509.load_der_x509_crl(bytes(newest.content))
+def _list_flaws(connection: Connection, newest: StoredList, flaws: Flaws) -> None:
+    listed = x509.load_der_x509_crl(newest.content)
     signer = _signer(connection, listed)
     if signer is None:
         flaws.add(
@@ -139,5 +139,5 @@ def _signer(connection: Connection, listed: x509.CertificateRevocationList) -> s
     for row in store.authorities(connection, store.ISSUING):
         public = x509.load_pem_x509_certificate(row.certificate.encode()).public_key()
         if isinstance(public, ec.EllipticCurvePublicKey) and listed.is_signature_valid(public):
-            return str(row.kid)
+            return row.kid
     return None

@@ -6,15 +6,15 @@ It shares the formats with the commands, and no decision: what was stored must s
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import sqlalchemy as sa
 from cryptography.hazmat.primitives.asymmetric import ec
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from services.chassis.data.audit.checks import UNREADABLE, Check, Flaws, stream
 from services.chassis.data.audit.sorted import Scratch, in_order, merged
+from services.chassis.data.rows import part_of
 from services.chassis.keys.keystore import KeyStore, KeyStoreError
 from services.licensing.certificates.requests import load_key
 from services.licensing.commands.authority import FILE_KEY, TEXT_KEY
@@ -24,6 +24,7 @@ from services.licensing.files.returns import RETURN_PURPOSE, counter_of
 from services.licensing.models import FileCounter, LicenseFileRow, LicenseReturn, Transfer
 from services.licensing.store import certificates as certificate_store
 from services.licensing.store import files as store
+from services.licensing.store.files import StoredFile, StoredReturn
 
 _PAGE = 500
 
@@ -43,11 +44,11 @@ def check_files(connection: Connection, keystore: KeyStore) -> list[Check]:
     ]
 
 
-def _pages(read: Callable[[str, int], list[Row[Any]]], key: str) -> Iterator[Row[Any]]:
+def _stored_files(connection: Connection) -> Iterator[StoredFile]:
     after = ""
-    while rows := read(after, _PAGE):
-        yield from rows
-        after = getattr(rows[-1], key)
+    while page := store.files_after(connection, after, _PAGE):
+        yield from page
+        after = page[-1].serial
 
 
 def _check_files(connection: Connection, keystore: KeyStore) -> Check:
@@ -56,58 +57,66 @@ def _check_files(connection: Connection, keystore: KeyStore) -> Check:
     A file that was recorded and not signed is no flaw: nobody has it, and asking for it again finishes it (L9).
     """
     flaws, checked = Flaws(), 0
-    for row in _pages(lambda after, limit: store.files_after(connection, after, limit), "serial"):
+    for stored in _stored_files(connection):
         checked += 1
         try:
-            for flaw in _file_flaws(connection, keystore, row):
-                flaws.add(f"file {row.serial} of {row.hardware_id}: {flaw}")
+            for flaw in _file_flaws(connection, keystore, stored):
+                flaws.add(f"file {stored.serial} of {stored.hardware_id}: {flaw}")
         except (*UNREADABLE, KeyStoreError) as error:
-            flaws.add(f"file {row.serial} of {row.hardware_id}: {error}")
+            flaws.add(f"file {stored.serial} of {stored.hardware_id}: {error}")
     return Check("stored license files verify", checked, flaws.told())
 
 
-def _file_flaws(connection: Connection, keystore: KeyStore, row: Row[Any]) -> Iterator[str]:
-    signed = bytes(row.payload)
-    if hashlib.sha256(signed).hexdigest() != row.payload_digest:
+def _file_flaws(connection: Connection, keystore: KeyStore, stored: StoredFile) -> Iterator[str]:
+    signed = stored.payload
+    if hashlib.sha256(signed).hexdigest() != stored.payload_digest:
         yield "what was to be signed is not what was recorded"
-    if row.signed_at is None:
+    if stored.content is None:
         return
-    if hashlib.sha256(row.content.encode()).hexdigest() != row.content_digest:
+    if hashlib.sha256(stored.content.encode()).hexdigest() != stored.content_digest:
         yield "its bytes are not those that were stored first"
-    if (row.form == store.ENCRYPTED) != (row.certificate_serial is not None):
-        yield f"it is {row.form} and was made for the certificate {row.certificate_serial}"
-    elif row.certificate_serial is not None:
-        certificate = certificate_store.get(connection, row.certificate_serial)
-        if certificate is None or certificate.hardware_id != row.hardware_id:
-            yield f"it was made for the certificate {row.certificate_serial}, which is none of the device's"
-    if row.form == store.TEXT:
-        if row.signature is not None:
+    if (stored.form == store.ENCRYPTED) != (stored.certificate_serial is not None):
+        yield f"it is {stored.form} and was made for the certificate {stored.certificate_serial}"
+    elif stored.certificate_serial is not None:
+        certificate = certificate_store.find(connection, stored.certificate_serial)
+        if certificate is None or certificate.hardware_id != stored.hardware_id:
+            yield f"it was made for the certificate {stored.certificate_serial}, which is none of the device's"
+    if stored.form == store.TEXT:
+        if stored.signature is not None:
             yield "it is a text and has a signature"
-        secret = vendor_secret(keystore.kept(TEXT_KEY, row.kid))
-        if text.check_text(row.content, row.hardware_id, secret) != text_lines(row):
+        secret = vendor_secret(keystore.kept(TEXT_KEY, stored.kid))
+        if text.check_text(stored.content, stored.hardware_id, secret) != text_lines(stored):
             yield "its text has other lines than were recorded"
         return
     # A key that was revoked since signed this while it was good: its public part is kept for this (S28).
-    key = keystore.kept(FILE_KEY, row.kid).private.public_key()
+    key = keystore.kept(FILE_KEY, stored.kid).private.public_key()
     assert isinstance(key, ec.EllipticCurvePublicKey)
-    if not signing.verify(key, bytes(row.signature), signed):
+    if not signing.verify(key, stored.signature or b"", signed):
         yield "its signature does not fit"
-    yield from _envelope_flaws(connection, row, signed, key)
+    yield from _envelope_flaws(connection, stored, stored.content, key)
 
 
 def _envelope_flaws(
-    connection: Connection, row: Row[Any], signed: bytes, key: ec.EllipticCurvePublicKey
+    connection: Connection, stored: StoredFile, content: str, key: ec.EllipticCurvePublicKey
 ) -> Iterator[str]:
-    said = payload.decode(signed)
-    recorded = (row.serial, row.hardware_id, row.counter, row.company_id, row.form, row.kind, row.kid)
+    said = payload.decode(stored.payload)
+    recorded = (
+        stored.serial,
+        stored.hardware_id,
+        stored.counter,
+        stored.company_id,
+        stored.form,
+        stored.kind,
+        stored.kid,
+    )
     if (said.serial, said.device, said.counter, said.company, said.form, said.kind, said.key) != recorded:
         yield "its signed content says something else than its row"
     sums: dict[str, int] = {}
-    for line in store.lines_of(connection, row.serial):
+    for line in store.lines_of(connection, stored.serial):
         sums[line.license_type] = sums.get(line.license_type, 0) + line.quantity
     if {line.license_type: line.quantity for line in said.lines} != sums:
         yield "its signed licenses are not the recorded lines"
-    file = envelope.read(row.content.encode())
+    file = envelope.read(content.encode())
     if (file.form, file.company, file.device, file.serial, file.key) != (
         said.form,
         said.company,
@@ -118,7 +127,7 @@ def _envelope_flaws(
         yield "its envelope says something else than its signed content"
     if file.form == store.PLAIN:
         # What is inside an encrypted file only the device can read; its digest was checked above.
-        opened, _ = envelope.open_file(file, {row.kid: key}, None)
+        opened, _ = envelope.open_file(file, {stored.kid: key}, None)
         if opened != said:
             yield "its envelope holds another content"
 
@@ -145,13 +154,12 @@ def _check_returns(connection: Connection) -> Check:
     """I6: every return has its returned file, its booking and the device's signature, and the other way."""
     flaws, checked, file, given = Flaws(), 0, LicenseFileRow, LicenseReturn
     transfer_id = sa.literal("return:") + given.serial
-    columns = sa.select(given.__table__, file.state.label("state"), Transfer.kind.label("kind"))
-    columns = columns.add_columns(file.hardware_id.label("device"))
-    statement = columns.outerjoin(file, file.serial == given.serial).outerjoin(Transfer, Transfer.id == transfer_id)
+    joined = sa.select(given.__table__).add_columns(file.state.label("state"), Transfer.kind.label("kind"))
+    statement = joined.outerjoin(file, file.serial == given.serial).outerjoin(Transfer, Transfer.id == transfer_id)
     for row in stream(connection, statement):
         checked += 1
         with flaws.reading(f"return {row.id}"):
-            for flaw in _return_flaws(connection, row):
+            for flaw in _return_flaws(connection, part_of(row, StoredReturn)):
                 flaws.add(f"return {row.id}: {flaw}")
         if row.state != store.RETURNED:
             flaws.add(f"return {row.id}: its file {row.serial} is not returned")
@@ -168,12 +176,12 @@ def _check_returns(connection: Connection) -> Check:
     return Check("files are returned at most once", checked, flaws.told())
 
 
-def _return_flaws(connection: Connection, row: Row[Any]) -> Iterator[str]:
-    signed = _signed(row.document)
-    if hashlib.sha256(signed).hexdigest() != row.signed_digest or not signed.startswith(RETURN_PURPOSE.encode()):
+def _return_flaws(connection: Connection, given: StoredReturn) -> Iterator[str]:
+    signed = _signed(given.document)
+    if hashlib.sha256(signed).hexdigest() != given.signed_digest or not signed.startswith(RETURN_PURPOSE.encode()):
         yield "its document is not what was accepted"
-    elif not _signed_by_device(connection, row):
-        yield f"no certificate of {row.hardware_id} signed it"
+    elif not _signed_by_device(connection, given):
+        yield f"no certificate of {given.hardware_id} signed it"
 
 
 def _check_floors(connection: Connection) -> Check:
@@ -201,10 +209,10 @@ def _signed(document: str) -> bytes:
     return bytes.fromhex(document)[signing.SIGNATURE_BYTES :]
 
 
-def _signed_by_device(connection: Connection, row: Row[Any]) -> bool:
-    document = bytes.fromhex(row.document)
+def _signed_by_device(connection: Connection, given: StoredReturn) -> bool:
+    document = bytes.fromhex(given.document)
     signature, signed = document[: signing.SIGNATURE_BYTES], document[signing.SIGNATURE_BYTES :]
     return any(
-        signing.verify(load_key(bytes(certificate.public_key)), signature, signed, one_form=False)
-        for certificate in certificate_store.of_device(connection, row.hardware_id)
+        signing.verify(load_key(certificate.public_key), signature, signed, one_form=False)
+        for certificate in certificate_store.of_device(connection, given.hardware_id)
     )

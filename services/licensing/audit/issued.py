@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 from sqlalchemy.orm import aliased
 
 from services.chassis.data.audit.checks import Check, Flaws, events, stream
 from services.chassis.data.audit.sorted import Scratch, merged
+from services.chassis.data.rows import columns_of, part_of
 from services.chassis.fields import write_moment
 from services.licensing.models import CertificateAcceptance, DeviceCertificate, LicenseFileRow, LicenseReturn
 
@@ -66,14 +67,31 @@ def _check_returns(connection: Connection) -> Check:
         return Check("returns are as they were told", stored.count, flaws.told())
 
 
+@dataclass(frozen=True, slots=True)
+class _Certificate:
+    """A certificate, when the device's youngest was recorded, and whose the one is that it renews."""
+
+    serial: str
+    hardware_id: str
+    company_id: str
+    device_id: str
+    recorded_at: datetime
+    not_after: datetime
+    state: str
+    renews: str | None
+    reason: str | None
+    newest_at: datetime
+    renewed_of: str | None
+
+
 def _check_certificates(connection: Connection) -> Check:
     """Every certificate was told with company, record and end; the youngest of a device is its present one."""
     one, flaws = DeviceCertificate, Flaws()
     newest = sa.select(one.hardware_id, sa.func.max(one.recorded_at).label("at")).group_by(one.hardware_id).subquery()
     before = aliased(DeviceCertificate)
-    columns = (one.serial, one.company_id, one.device_id, one.recorded_at, one.not_after, one.state, one.hardware_id)
+    renewed_of = sa.inspect(before).selectable.c.hardware_id
     statement = (
-        sa.select(*columns, one.renews, one.reason, newest.c.at, before.hardware_id.label("renewed_of"))
+        sa.select(*columns_of(_Certificate, one.__table__, newest_at=newest.c.at, renewed_of=renewed_of))
         .join(newest, newest.c.hardware_id == one.hardware_id)
         .outerjoin(before, before.serial == one.renews)
     )
@@ -85,14 +103,14 @@ def _check_certificates(connection: Connection) -> Check:
                 told.add(data["serial"], _fact(*facts))
         for row in stream(connection, statement):
             stored.add(row.serial, _fact(row.company_id, row.device_id, row.recorded_at, write_moment(row.not_after)))
-            for flaw in _state_flaws(row):
+            for flaw in _state_flaws(part_of(row, _Certificate)):
                 flaws.add(f"certificate {row.serial} of {row.hardware_id} {flaw}")
         _compare("certificate", stored, told, flaws)
         return Check("certificates say whose they are", stored.count, flaws.told())
 
 
-def _state_flaws(row: Row[Any]) -> Iterator[str]:
-    is_newest = row.recorded_at == row.at
+def _state_flaws(row: _Certificate) -> Iterator[str]:
+    is_newest = row.recorded_at == row.newest_at
     if row.state not in ("current", "superseded", "revoked") or (
         row.state != "revoked" and is_newest != (row.state == "current")
     ):
@@ -126,7 +144,7 @@ def _compare(what: str, stored: Scratch, told: Scratch, flaws: Flaws) -> None:
             flaws.add(f"{what} {serial} is {found[0]}, and was told as {facts[-1] if facts else None}")
 
 
-def _fact(*values: Any) -> str:
+def _fact(*values: object) -> str:
     plain = [value.isoformat() if isinstance(value, datetime) else value for value in values]
     return json.dumps(plain, sort_keys=True)
 

@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass
+from datetime import datetime
 
 import sqlalchemy as sa
 from cryptography.exceptions import InvalidTag
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from services.chassis.data.audit.checks import UNREADABLE, Check, Flaws, stream
+from services.chassis.data.rows import columns_of, part_of
 from services.chassis.keys.keystore import KeyStore
 from services.licensing.domain.activation_keys import GROUP, digest_of_key
 from services.licensing.models import ActivationKey, Project, Transfer
+
+
+@dataclass(frozen=True, slots=True)
+class _Use:
+    """Who used a key, who booked that, and who has the project today."""
+
+    id: str
+    state: str
+    used_by: str | None
+    used_at: datetime | None
+    used_company_id: str | None
+    used_project_id: str | None
+    actor_id: str | None
+    at: datetime | None
+    owner_id: str | None
 
 
 def check_keys(connection: Connection) -> Check:
@@ -22,20 +39,21 @@ def check_keys(connection: Connection) -> Check:
         connection: of a snapshot.
     """
     flaws, checked, key = Flaws(), 0, ActivationKey
+    booked, owner = Transfer.__table__.c, Project.__table__.c.company_id
+    columns = columns_of(_Use, key.__table__, actor_id=booked.actor_id, at=booked.at, owner_id=owner)
     statement = (
-        sa.select(key.id, key.state, key.used_by, key.used_at, key.used_company_id, key.used_project_id)
-        .add_columns(Transfer.actor_id, Transfer.at, Project.company_id.label("owner_id"))
+        sa.select(*columns)
         .outerjoin(Transfer, Transfer.id == sa.literal("redeem:") + key.id)
         .outerjoin(Project, Project.id == key.used_project_id)
     )
     for row in stream(connection, statement):
         checked += 1
-        for flaw in _use_flaws(row):
+        for flaw in _use_flaws(part_of(row, _Use)):
             flaws.add(f"key {row.id} {flaw}")
     return Check("keys were used as booked", checked, flaws.told())
 
 
-def _use_flaws(key: Row[Any]) -> Iterator[str]:
+def _use_flaws(key: _Use) -> Iterator[str]:
     if key.state != "used":
         if (key.used_by, key.used_at, key.used_company_id, key.used_project_id) != (None, None, None, None):
             yield f"is {key.state} and says who used it"

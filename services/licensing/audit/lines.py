@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import groupby, islice
 from operator import attrgetter
-from typing import Any, Final
+from typing import Final
 
 import sqlalchemy as sa
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
+from sqlalchemy.orm import InstrumentedAttribute
 
 from services.chassis.data.audit.checks import Check, Flaws, stream
+from services.chassis.data.rows import columns_of, part_of
 from services.licensing.models import (
     Balance,
     DeviceLine,
@@ -79,7 +82,9 @@ def _check_booked(connection: Connection) -> Check:
     return Check("device lines were booked", _count(connection, line), flaws.told())
 
 
-def _unlike(column: Any, sign: int, kinds: Sequence[str]) -> Any:
+def _unlike(
+    column: InstrumentedAttribute[str] | InstrumentedAttribute[str | None], sign: int, kinds: Sequence[str]
+) -> sa.CompoundSelect[str, str, str, int, int]:
     """Select what transfers of these kinds moved in devices' pools and the sums of lines that are not the same."""
     line, entry = DeviceLine, TransferEntry
     said = (
@@ -109,11 +114,20 @@ def _unlike(column: Any, sign: int, kinds: Sequence[str]) -> Any:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Paid:
+    id: str
+    transfer_id: str
+    license_type: str
+    quantity: int
+    draws: str
+
+
 def _check_paid(connection: Connection) -> Check:
     """What each line remembers of who paid it is what its transfer took from them, so that it goes back there."""
     flaws, line = Flaws(), DeviceLine
-    columns = (line.id, line.transfer_id, line.license_type, line.quantity, line.draws)
-    rows = groupby(stream(connection, sa.select(*columns).order_by(line.transfer_id)), key=attrgetter("transfer_id"))
+    ordered = stream(connection, sa.select(*columns_of(_Paid, line.__table__)).order_by(line.transfer_id))
+    rows = groupby((part_of(row, _Paid) for row in ordered), key=attrgetter("transfer_id"))
     groups = ((transfer_id, list(lines)) for transfer_id, lines in rows)
     checked = 0
     while page := list(islice(groups, _PAGE)):
@@ -129,7 +143,7 @@ def _check_paid(connection: Connection) -> Check:
     return Check("device lines know who paid", checked, flaws.told())
 
 
-def _draw_flaws(line: Row[Any], said: dict[tuple[str, str], int]) -> Iterator[str]:
+def _draw_flaws(line: _Paid, said: dict[tuple[str, str], int]) -> Iterator[str]:
     total = 0
     for payer, quantity in json.loads(line.draws):
         total += quantity
@@ -147,7 +161,8 @@ def _paid(connection: Connection, transfer_ids: Sequence[str]) -> dict[str, dict
             entry.transfer_id.in_(transfer_ids), entry.quantity < 0
         )
     ):
-        found.setdefault(row.transfer_id, {})[row.pool_id, row.license_type] = -row.quantity
+        amounts = found.setdefault(row.transfer_id, {})
+        amounts[row.pool_id, row.license_type] = amounts.get((row.pool_id, row.license_type), 0) - row.quantity
     return found
 
 
@@ -177,6 +192,10 @@ def _check_latches(connection: Connection) -> Check:
         ),
     ):
         flaws.add(f"line {row.id} was {row.state} although its file was issued {row.file_issued}")
+    foreign = sa.select(inside.serial, inside.line_id, file.hardware_id, line.hardware_id.label("other"))
+    foreign = foreign.join(file, file.serial == inside.serial).join(line, line.id == inside.line_id)
+    for row in stream(connection, foreign.where(file.hardware_id != line.hardware_id)):
+        flaws.add(f"file {row.serial} of {row.hardware_id} holds the line {row.line_id}, which is on {row.other}")
     for row in stream(
         connection,
         sa.select(inside.serial, inside.line_id, inside.quantity, inside.license_type)

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 from sqlalchemy.orm import aliased
 
 from services.chassis.data.audit.checks import Check, Flaws, events, stream
 from services.chassis.data.audit.sorted import Scratch, in_order, merged
 from services.chassis.data.idempotency import canonical
+from services.chassis.data.rows import columns_of, part_of
 from services.licensing.domain.catalogue import expand
 from services.licensing.models import (
     ActivationKey,
@@ -74,11 +76,26 @@ def _check_lines(connection: Connection) -> Check:
     return Check("device lines say who and when", checked, flaws.told())
 
 
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """A key, and who booked its making when."""
+
+    id: str
+    created_by: str
+    created_at: datetime
+    expires_at: datetime | None
+    company_id: str | None
+    project_id: str | None
+    comment: str
+    actor_id: str | None
+    at: datetime | None
+
+
 def _check_keys(connection: Connection) -> Check:
     """Every key was made by its order's booking, belongs to nobody before it is used, and has the comment told."""
     flaws, checked, key = Flaws(), 0, ActivationKey
-    columns = (key.id, key.state, key.created_by, key.created_at, key.expires_at, key.company_id, key.project_id)
-    statement = sa.select(*columns, key.comment, Transfer.actor_id, Transfer.at).outerjoin(
+    booked = Transfer.__table__.c
+    statement = sa.select(*columns_of(_Key, key.__table__, actor_id=booked.actor_id, at=booked.at)).outerjoin(
         Transfer, Transfer.id == sa.literal("order:") + key.id
     )
     with Scratch() as told:
@@ -89,12 +106,12 @@ def _check_keys(connection: Connection) -> Check:
         for key_id, found, comments in merged(((row.id, row) for row in rows), told.items()):
             for row in found:
                 checked += 1
-                for flaw in _key_flaws(row, comments):
+                for flaw in _key_flaws(part_of(row, _Key), comments):
                     flaws.add(f"key {key_id} {flaw}")
     return Check("keys are as they were ordered", checked, flaws.told())
 
 
-def _key_flaws(row: Row[Any], comments: list[str]) -> Iterator[str]:
+def _key_flaws(row: _Key, comments: list[str]) -> Iterator[str]:
     said = (row.created_by, row.created_at)
     if said != (row.actor_id, row.at):
         yield f"was made by {_shown(said)}, and booked by {_shown((row.actor_id, row.at))}"
@@ -107,6 +124,24 @@ def _key_flaws(row: Row[Any], comments: list[str]) -> Iterator[str]:
         yield f"has another comment than was told when it was used ({len(row.comment)} and {len(expected)} characters)"
 
 
+_Told = tuple[list[str], dict[str, int], str | None, str]
+"""Devices, licenses, key and time, as it was told that an order is done."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    number: str
+    fingerprint: str
+    state: str
+    customer_name: str
+    customer_reference: str
+    devices: Sequence[Mapping[str, str]]
+    licenses: Sequence[tuple[str, int]]
+    key_id: str | None
+    created_at: datetime
+    resumed_at: datetime | None
+
+
 def _check_orders(connection: Connection) -> Check:
     """Every order is what was entered, by its fingerprint, and what was told when it was done."""
     flaws, checked = Flaws(), 0
@@ -116,10 +151,13 @@ def _check_orders(connection: Connection) -> Check:
                 told.add(event.subject, _order_told(event.data, row.created_at), rank=row.emission)
         rows = stream(connection, sa.select(Order.__table__).order_by(in_order(connection, Order.number)))
         for number, found, facts in merged(((row.number, row) for row in rows), told.items()):
-            checked += len(found)
-            with flaws.reading(f"order {number}"):
-                for flaw in _order_flaws(found, [json.loads(fact) for fact in facts]):
-                    flaws.add(f"order {number} {flaw}")
+            if not found:
+                flaws.add(f"order {number} was told and is not there")
+            for row in found:
+                checked += 1
+                with flaws.reading(f"order {number}"):
+                    for flaw in _order_flaws(part_of(row, _Order), [json.loads(fact) for fact in facts]):
+                        flaws.add(f"order {number} {flaw}")
     return Check("orders are as they were entered", checked, flaws.told())
 
 
@@ -128,11 +166,7 @@ def _order_told(data: Mapping[str, Any], at: datetime) -> str:
     return json.dumps([data["devices"], licenses, data["activation_key_id"], at.isoformat()])
 
 
-def _order_flaws(found: list[Row[Any]], told: list[Any]) -> Iterator[str]:
-    if not found:
-        yield "was told and is not there"
-        return
-    (row,) = found
+def _order_flaws(row: _Order, told: Sequence[_Told]) -> Iterator[str]:
     entered = {name: getattr(row, name) for name in _ORDERED}
     if hashlib.sha256(canonical(entered).encode()).hexdigest() != row.fingerprint:
         yield "has other contents than its fingerprint says"
@@ -143,32 +177,29 @@ def _order_flaws(found: list[Row[Any]], told: list[Any]) -> Iterator[str]:
         said = ([device["hardware_id"] for device in row.devices], dict(row.licenses), row.key_id)
         if said != (devices, licenses, key_id):
             yield f"is {said}, and was told as {(devices, licenses, key_id)}"
-        for name in ("created_at", "resumed_at"):
-            if getattr(row, name) is not None and getattr(row, name) > datetime.fromisoformat(at):
-                yield f"has {name} = {_shown((getattr(row, name),))}, and was told as done at {at}"
+        for name, moment in (("created_at", row.created_at), ("resumed_at", row.resumed_at)):
+            if moment is not None and moment > datetime.fromisoformat(at):
+                yield f"has {name} = {_shown((moment,))}, and was told as done at {at}"
 
 
 def _check_catalogue(connection: Connection) -> Check:
-    """License types, versions and the models that nobody edited are those that the product is shipped with."""
+    """License types, versions and models are those that the product is shipped with."""
     flaws = Flaws()
     types, models, versions = expand(json.loads(_SHIPPED.read_text()))
     names = [column.name for column in LicenseType.__table__.columns if column.name != "position"]
-    shipped: dict[tuple[str, Any], Any] = {
+    shipped: dict[tuple[str, str | int], tuple[object, ...]] = {
         ("license type", one.id): (*(getattr(one, name) for name in names), place) for place, one in enumerate(types)
     }
-    stored: dict[tuple[str, Any], Any] = {
+    stored: dict[tuple[str, str | int], tuple[object, ...]] = {
         ("license type", row.id): (*(getattr(row, name) for name in names), row.position)
         for row in connection.execute(sa.select(LicenseType.__table__))
     }
-    shipped |= {("device type", m.id): (m.category, m.warranty_months, dict(m.maxima)) for m in models}
-    for row in connection.execute(sa.select(DeviceType.__table__)):
-        facts = (row.category, row.warranty_months, row.maxima)
-        is_edited = row.origin == "staff"
-        stored[("device type", row.id)] = shipped.get(("device type", row.id), facts) if is_edited else facts
-        if row.origin not in ("default", "staff"):
-            flaws.add(f"device type {row.id} is of the origin {row.origin!r}")
-        if is_edited:
-            shipped.setdefault(("device type", row.id), facts)
+    shipped |= {("device type", m.id): (m.category, m.warranty_months, dict(m.maxima), "default") for m in models}
+    # Nothing edits models yet; what will, must tell of it.
+    stored |= {
+        ("device type", row.id): (row.category, row.warranty_months, row.maxima, row.origin)
+        for row in connection.execute(sa.select(DeviceType.__table__))
+    }
     shipped |= {("version", version): (offered,) for version, offered in versions.items()}
     stored |= {
         ("version", row.version): (row.offered,) for row in connection.execute(sa.select(CatalogueVersion.__table__))
@@ -180,5 +211,5 @@ def _check_catalogue(connection: Connection) -> Check:
     return Check("the catalogue is as shipped", len(stored), flaws.told())
 
 
-def _shown(values: tuple[Any, ...]) -> str:
+def _shown(values: tuple[object, ...]) -> str:
     return " ".join(f"{value:%Y-%m-%d %H:%M:%S}" if isinstance(value, datetime) else str(value) for value in values)

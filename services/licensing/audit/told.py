@@ -63,6 +63,7 @@ class _Told:
     type: str
     subject: str
     company_id: str | None
+    project_id: str | None
     actor_id: str | None
     data: Mapping[str, Any]
 
@@ -159,6 +160,7 @@ def _event_flaws(
             yield f"it was told for the reason {event.reason!r}, and booked for {transfer.reason!r}"
         if event.type in _BEGINS:
             yield from _place_flaws(event, lines)
+        yield from _side_flaws(event, transfer)
     yield from _amount_flaws(event, transfer, whole=mine)
 
 
@@ -184,6 +186,29 @@ def _amount_flaws(event: _Told, transfer: _Booked, *, whole: bool) -> Iterator[s
         entry = transfer.entries.get(ledger.project_pool(share["id"]), {}).get(share["license_type"], 0)
         if abs(entry) != share["quantity"]:
             yield f"it tells {share['quantity']} {share['license_type']} of project {share['id']}, booked were {entry}"
+
+
+def _side_flaws(event: _Told, transfer: _Booked) -> Iterator[str]:
+    """Compare the other side of the booking: an amount that only passes by sums to zero as well."""
+    pool_id, _ = event.pool
+    others = {other: amounts for other, amounts in transfer.entries.items() if other != pool_id}
+    against = {license_type: -n for license_type, n in transfer.entries.get(pool_id, {}).items()}
+    if event.type in ("order_entered", "balance_corrected", "licenses_returned"):
+        is_return = event.type == "licenses_returned"
+        side = ledger.project_pool(str(event.project_id)) if is_return else ledger.ISSUED
+        if others != {side: against}:
+            yield f"{transfer.id} moved {_plain(others)} too, and should have moved {against} of {side} alone"
+    elif event.type in _ENDS:
+        for other, amounts in others.items():
+            for license_type, n in amounts.items():
+                if n < 0:
+                    yield f"{transfer.id} took {-n} {license_type} from {other}, and should give back alone"
+
+
+def _plain(entries: Mapping[str, Amounts]) -> str:
+    return "; ".join(
+        f"{n} {license_type} of {pool}" for pool, some in entries.items() for license_type, n in some.items()
+    )
 
 
 def _today(names: Mapping[str, str], company_id: str | None) -> str | None:
@@ -225,7 +250,8 @@ def _transfers(connection: Connection) -> Iterator[tuple[datetime, _Booked]]:
         transfer = _Booked(first.id, first.kind, first.company_id, first.actor_id, first.reason)
         for row in (first, *others):
             if row.pool_id is not None:
-                transfer.entries[row.pool_id][row.license_type] = row.quantity
+                amounts = transfer.entries[row.pool_id]
+                amounts[row.license_type] = amounts.get(row.license_type, 0) + row.quantity
         yield first.at, transfer
 
 
@@ -239,7 +265,7 @@ def _events(connection: Connection) -> Iterator[tuple[datetime, _Told]]:
         if event is None:
             # The check of the outbox tells of it.
             continue
-        told = _Told(event.type, event.subject, event.companyid, event.actorid, event.data)
+        told = _Told(event.type, event.subject, event.companyid, event.projectid, event.actorid, event.data)
         # An order of devices alone books nothing.
         if told.type != "order_entered" or told.data.get("activation_key_id", "") is not None:
             yield row.created_at, told

@@ -7,9 +7,8 @@ did not have the key certified compares its fingerprint with the one that the de
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from services.accounts.api import Actor
 from services.chassis.data import aliases
@@ -17,26 +16,24 @@ from services.chassis.data.db import Unit
 from services.chassis.errors import ServiceError, conflict
 from services.licensing.access import Device
 from services.licensing.api.file_errors import ERRORS
+from services.licensing.commands.telling import tell_of
 from services.licensing.store import acceptances, certificates
+from services.licensing.store.acceptances import Acceptance
+from services.licensing.store.certificates import StoredCertificate
 from services.projects.api import REQUEST_CERTIFICATE
 
 OWN, ACCEPTED, NEEDED = "own", "accepted", "needed"
 
 
-def group_of(connection: Connection, device: Device) -> list[str]:
-    """Return the ids of the company whose record a device is, with those that it imported."""
-    return aliases.group(connection, aliases.current(connection, device.company_id))
-
-
 def standings(connection: Connection, device: Device) -> Mapping[str, str]:
     """Return for each certificate of a device how it stands with the company: `own`, `accepted` or `needed`."""
     rows = {row.serial: row for row in certificates.of_device(connection, device.hardware_id)}
-    group = group_of(connection, device)
+    group = aliases.group_today(connection, device.company_id)
     taken = acceptances.accepted(connection, group, device.hardware_id)
     return {serial: _standing(rows, row, group, taken) for serial, row in rows.items()}
 
 
-def require_accepted(connection: Connection, device: Device, certificate: Row[Any]) -> None:
+def require_accepted(connection: Connection, device: Device, certificate: StoredCertificate) -> None:
     """Refuse to encrypt to a key that the company neither had certified nor accepted.
 
     Raises: licensing.certificate_not_accepted.
@@ -63,32 +60,27 @@ def accept(unit: Unit, device: Device, actor: Actor, fingerprint: str) -> None:
         return
     if not actor.owns(device.company_id):
         device.require(REQUEST_CERTIFICATE)
-    values = {
+    acceptance = Acceptance(
         # Held until the transaction ends, so that nothing is stored under a company that is just imported.
-        "company_id": aliases.share(connection, device.company_id),
-        "hardware_id": device.hardware_id,
-        "key_digest": fingerprint,
-        "serial": certificate.serial,
-        "accepted_by": actor.user_id,
-        "accepted_at": unit.now,
-    }
-    if acceptances.insert(connection, values):
+        company_id=aliases.share(connection, device.company_id),
+        hardware_id=device.hardware_id,
+        key_digest=fingerprint,
+        serial=certificate.serial,
+        accepted_by=actor.user_id,
+        accepted_at=unit.now,
+    )
+    if acceptances.insert(connection, acceptance):
+        data = {"serial": certificate.serial, "fingerprint": fingerprint}
         for company_id in device.concerned(actor):
-            unit.emit(
-                "certificate_accepted",
-                subject=device.hardware_id,
-                data={"serial": certificate.serial, "fingerprint": fingerprint},
-                company_id=company_id,
-                project_id=device.project_id,
-                device_id=device.device_id,
-                hardware_id=device.hardware_id,
-            )
+            tell_of(unit, "certificate_accepted", device, data, company_id=company_id)
 
 
-def _standing(rows: Mapping[str, Row[Any]], row: Row[Any], group: Collection[str], taken: Collection[str]) -> str:
+def _standing(
+    rows: Mapping[str, StoredCertificate], row: StoredCertificate, group: Collection[str], taken: Collection[str]
+) -> str:
     if row.key_digest in taken:
         return ACCEPTED
-    renewed: Row[Any] | None = row
+    renewed: StoredCertificate | None = row
     while renewed is not None:
         if renewed.company_id in group:
             return OWN
@@ -96,7 +88,7 @@ def _standing(rows: Mapping[str, Row[Any]], row: Row[Any], group: Collection[str
     return NEEDED
 
 
-def _not_accepted(certificate: Row[Any], *, given: str | None = None) -> ServiceError:
+def _not_accepted(certificate: StoredCertificate, *, given: str | None = None) -> ServiceError:
     requested_on = certificate.recorded_at.date().isoformat()
     differs = f"{given} is not the fingerprint of the device's key. " if given else ""
     return conflict(

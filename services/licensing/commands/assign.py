@@ -2,42 +2,58 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from services.accounts.api import SCOPE_WRITE, Actor
+from services.accounts.api import Actor, needs
+from services.chassis.answers import Answer
 from services.chassis.context import Call
 from services.chassis.data.db import Database, Unit
 from services.chassis.errors import ServiceError, conflict, unavailable
 from services.chassis.ids import new_id
+from services.chassis.service.declare import command
+from services.chassis.service.running import repeatable, run
 from services.devices.api import DevicesClient
-from services.licensing import access
+from services.licensing import access, api
 from services.licensing.access import Device
 from services.licensing.commands.naming import merged_lines, name_of, refuse_not_offered, rule_violated
-from services.licensing.commands.running import repeatable, run
+from services.licensing.domain.amounts import LineAmount, Share, Shortage
 from services.licensing.domain.catalogue import Catalogue, DeviceType, LicenseType
 from services.licensing.domain.drawing import Draw, plan_draws
 from services.licensing.domain.rules import RuleViolationError, check_assignment
 from services.licensing.store import ledger, lines, projects
 from services.licensing.store.catalogue import get_catalogue
 from services.licensing.store.ledger import Entry
+from services.licensing.store.lines import NewLine
 from services.projects.api import ADD, DRAW, OPEN, ProjectCopy, ProjectsClient
 
 
+@command(
+    request=api.AssignLicensesRequest,
+    answer=api.AssignedLicenses,
+    needs=(needs.WRITE,),
+    rehearsable=True,
+    raises=(
+        "devices.device_not_found",
+        "projects.not_found",
+        "projects.archived",
+        "projects.closed",
+        "access.power_needed",
+        "licensing.license_type_unknown",
+        "licensing.version_not_offered",
+        "licensing.device_rma",
+        "licensing.rule_violated",
+        "licensing.insufficient_balance",
+        "licensing.source_not_usable",
+    ),
+    emits=("licenses_assigned",),
+)
 @repeatable
 def assign_licenses(
     database: Database, call: Call, request: Mapping[str, Any], *, devices: DevicesClient, projects: ProjectsClient
-) -> dict[str, Any]:
-    """Put licenses on a device and pay them from its project, then from `sources` as listed (LIC-3).
-
-    Raises: devices.device_not_found, access.power_needed, licensing.license_type_unknown,
-        licensing.version_not_offered, licensing.device_rma, licensing.rule_violated, licensing.insufficient_balance,
-        licensing.source_not_usable, projects.not_found.
-    Emits: licenses_assigned, to each company concerned.
-    """
+) -> Answer:
+    """Put licenses on a device, or rehearse it; its project pays, then `sources` as listed (LIC-1 to LIC-3)."""
     actor = Actor.of(call)
-    actor.require_scope(SCOPE_WRITE)
     device = access.get_device(call, devices, request["device_id"], ADD)
     catalogue = get_catalogue(database)
     new = merged_lines(catalogue, request["licenses"])
@@ -45,16 +61,13 @@ def assign_licenses(
     if request["sources"]:
         device.require(DRAW)
         access.own_projects(call, database, projects, request["sources"])
-    assignment = _Assignment(actor, device, catalogue, new, request["sources"])
+    assignment = _Assignment(actor, device, catalogue, new, request["sources"], is_rehearsal=request["dry_run"])
     try:
-        answer = run(database, call, "assign_licenses", request, assignment)
+        return run(database, call, request, assignment)
     except UnknownProjectError:
         # Nothing was changed: the device moved into a project that was never heard of here.
         access.know_project(call, database, projects, device.project_id)
-        answer = run(database, call, "assign_licenses", request, assignment)
-    if request["dry_run"]:
-        return {**answer, "licenses": [{**line, "id": None} for line in answer["licenses"]]}
-    return answer
+        return run(database, call, request, assignment)
 
 
 def device_type_of(catalogue: Catalogue, model: str) -> DeviceType:
@@ -81,14 +94,17 @@ class _Assignment:
         catalogue: Catalogue,
         new: Mapping[LicenseType, int],
         sources: Sequence[str],
+        *,
+        is_rehearsal: bool,
     ) -> None:
         self.actor = actor
         self.device = device
         self.catalogue = catalogue
         self.new = new
         self.sources = [source for source in sources if source != device.project_id]
+        self.is_rehearsal = is_rehearsal
 
-    def __call__(self, unit: Unit) -> dict[str, Any]:
+    def __call__(self, unit: Unit) -> Mapping[str, object]:
         """Check, book, note the lines, tell the companies."""
         access.refuse_rma(self.device)
         access.lock(unit, self.actor, self.device)
@@ -147,37 +163,45 @@ class _Assignment:
         entries += [Entry(ledger.ISSUED, t.id, -n) for t, n in self.new.items() if not t.from_stock]
         return entries + [Entry(target, license_type.id, n) for license_type, n in self.new.items()]
 
-    def _note_lines(self, unit: Unit, transfer_id: str, draws: Sequence[Draw]) -> list[dict[str, Any]]:
-        rows, assigned = [], []
+    def _note_lines(self, unit: Unit, transfer_id: str, draws: Sequence[Draw]) -> list[LineAmount]:
+        new: list[NewLine] = []
+        assigned: list[LineAmount] = []
         for license_type, quantity in self.new.items():
             line_id = new_id()
-            paid = [[d.project_id, d.quantity] for d in draws if d.license_type == license_type.id]
-            rows.append(
-                {
-                    "id": line_id,
-                    "hardware_id": self.device.hardware_id,
-                    "license_type": license_type.id,
-                    "quantity": quantity,
-                    "state": lines.INSTALLED,
-                    "file_issued": lines.NO_FILE,
-                    "transfer_id": transfer_id,
-                    "company_id": self.device.company_id,
-                    "project_id": self.device.project_id,
-                    "draws": json.dumps(paid or [[ledger.ISSUED, quantity]], separators=(",", ":")),
-                    "assigned_by": self.actor.user_id,
-                    "assigned_at": unit.now,
-                }
+            paid = [(d.project_id, d.quantity) for d in draws if d.license_type == license_type.id]
+            new.append(
+                NewLine(
+                    id=line_id,
+                    hardware_id=self.device.hardware_id,
+                    license_type=license_type.id,
+                    quantity=quantity,
+                    transfer_id=transfer_id,
+                    company_id=self.device.company_id,
+                    project_id=self.device.project_id,
+                    paid=paid or [(ledger.ISSUED, quantity)],
+                    assigned_by=self.actor.user_id,
+                    assigned_at=unit.now,
+                )
             )
+            told = None if self.is_rehearsal else line_id
             assigned.append(
-                {"id": line_id, "license_type": license_type.id, "name": license_type.name, "quantity": quantity}
+                {"id": told, "license_type": license_type.id, "name": license_type.name, "quantity": quantity}
             )
-        lines.insert(unit.connection, rows)
+        lines.insert(unit.connection, new)
         return assigned
 
     def _tell(
-        self, unit: Unit, assigned: list[dict[str, Any]], draws: Sequence[Draw], known: Mapping[str, ProjectCopy]
-    ) -> dict[str, Any]:
-        drawn = [{**known[d.project_id].ref(), "license_type": d.license_type, "quantity": d.quantity} for d in draws]
+        self, unit: Unit, assigned: list[LineAmount], draws: Sequence[Draw], known: Mapping[str, ProjectCopy]
+    ) -> Mapping[str, object]:
+        drawn: list[Share] = [
+            {
+                "id": d.project_id,
+                "name": known[d.project_id].name,
+                "license_type": d.license_type,
+                "quantity": d.quantity,
+            }
+            for d in draws
+        ]
         for company_id in self.device.concerned(self.actor):
             unit.emit(
                 "licenses_assigned",
@@ -200,7 +224,7 @@ class _Assignment:
         needed = self._needed
         chosen = [self.device.project_id, *self.sources]
         held = projects.stock(unit.connection, project_ids=chosen, license_types=list(needed))
-        stock = {(row.project_id, row.license_type): row.n for row in held}
+        stock = {(row.id, row.license_type): row.quantity for row in held}
         _, missing = plan_draws(needed, stock, chosen)
         if not missing:
             # Somebody put licenses back between the booking and this look; the same request may work now.
@@ -208,19 +232,19 @@ class _Assignment:
                 detail="The stock changed while it was looked at; nothing was booked. Repeat the request."
             )
         others = projects.stock(unit.connection, company_ids=self.actor.company_ids, license_types=list(missing))
-        shortages = [
+        shortages: list[Shortage] = [
             {
                 "license_type": license_type,
                 "name": name_of(self.catalogue, license_type),
                 "needed": needed[license_type],
                 "missing": quantity,
                 "projects": [
-                    {"id": row.project_id, "name": row.name, "available": row.n}
+                    {"id": row.id, "name": row.name, "available": row.quantity}
                     for row in others
                     if row.license_type == license_type
-                    and row.project_id != self.device.project_id
+                    and row.id != self.device.project_id
                     # A token that is bound to one project learns of no other.
-                    and self.actor.project_id in (None, row.project_id)
+                    and self.actor.project_id in (None, row.id)
                 ],
             }
             for license_type, quantity in missing.items()
@@ -228,7 +252,7 @@ class _Assignment:
         return insufficient(shortages, with_sources=bool(self.sources))
 
 
-def insufficient(shortages: Sequence[Mapping[str, Any]], *, with_sources: bool = False) -> ServiceError:
+def insufficient(shortages: Sequence[Shortage], *, with_sources: bool = False) -> ServiceError:
     """Make `licensing.insufficient_balance`."""
     texts = [f"{s['missing']} {s['name']}" for s in shortages]
     others = any(s["projects"] for s in shortages)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from datetime import datetime, timedelta
-from typing import Any
 
 import structlog
 from cryptography import x509
@@ -14,10 +13,14 @@ from sqlalchemy import Connection
 
 from services.chassis.data.db import Database, Unit
 from services.chassis.data.idempotency import database_time
+from services.chassis.fields import EmptyRequest
 from services.chassis.keys.keystore import Key, KeyStore
+from services.chassis.service.declare import query
 from services.chassis.settings import Settings
+from services.licensing.api import files as api
 from services.licensing.certificates import profile
 from services.licensing.store import certificates as store
+from services.licensing.store.certificates import StoredAuthority, StoredList
 
 ROOT_KEY, ISSUING_KEY, FILE_KEY, TEXT_KEY = "device-root", "device-issuing", "license-files", "license-text"
 CRL_EVERY = timedelta(days=1)
@@ -45,42 +48,40 @@ def issuing_authority(database: Database, keystore: KeyStore) -> tuple[Key, x509
     The root's key is touched only here; once the issuing authority exists, its file can be taken off the machine.
     """
     key = keystore.active(ISSUING_KEY, "ES256")
-    row = database.read(lambda connection: store.authority(connection, key.kid))
-    if row is None:
+    found = database.read(lambda connection: store.find_authority(connection, key.kid))
+    if found is None:
         root_key = keystore.active(ROOT_KEY, "ES256")
-
-        def make(unit: Unit) -> None:
-            root_row = store.authority(unit.connection, root_key.kid)
-            if root_row is None:
-                root = profile.make_root(private(root_key), unit.now)
-                store.insert_authority(unit.connection, root_key.kid, store.ROOT, profile.pem(root), unit.now)
-                root_row = store.authority(unit.connection, root_key.kid)
-                assert root_row is not None
-            root = x509.load_pem_x509_certificate(root_row.certificate.encode())
-            issuing = profile.make_issuing(private(key).public_key(), key.kid[-8:], root, private(root_key), unit.now)
-            store.insert_authority(unit.connection, key.kid, store.ISSUING, profile.pem(issuing), unit.now)
-
-        database.write(make)
+        found = database.write(lambda unit: _make_authority(unit, key, root_key))
         _log.info("device_authority_created", kid=key.kid, root=root_key.kid)
-        row = database.read(lambda connection: store.authority(connection, key.kid))
-        assert row is not None
-    return key, x509.load_pem_x509_certificate(row.certificate.encode())
+    return key, x509.load_pem_x509_certificate(found.certificate.encode())
+
+
+def _make_authority(unit: Unit, key: Key, root_key: Key) -> StoredAuthority:
+    """Make the issuing authority, and the root if it is the first one; what another process stored before counts."""
+    connection, now = unit.connection, unit.now
+    if store.find_authority(connection, root_key.kid) is None:
+        made = profile.pem(profile.make_root(private(root_key), now))
+        store.insert_authority(connection, StoredAuthority(root_key.kid, store.ROOT, made, now))
+    root = x509.load_pem_x509_certificate(store.authority(connection, root_key.kid).certificate.encode())
+    issuing = profile.make_issuing(private(key).public_key(), key.kid[-8:], root, private(root_key), now)
+    store.insert_authority(connection, StoredAuthority(key.kid, store.ISSUING, profile.pem(issuing), now))
+    return store.authority(connection, key.kid)
 
 
 def chain(connection: Connection, kid: str) -> str:
     """Return the PEM of an issuing authority and of its root."""
     issuing = store.authority(connection, kid)
-    assert issuing is not None
     issuer = x509.load_pem_x509_certificate(issuing.certificate.encode())
     for row in store.authorities(connection, store.ROOT):
         root = x509.load_pem_x509_certificate(row.certificate.encode())
         if _issued_by(issuer, root):
-            return str(issuing.certificate) + str(row.certificate)
+            return issuing.certificate + row.certificate
     raise LookupError(f"The root of the authority {kid} is not stored.")
 
 
-def device_ca(database: Database, keystore: KeyStore) -> dict[str, Any]:
-    """Publish all issuing authorities, newest first, and the roots, in PEM."""
+@query(request=EmptyRequest, answer=api.Document, public=True)
+def device_ca(database: Database, keystore: KeyStore) -> dict[str, str]:
+    """Publish the device authority's certificates: all issuing authorities, newest first, and the roots, in PEM."""
     issuing_authority(database, keystore)
 
     def work(connection: Connection) -> str:
@@ -90,7 +91,8 @@ def device_ca(database: Database, keystore: KeyStore) -> dict[str, Any]:
     return {"content_type": "application/pem-certificate-chain", "content": database.read(work)}
 
 
-def device_crl(database: Database, keystore: KeyStore) -> dict[str, Any]:
+@query(request=EmptyRequest, answer=api.Document, public=True)
+def device_crl(database: Database, keystore: KeyStore) -> dict[str, str]:
     """Publish the revocation list; a new one is signed once a day and after every revocation."""
     key, issuer = issuing_authority(database, keystore)
 
@@ -100,12 +102,11 @@ def device_crl(database: Database, keystore: KeyStore) -> dict[str, Any]:
             return None
         # A revocation is stamped when its transaction begins: a list of about that time may have been made without it.
         last = store.last_revocation(connection)
-        content = bytes(newest.content)
         if last is None or last + CRL_OVERLAP <= newest.issued_at:
-            return content
+            return newest.content
         # Revocations are never taken back, so the list is whole when it has as many lines as there are.
-        whole = len(x509.load_der_x509_crl(content)) == len(store.revoked(connection, key.kid))
-        return content if whole else None
+        whole = len(x509.load_der_x509_crl(newest.content)) == len(store.revoked(connection, key.kid))
+        return newest.content if whole else None
 
     def work(unit: Unit) -> bytes:
         content = present(unit.connection, unit.now)
@@ -115,11 +116,7 @@ def device_crl(database: Database, keystore: KeyStore) -> dict[str, Any]:
         number = 1 if newest is None else newest.number + 1
         revoked = store.revoked(unit.connection, key.kid)
         content = profile.make_crl(revoked, number, issuer, private(key), unit.now, unit.now + CRL_NEXT_UPDATE)
-        if store.insert_list(unit.connection, number, unit.now, content):
-            return content
-        newest = store.newest_list(unit.connection)
-        assert newest is not None
-        return bytes(newest.content)
+        return store.insert_list(unit.connection, StoredList(number, unit.now, content)).content
 
     # Anybody may ask without a login: only a list that is due takes a write transaction.
     content = database.read(lambda connection: present(connection, database_time(connection))) or database.write(work)
@@ -131,7 +128,8 @@ def revoked_kids(keystore: KeyStore | None) -> frozenset[str]:
     return frozenset() if keystore is None else keystore.revoked(FILE_KEY) | keystore.revoked(TEXT_KEY)
 
 
-def signing_keys(keystore: KeyStore) -> dict[str, Any]:
+@query(request=EmptyRequest, answer=api.VerificationKeys, public=True)
+def signing_keys(keystore: KeyStore) -> dict[str, object]:
     """Publish the keys that license files are verified with, as a JWK set; a rotated key stays in it."""
     return {"keys": keystore.public_jwks(FILE_KEY, "ES256")}
 

@@ -14,17 +14,21 @@ from datetime import timedelta
 from typing import Any, Final
 
 import structlog
+from marshmallow import fields
 
-from services.accounts.api import SCOPE_WRITE, Actor
+from services.accounts.api import Actor, needs
 from services.chassis.context import Call
 from services.chassis.data.db import Database, Unit
 from services.chassis.errors import ServiceError, conflict, unavailable
 from services.chassis.faults import fail_point
+from services.chassis.fields import AnswerSchema
 from services.chassis.ids import new_id
+from services.chassis.service.declare import command, handler
+from services.chassis.service.running import run
 from services.devices.api import DevicesClient
-from services.licensing import access
+from services.licensing import access, api
 from services.licensing.store import deletions, projects
-from services.licensing.store.deletions import ABANDONED, CLOSING, COUNTING, DELETED, REFUSED, Row
+from services.licensing.store.deletions import ABANDONED, CLOSING, COUNTING, DELETED, REFUSED, Deletion
 from services.projects.api import CLOSED, ERRORS, MANAGE, OWN, ProjectAccess, ProjectsClient, no_project
 
 ABANDONED_AFTER: Final = timedelta(seconds=60)
@@ -41,24 +45,41 @@ _NAMES: Final = {
 _log = structlog.get_logger(__name__)
 
 
+class _Begun(AnswerSchema):
+    """What the command keeps for its repetition: the deletion that it began or joined."""
+
+    deletion_id = fields.String(required=True)
+
+
+@command(
+    request=api.DeleteProjectRequest,
+    needs=(needs.WRITE,),
+    raises=(
+        "projects.not_found",
+        "access.power_needed",
+        "projects.archived",
+        "projects.not_empty",
+        "projects.closed",
+        "devices.project_closed",
+    ),
+    # To the rooms that its calls do not reach.
+    emits=("project_deletion_settled",),
+)
 def delete_project(
     database: Database, call: Call, request: Mapping[str, Any], *, devices: DevicesClient, projects: ProjectsClient
-) -> dict[str, Any]:
-    """Delete an own project that has no devices, activation keys, rights and balance.
+) -> None:
+    """Delete an own project that has no devices, activation keys, rights and balance (PRJ-4).
 
     Whoever asks while it is being deleted joins in and gets the same answer.
-
-    Raises: projects.not_found, access.power_needed, projects.not_empty with `blockers`, projects.closed.
     """
     actor = Actor.of(call)
-    actor.require_scope(SCOPE_WRITE)
     project_id = request["project_id"]
     company_id = _owner(database, call, actor, project_id, projects)
 
     rooms = _Rooms(database, call, devices, projects)
     rooms.tell_refusals(project_id)
 
-    def begin(unit: Unit) -> dict[str, Any]:
+    def begin(unit: Unit) -> Mapping[str, object]:
         joined = _under_way(unit, project_id)
         if joined is None and company_id is not None:
             deletions.begin(unit.connection, _new(unit, actor, project_id, company_id))
@@ -67,19 +88,16 @@ def delete_project(
             raise no_project()
         return {"deletion_id": joined.id}
 
-    begun = database.command(call, "delete_project", request, begin) or {}
+    begun = run(database, call, request, begin, step=_Begun)
     fail_point("licensing.project_deletion.begun")
     row = rooms.drive(str(begun["deletion_id"]), is_there=company_id is not None)
     if row.state == REFUSED:
         raise _not_empty(row.blockers)
-    return {}
 
 
+@handler(emits=("project_deletion_settled",))
 def settle_abandoned(unit: Unit) -> int:
-    """Settle deletions that nobody drives any more, and tell by event what was not told by call; returns how many.
-
-    Emits: project_deletion_settled.
-    """
+    """Settle deletions that nobody drives any more, and tell by event what was not told by call; returns how many."""
     rows = deletions.untold(unit.connection, unit.now - ABANDONED_AFTER, unit.now - TOLD_AFTER)
     for row in rows:
         if row.state in (COUNTING, CLOSING):
@@ -111,23 +129,24 @@ def _owner(database: Database, call: Call, actor: Actor, project_id: str, projec
     return found.project.company_id
 
 
-def _under_way(unit: Unit, project_id: str) -> Row | None:
+def _under_way(unit: Unit, project_id: str) -> Deletion | None:
     rows = deletions.unfinished(unit.connection, project_id)
     return next((row for row in rows if row.state in (COUNTING, CLOSING, DELETED)), None)
 
 
-def _new(unit: Unit, actor: Actor, project_id: str, company_id: str) -> dict[str, Any]:
-    return {
-        "id": new_id(),
-        "project_id": project_id,
-        "company_id": company_id,
-        "closing_id": new_id(),
-        "state": COUNTING,
-        "blockers": {},
-        "created_by": actor.user_id,
-        "started_at": unit.now,
-        "told": False,
-    }
+def _new(unit: Unit, actor: Actor, project_id: str, company_id: str) -> Deletion:
+    return Deletion(
+        id=new_id(),
+        project_id=project_id,
+        company_id=company_id,
+        closing_id=new_id(),
+        state=COUNTING,
+        blockers={},
+        created_by=actor.user_id,
+        started_at=unit.now,
+        settled_at=None,
+        told=False,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +158,7 @@ class _Rooms:
     devices: DevicesClient
     projects: ProjectsClient
 
-    def drive(self, deletion_id: str, *, is_there: bool) -> Row:
+    def drive(self, deletion_id: str, *, is_there: bool) -> Deletion:
         """Take a deletion on from wherever it is until it is settled and told; returns its row."""
         row = self._get(deletion_id)
         if row.state == ABANDONED and is_there:
@@ -163,7 +182,7 @@ class _Rooms:
             if row.state in (REFUSED, ABANDONED):
                 self._tell(row)
 
-    def _count(self, row: Row) -> Row:
+    def _count(self, row: Deletion) -> Deletion:
         blockers = self._ask(row, dry_run=True)
         fail_point("licensing.project_deletion.counted")
 
@@ -171,19 +190,19 @@ class _Rooms:
             if any(blockers.values()):
                 _settle(unit, row, REFUSED, blockers)
             else:
-                deletions.change(unit.connection, row.closing_id, [COUNTING], {"state": CLOSING})
+                deletions.change(unit.connection, row.closing_id, [COUNTING], state=CLOSING)
 
         self.database.write(work, call=self.call)
         return self._get(row.id)
 
-    def _close(self, row: Row) -> Row:
+    def _close(self, row: Deletion) -> Deletion:
         blockers = self._ask(row, dry_run=False)
         outcome = REFUSED if any(blockers.values()) else DELETED
         self.database.write(lambda unit: _settle(unit, row, outcome, blockers), call=self.call)
         fail_point("licensing.project_deletion.settled")
         return self._get(row.id)
 
-    def _ask(self, row: Row, *, dry_run: bool) -> dict[str, int]:
+    def _ask(self, row: Deletion, *, dry_run: bool) -> dict[str, int]:
         """Return what is in the way in all rooms; each one where nothing is closes it, unless it only counts."""
         try:
             return self._ask_all(row, dry_run=dry_run)
@@ -193,22 +212,27 @@ class _Rooms:
                 self.tell_refusals(row.project_id)
             raise
 
-    def _ask_all(self, row: Row, *, dry_run: bool) -> dict[str, int]:
+    def _ask_all(self, row: Deletion, *, dry_run: bool) -> dict[str, int]:
         step = "count" if dry_run else "close"
-        which: dict[str, Any] = {"project_id": row.project_id, "closing_id": row.closing_id, "dry_run": dry_run}
         if dry_run:
             own = self.database.read(lambda connection: deletions.blockers(connection, row.project_id))
         else:
             own = self.database.write(lambda unit: _close_here(unit, row), call=self.call)
             fail_point("licensing.project_deletion.closed_here")
-        devices = self.devices.close_project(self._step(row, step), **which)["devices"]
+        answer = self.devices.close_project(
+            self._step(row, step), project_id=row.project_id, closing_id=row.closing_id, dry_run=dry_run
+        )
+        devices = int(answer["devices"])
         fail_point(f"licensing.project_deletion.{step}_devices")
-        rights = self.projects.close_project(self._step(row, step), **which)["rights"]
+        answer = self.projects.close_project(
+            self._step(row, step), project_id=row.project_id, closing_id=row.closing_id, dry_run=dry_run
+        )
+        rights = int(answer["rights"])
         fail_point(f"licensing.project_deletion.{step}_projects")
         found = {**own, "devices": devices, "rights": rights}
         return {kind: found[kind] for kind in _KINDS}
 
-    def _tell(self, row: Row) -> None:
+    def _tell(self, row: Deletion) -> None:
         """Tell the rooms how an attempt was settled, by call if they answer, else by event."""
         if row.state in (COUNTING, CLOSING):
             return
@@ -226,30 +250,37 @@ class _Rooms:
                 self.database.write(lambda unit: _tell_by_event(unit, row), call=self.call)
                 return
         fail_point("licensing.project_deletion.told")
-        told = {"told": True}
-        self.database.write(lambda unit: deletions.change(unit.connection, row.closing_id, [row.state], told))
+        self.database.write(lambda unit: deletions.change(unit.connection, row.closing_id, [row.state], told=True))
 
-    def _revive(self, row: Row) -> Row:
+    def _revive(self, row: Deletion) -> Deletion:
         """Begin a new attempt under a new name, so that no room takes it for the old one."""
 
         def work(unit: Unit) -> None:
             if _under_way(unit, row.project_id) is None:
-                fresh = {"state": COUNTING, "closing_id": new_id(), "started_at": unit.now, "settled_at": None}
-                deletions.change(unit.connection, row.closing_id, [ABANDONED], {**fresh, "told": False})
+                deletions.change(
+                    unit.connection,
+                    row.closing_id,
+                    [ABANDONED],
+                    state=COUNTING,
+                    closing_id=new_id(),
+                    started_at=unit.now,
+                    settled_at=None,
+                    told=False,
+                )
 
         self.database.write(work, call=self.call)
         return self._get(row.id)
 
-    def _get(self, deletion_id: str) -> Row:
+    def _get(self, deletion_id: str) -> Deletion:
         return self.database.read(lambda connection: deletions.get(connection, deletion_id))
 
-    def _step(self, row: Row, step: str) -> Call:
+    def _step(self, row: Deletion, step: str) -> Call:
         # From the attempt and not from the request: whoever joins repeats this very step.
         return replace(self.call, command_id=f"project-deletion:{row.closing_id}:{step}")
 
 
-def _close_here(unit: Unit, row: Row) -> dict[str, int]:
-    if not deletions.change(unit.connection, row.closing_id, [CLOSING], {"state": CLOSING}):
+def _close_here(unit: Unit, row: Deletion) -> dict[str, int]:
+    if not deletions.change(unit.connection, row.closing_id, [CLOSING], state=CLOSING):
         # Settled by whoever drives it beside us: closed now, the project would stay so for ever.
         raise unavailable()
     if not projects.begin_closing(unit.connection, row.project_id, row.closing_id):
@@ -260,21 +291,28 @@ def _close_here(unit: Unit, row: Row) -> dict[str, int]:
     return found
 
 
-def _settle(unit: Unit, row: Row, outcome: str, blockers: Mapping[str, int]) -> None:
+def _settle(unit: Unit, row: Deletion, outcome: str, blockers: Mapping[str, int]) -> None:
     """Settle an attempt that is still in the state in which it was seen; a deleted project stays closed here for ever.
 
     Whoever has only counted settles nothing that another one is closing already: the rooms that it reopens might be
     closed after that.
     """
-    values = {"state": outcome, "blockers": dict(blockers), "settled_at": unit.now}
-    # Where it was only counted nothing was closed, and nobody has to be told.
-    values["told"] = row.state == COUNTING
-    if deletions.change(unit.connection, row.closing_id, [row.state], values) and outcome != DELETED:
+    changed = deletions.change(
+        unit.connection,
+        row.closing_id,
+        [row.state],
+        state=outcome,
+        blockers=dict(blockers),
+        settled_at=unit.now,
+        # Where it was only counted nothing was closed, and nobody has to be told.
+        told=row.state == COUNTING,
+    )
+    if changed and outcome != DELETED:
         projects.end_closing(unit.connection, row.closing_id)
 
 
-def _tell_by_event(unit: Unit, row: Row) -> None:
-    if not row.told and deletions.change(unit.connection, row.closing_id, [row.state], {"told": True}):
+def _tell_by_event(unit: Unit, row: Deletion) -> None:
+    if not row.told and deletions.change(unit.connection, row.closing_id, [row.state], told=True):
         unit.emit(
             "project_deletion_settled",
             subject=row.project_id,

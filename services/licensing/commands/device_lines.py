@@ -2,46 +2,56 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from services.accounts.api import SCOPE_WRITE, Actor
+from services.accounts.api import Actor, needs
+from services.chassis.answers import Answer
 from services.chassis.context import Call
 from services.chassis.data import aliases
 from services.chassis.data.db import Database, Unit
 from services.chassis.errors import conflict, not_found, unavailable
 from services.chassis.ids import new_id
+from services.chassis.service.declare import command
+from services.chassis.service.running import repeatable, run
 from services.devices.api import DevicesClient
-from services.licensing import access
+from services.licensing import access, api
 from services.licensing.access import Device
 from services.licensing.commands.naming import name_of
-from services.licensing.commands.running import repeatable, run
+from services.licensing.domain.amounts import LineAmount, Share
 from services.licensing.domain.catalogue import FLOATING, Catalogue
 from services.licensing.store import ledger, lines, projects
 from services.licensing.store.catalogue import get_catalogue
 from services.licensing.store.ledger import Entry
-from services.licensing.store.lines import InstalledLine
+from services.licensing.store.lines import InstalledLine, Payment
 from services.projects.api import CLOSED, MANAGE_DEVICES, ProjectCopy
 
 
+@command(
+    request=api.LineRequest,
+    answer=api.TakenBack,
+    needs=(needs.WRITE,),
+    raises=(
+        "devices.device_not_found",
+        "access.power_needed",
+        "licensing.line_not_found",
+        "licensing.line_not_yours",
+        "licensing.file_issued",
+    ),
+    emits=("licenses_taken_back",),
+)
 @repeatable
-def take_back(database: Database, call: Call, request: Mapping[str, Any], *, devices: DevicesClient) -> dict[str, Any]:
+def take_back(database: Database, call: Call, request: Mapping[str, Any], *, devices: DevicesClient) -> Answer:
     """Take an assignment back in full, to the projects that paid it, while no real file was issued for it (LIC-13).
 
     The rules between licenses do not stand in the way: what no longer goes together afterwards is refused a license
     file, and the next assignment of the same version must put it right.
-
-    Raises: devices.device_not_found, access.power_needed, licensing.line_not_found, licensing.line_not_yours,
-        licensing.file_issued.
-    Emits: licenses_taken_back, to each company concerned.
     """
     actor = Actor.of(call)
-    actor.require_scope(SCOPE_WRITE)
     device = access.get_device(call, devices, request["device_id"], MANAGE_DEVICES)
     catalogue = get_catalogue(database)
 
-    def work(unit: Unit) -> dict[str, Any]:
+    def work(unit: Unit) -> Mapping[str, object]:
         access.lock(unit, actor, device, although_rma=True)
         line = _find(unit, device, catalogue, request["line_id"])
         if not actor.owns(line.company_id):
@@ -53,7 +63,7 @@ def take_back(database: Database, call: Call, request: Mapping[str, Any], *, dev
         credited = give_back(unit, device, line, kind="take_back", state=lines.TAKEN_BACK)
         return _tell(unit, actor, device, catalogue, line, credited)
 
-    return run(database, call, "take_back", request, work)
+    return run(database, call, request, work)
 
 
 def refuse_filed(line: InstalledLine, catalogue: Catalogue) -> None:
@@ -70,17 +80,16 @@ def refuse_filed(line: InstalledLine, catalogue: Catalogue) -> None:
         )
 
 
-def give_back(unit: Unit, device: Device, line: InstalledLine, *, kind: str, state: str) -> list[tuple[str, int]]:
+def give_back(unit: Unit, device: Device, line: InstalledLine, *, kind: str, state: str) -> list[Payment]:
     """Book a line back to the pools that paid it; returns who got how much. The device must be locked.
 
     A project that is gone is stood in for by another one of its company, first of all by the one that the device is in.
     """
-    draws = [(str(payer), int(quantity)) for payer, quantity in json.loads(line.draws)]
-    payers = {payer for payer, _ in draws if payer != ledger.ISSUED}
+    payers = {payer for payer, _ in line.paid if payer != ledger.ISSUED}
     # Held, so that none of them is deleted as empty while something comes back to it.
     known = projects.get_many(unit.connection, {*payers, device.project_id}, lock=True) if payers else {}
     credited: dict[str, int] = {}
-    for payer, quantity in draws:
+    for payer, quantity in line.paid:
         target = payer if payer == ledger.ISSUED else _creditor(unit, device, known, payer)
         credited[target] = credited.get(target, 0) + quantity
     transfer_id = new_id()
@@ -131,19 +140,17 @@ def _tell(
     device: Device,
     catalogue: Catalogue,
     line: InstalledLine,
-    credited: Sequence[tuple[str, int]],
-) -> dict[str, Any]:
+    credited: Sequence[Payment],
+) -> Mapping[str, object]:
     known = projects.get_many(unit.connection, [device.project_id, *(target for target, _ in credited)])
-    licenses = [
-        {
-            "id": line.id,
-            "license_type": line.license_type,
-            "name": name_of(catalogue, line.license_type),
-            "quantity": line.quantity,
-        }
-    ]
-    shares = [
-        {**known[target].ref(), "license_type": line.license_type, "quantity": quantity}
+    taken: LineAmount = {
+        "id": line.id,
+        "license_type": line.license_type,
+        "name": name_of(catalogue, line.license_type),
+        "quantity": line.quantity,
+    }
+    shares: list[Share] = [
+        {"id": target, "name": known[target].name, "license_type": line.license_type, "quantity": quantity}
         for target, quantity in credited
         if target in known
     ]
@@ -157,7 +164,7 @@ def _tell(
             subject=device.hardware_id,
             data={
                 "project": here.ref() if here is not None else {"id": device.project_id, "name": ""},
-                "licenses": licenses,
+                "licenses": [taken],
                 "credited": device.shares_of(company_id, actor, shares, known),
                 "copy": company_id != device.company_id,
             },
@@ -166,4 +173,4 @@ def _tell(
             device_id=device.device_id,
             hardware_id=device.hardware_id,
         )
-    return {"licenses": licenses, "credited": device.shares_of(device.company_id, actor, shares, known)}
+    return {"licenses": [taken], "credited": device.shares_of(device.company_id, actor, shares, known)}

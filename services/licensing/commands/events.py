@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from services.chassis.data.db import Unit
 from services.chassis.data.outbox import Event
+from services.chassis.service.declare import handler
 from services.devices.api import PROVEN
 from services.licensing.commands import telling
 from services.licensing.commands.possession import end_claims
@@ -19,7 +20,8 @@ _RECORD_GONE = ("device_deleted", "device_merged")
 _PROJECT_EVENTS = ("project_created", "project_changed", "project_deleted")
 
 
-def on_projects_events(unit: Unit, events: Sequence[Event]) -> None:
+@handler()
+def apply_projects_events(unit: Unit, events: Sequence[Event]) -> None:
     """Bring the copies of projects and of guests' rights up to date; everything else is passed over."""
     for event in events:
         if event.type in _RIGHTS:
@@ -35,13 +37,12 @@ def on_projects_events(unit: Unit, events: Sequence[Event]) -> None:
             projects.save(unit.connection, ProjectCopy(project_id, event.companyid, name, state, version))
 
 
-def on_devices_events(unit: Unit, events: Sequence[Event]) -> None:
+@handler(emits=("paid_device_used_elsewhere", "certificate_revoked"))
+def apply_devices_events(unit: Unit, events: Sequence[Event]) -> None:
     """Tell who paid for licenses on a device that another company added it (S9); keep RMA marks and holders (L20).
 
     Of an addition devices itself tells who has the device too. Of a proof of possession they are told here; it ends
     what claims of others got (DEV-15).
-
-    Emits: paid_device_used_elsewhere, certificate_revoked.
     """
     for event in events:
         if event.type in _MARKS and event.hardwareid is not None:

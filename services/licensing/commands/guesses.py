@@ -12,10 +12,12 @@ from datetime import timedelta
 from typing import Any, Final
 
 from services.accounts.api import Actor, seconds_to_wait
+from services.chassis.answers import Answer
 from services.chassis.context import Call
 from services.chassis.data.db import Database, Unit
 from services.chassis.errors import ServiceError, limited
 from services.chassis.ids import new_id
+from services.chassis.service.running import answered
 from services.licensing.domain.activation_keys import MistypedKeyError, digest_of_key, parse_key
 from services.licensing.store import keys
 
@@ -26,7 +28,7 @@ MOST_PER_COMPANY: Final = 30
 """Wrong keys that all users of a company may enter in an hour (S3)."""
 
 
-def count_guess(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any] | None:
+def count_guess(database: Database, call: Call, request: Mapping[str, Any]) -> Answer | None:
     """Count the key of a request when nobody ever gave it out, before anybody is told so.
 
     A repetition is counted once, and gets the answer of the first time even at the limit.
@@ -59,7 +61,7 @@ def count_guess(database: Database, call: Call, request: Mapping[str, Any]) -> d
     refusal = database.write(work, call=call)
     if refusal is None:
         return None
-    answer = None if request["dry_run"] else database.answered(call, "activate_key", request)
+    answer = None if request["dry_run"] else answered(database, call, request)
     if answer is None:
         raise refusal
     return answer

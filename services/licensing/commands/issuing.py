@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Self
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from services.accounts.api import Actor
 from services.chassis.data import aliases
@@ -28,6 +28,8 @@ from services.licensing.commands.possession import refuse_lines_of_others, requi
 from services.licensing.domain.catalogue import Catalogue
 from services.licensing.files import payload
 from services.licensing.store import certificates, files, lines
+from services.licensing.store.certificates import StoredCertificate
+from services.licensing.store.files import FiledLine, StoredFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,47 +60,94 @@ class FileLine:
     quantity: int
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What goes into a file, in which form, and for which key where it is encrypted."""
+
+    lines: Sequence[FileLine]
+    form: str
+    certificate: StoredCertificate | None
+
+    def sums(self) -> dict[tuple[int, str, str], int]:
+        """Return the quantities by version, license type and name."""
+        return _added_up(self.lines)
+
+    def digest(self, device: Device, company_id: str) -> str:
+        """Digest what a file depends on; the signing key is not in it, so a rotation alone makes no new files."""
+        facts = {
+            "form": self.form,
+            "device": device.hardware_id,
+            "company": company_id,
+            "certificate": self.certificate.serial if self.certificate is not None else None,
+            "lines": sorted([line.id, line.license_type, line.name, line.quantity] for line in self.lines),
+        }
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """The device's present file; `created` is false when it is the one of before."""
+
+    serial: str
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Issue:
-    """One issue of a file, as a unit of work that may run more than once."""
+    """One issue of a file, as a unit of work that may run more than once.
 
-    def __init__(self, actor: Actor, device: Device, catalogue: Catalogue, wanted: Wanted, keystore: KeyStore) -> None:
-        self.actor, self.device, self.catalogue, self.wanted = actor, device, catalogue, wanted
-        # Key files are read here and not in the transaction.
-        self.revoked_kids = revoked_kids(keystore)
-        self.file_kid = keystore.active(FILE_KEY, "ES256").kid
-        self.text_kid = keystore.active(TEXT_KEY, "ES256").kid
+    Args:
+        revoked_kids: signing keys whose files are made anew.
+        file_kid, text_kid: ids of the keys that sign now.
+    """
 
-    def __call__(self, unit: Unit) -> dict[str, Any]:
+    actor: Actor
+    device: Device
+    catalogue: Catalogue
+    wanted: Wanted
+    revoked_kids: frozenset[str]
+    file_kid: str
+    text_kid: str
+
+    @classmethod
+    def of(cls, actor: Actor, device: Device, catalogue: Catalogue, wanted: Wanted, keystore: KeyStore) -> Self:
+        """Return the issue of a file; key files are read here and not in the transaction."""
+        kids = (keystore.active(purpose, "ES256").kid for purpose in (FILE_KEY, TEXT_KEY))
+        return cls(actor, device, catalogue, wanted, revoked_kids(keystore), *kids)
+
+    def __call__(self, unit: Unit) -> Issued:
         """Decide, record what will be signed, close the latches, tell the companies."""
         access.lock(unit, self.actor, self.device)
         counter = certificates.lock_hardware(unit.connection, self.device.hardware_id)
         if self.wanted.accepted is not None:
             accept(unit, self.device, self.actor, self.wanted.accepted)
-        chosen, form, certificate = self._choose(unit.connection)
-        if form != files.ENCRYPTED:
+        chosen = self._choose(unit.connection)
+        line_ids = {line.id for line in chosen.lines}
+        if chosen.form != files.ENCRYPTED:
             require_possession(unit.connection, self.device, self.actor)
-        if form == files.PLAIN:
-            refuse_lines_of_others(unit.connection, self.device, {line.id for line in chosen})
-        current = self._current(unit.connection, chosen, form, certificate)
+        if chosen.form == files.PLAIN:
+            refuse_lines_of_others(unit.connection, self.device, line_ids)
+        current = self._current(unit.connection, chosen)
         if current is not None:
-            return {"serial": current, "created": False}
+            return Issued(current, created=False)
         counter = max(counter, certificates.floor(unit.connection, self.device.hardware_id)) + 1
         certificates.set_counter(unit.connection, self.device.hardware_id, counter)
-        serial = new_id()
-        self._record(unit, serial, counter, chosen, form, certificate)
-        lines.latch_files(unit.connection, [line.id for line in chosen], plain=form != files.ENCRYPTED)
-        self._tell(unit, serial, counter, chosen, form)
-        return {"serial": serial, "created": True}
+        file = self._file(unit, counter, chosen)
+        parts = [FiledLine(file.serial, line.id, line.license_type, line.quantity) for line in chosen.lines]
+        files.insert(unit.connection, file, parts)
+        lines.latch_files(unit.connection, line_ids, plain=chosen.form != files.ENCRYPTED)
+        self._tell(unit, file, chosen)
+        return Issued(file.serial, created=True)
 
     def unchanged(self, connection: Connection) -> str | None:
         """Return the serial number of the present file if nothing has changed, without locking anything."""
         try:
-            chosen, form, certificate = self._choose(connection)
+            chosen = self._choose(connection)
         except ServiceError:
             return None
-        return self._current(connection, chosen, form, certificate)
+        return self._current(connection, chosen)
 
-    def _choose(self, connection: Connection) -> tuple[list[FileLine], str, Row[Any] | None]:
+    def _choose(self, connection: Connection) -> Choice:
         installed = []
         for line in lines.installed_lines(connection, self.device.hardware_id):
             license_type = self.catalogue.license_types.get(line.license_type)
@@ -118,9 +167,9 @@ class Issue:
         if not chosen:
             raise conflict("licensing.nothing_to_issue", ERRORS["licensing.nothing_to_issue"])
         refuse_inconsistent(self.catalogue, {license_type: n for (_, license_type, _), n in _added_up(chosen).items()})
-        return chosen, *self._form(connection, version)
+        return Choice(chosen, *self._form(connection, version))
 
-    def _form(self, connection: Connection, version: int) -> tuple[str, Row[Any] | None]:
+    def _form(self, connection: Connection, version: int) -> tuple[str, StoredCertificate | None]:
         if version < FIRST_SIGNED_VERSION:
             if self.wanted.encrypted:
                 raise conflict("licensing.never_encrypted", ERRORS["licensing.never_encrypted"])
@@ -137,23 +186,10 @@ class Issue:
         require_accepted(connection, self.device, certificate)
         return files.ENCRYPTED, certificate
 
-    def _digest(self, chosen: Sequence[FileLine], form: str, certificate: Row[Any] | None, company_id: str) -> str:
-        """Digest what a file depends on; the signing key is not in it, so a rotation alone makes no new files."""
-        facts = {
-            "form": form,
-            "device": self.device.hardware_id,
-            "company": company_id,
-            "certificate": certificate.serial if certificate is not None else None,
-            "lines": sorted([line.id, line.license_type, line.name, line.quantity] for line in chosen),
-        }
-        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-
-    def _current(
-        self, connection: Connection, chosen: Sequence[FileLine], form: str, certificate: Row[Any] | None
-    ) -> str | None:
-        family = (files.TEXT,) if form == files.TEXT else files.SIGNED_FORMS
+    def _current(self, connection: Connection, chosen: Choice) -> str | None:
+        family = (files.TEXT,) if chosen.form == files.TEXT else files.SIGNED_FORMS
         newest = files.newest(connection, self.device.hardware_id, family)
-        if newest is None or newest.state != files.ACTIVE or newest.form != form:
+        if newest is None or newest.state != files.ACTIVE or newest.form != chosen.form:
             return None
         if is_overtaken(connection, newest, self.revoked_kids):
             return None
@@ -161,45 +197,35 @@ class Issue:
         same_record = newest.device_id == self.device.device_id
         # An import changes whose the record is, and nothing on the device: its file stays good.
         company_ids = aliases.group(connection, self.device.company_id)
-        digests = [self._digest(chosen, form, certificate, company_id) for company_id in company_ids]
+        digests = [chosen.digest(self.device, company_id) for company_id in company_ids]
         return newest.serial if same_record and newest.lines_digest in digests else None
 
-    def _record(
-        self,
-        unit: Unit,
-        serial: str,
-        counter: int,
-        chosen: Sequence[FileLine],
-        form: str,
-        certificate: Row[Any] | None,
-    ) -> None:
-        kid = self.text_kid if form == files.TEXT else self.file_kid
-        if form == files.TEXT:
-            rows = sorted((name, value) for (_, _, name), value in _added_up(chosen).items())
+    def _file(self, unit: Unit, counter: int, chosen: Choice) -> StoredFile:
+        serial = new_id()
+        if chosen.form == files.TEXT:
+            rows = sorted((name, value) for (_, _, name), value in chosen.sums().items())
             signed = json.dumps(rows, separators=(",", ":")).encode()
         else:
-            signed = payload.encode(self._payload(unit, serial, counter, chosen, form))
-        values = {
-            "serial": serial,
-            "hardware_id": self.device.hardware_id,
-            "counter": counter,
-            "company_id": self.device.company_id,
-            "device_id": self.device.device_id,
-            "project_id": self.device.project_id,
-            "form": form,
-            "kind": "license",
-            "lines_digest": self._digest(chosen, form, certificate, self.device.company_id),
-            "kid": kid,
-            "certificate_serial": certificate.serial if certificate is not None else None,
-            "payload": signed,
-            "payload_digest": hashlib.sha256(signed).hexdigest(),
-            "recorded_at": unit.now,
-            "state": files.ACTIVE,
-        }
-        parts = [{"line_id": one.id, "license_type": one.license_type, "quantity": one.quantity} for one in chosen]
-        files.insert(unit.connection, values, parts)
+            signed = payload.encode(self._payload(unit, serial, counter, chosen))
+        return StoredFile(
+            serial=serial,
+            hardware_id=self.device.hardware_id,
+            counter=counter,
+            company_id=self.device.company_id,
+            device_id=self.device.device_id,
+            project_id=self.device.project_id,
+            form=chosen.form,
+            kind="license",
+            lines_digest=chosen.digest(self.device, self.device.company_id),
+            kid=self.text_kid if chosen.form == files.TEXT else self.file_kid,
+            certificate_serial=chosen.certificate.serial if chosen.certificate is not None else None,
+            payload=signed,
+            payload_digest=hashlib.sha256(signed).hexdigest(),
+            recorded_at=unit.now,
+            state=files.ACTIVE,
+        )
 
-    def _payload(self, unit: Unit, serial: str, counter: int, chosen: Sequence[FileLine], form: str) -> payload.Payload:
+    def _payload(self, unit: Unit, serial: str, counter: int, chosen: Choice) -> payload.Payload:
         return payload.Payload(
             key=self.file_kid,
             serial=serial,
@@ -209,32 +235,32 @@ class Issue:
             issued_at=unit.now.replace(microsecond=0),
             expires_at=None,
             kind="license",
-            form=form,
+            form=chosen.form,
             lines=tuple(
                 sorted(
                     payload.LicenseLine(version, license_type, quantity, name)
-                    for (version, license_type, name), quantity in _added_up(chosen).items()
+                    for (version, license_type, name), quantity in chosen.sums().items()
                 )
             ),
         )
 
-    def _tell(self, unit: Unit, serial: str, counter: int, chosen: Sequence[FileLine], form: str) -> None:
+    def _tell(self, unit: Unit, file: StoredFile, chosen: Choice) -> None:
         licenses = [
             {"license_type": license_type, "name": name, "quantity": quantity}
-            for (_, license_type, name), quantity in sorted(_added_up(chosen).items())
+            for (_, license_type, name), quantity in sorted(chosen.sums().items())
         ]
-        data = {"serial": serial, "form": form, "counter": counter, "licenses": licenses}
+        data = {"serial": file.serial, "form": file.form, "counter": file.counter, "licenses": licenses}
         for company_id in self.device.concerned(self.actor):
-            emit(unit, "license_file_issued", self.device, company_id, data)
-        what = telling.DOWNLOADED_PLAIN if form == files.PLAIN else telling.FILED
+            telling.tell_of(unit, "license_file_issued", self.device, data, company_id=company_id)
+        what = telling.DOWNLOADED_PLAIN if file.form == files.PLAIN else telling.FILED
         telling.tell_payers_of(unit, self.actor, self.device, what)
 
 
-def is_overtaken(connection: Connection, file: Row[Any], revoked: Collection[str]) -> bool:
+def is_overtaken(connection: Connection, file: StoredFile, revoked: Collection[str]) -> bool:
     """Tell whether no device takes a file any more: its signing key was revoked, or the device has a higher counter."""
     if file.kid in revoked:
         return True
-    return bool(file.form != files.TEXT and file.counter <= certificates.floor(connection, file.hardware_id))
+    return file.form != files.TEXT and file.counter <= certificates.floor(connection, file.hardware_id)
 
 
 def _added_up(chosen: Sequence[FileLine]) -> dict[tuple[int, str, str], int]:
@@ -243,16 +269,3 @@ def _added_up(chosen: Sequence[FileLine]) -> dict[tuple[int, str, str], int]:
         key = (line.version, line.license_type, line.name)
         sums[key] = sums.get(key, 0) + line.quantity
     return sums
-
-
-def emit(unit: Unit, type: str, device: Device, company_id: str, data: Mapping[str, Any]) -> None:
-    """Emit an event about a device as one company's record of it."""
-    unit.emit(
-        type,
-        subject=device.hardware_id,
-        data=data,
-        company_id=company_id,
-        project_id=device.project_id,
-        device_id=device.device_id,
-        hardware_id=device.hardware_id,
-    )

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
 from typing import Any, Final
 
-from services.accounts.api import SCOPE_WRITE, Actor
+from services.accounts.api import Actor, needs
+from services.chassis.answers import Answer
 from services.chassis.context import Call
 from services.chassis.data import aliases
 from services.chassis.data.db import Database, Unit
 from services.chassis.errors import ServiceError, conflict, invalid, not_found
 from services.chassis.fields import write_moment
 from services.chassis.ids import new_id
-from services.licensing import access
+from services.chassis.keys.keystore import KeyStore
+from services.chassis.service.declare import command
+from services.chassis.service.running import repeatable, run
+from services.licensing import access, api
 from services.licensing.api import ERRORS
 from services.licensing.commands.guesses import count_guess
 from services.licensing.commands.naming import named
-from services.licensing.commands.running import repeatable, run
 from services.licensing.domain.activation_keys import (
     GROUP,
     MistypedKeyError,
@@ -28,11 +30,12 @@ from services.licensing.domain.activation_keys import (
     new_key,
     parse_key,
 )
+from services.licensing.domain.amounts import Amount
 from services.licensing.domain.catalogue import Catalogue
 from services.licensing.store import keys, ledger
 from services.licensing.store import projects as project_store
 from services.licensing.store.catalogue import get_catalogue
-from services.licensing.store.keys import Row
+from services.licensing.store.keys import FoundKey, NewKey
 from services.licensing.store.ledger import Entry
 from services.projects.api import ADD, ProjectCopy, ProjectsClient
 
@@ -44,29 +47,46 @@ _REFUSALS: Final = {
 _USED: Final = "The key has been added already; a key can be added once."
 
 
+@command(
+    request=api.ActivateKeyRequest,
+    answer=api.Activation,
+    needs=(needs.WRITE,),
+    rehearsable=True,
+    raises=(
+        "projects.not_found",
+        "access.power_needed",
+        "projects.archived",
+        "projects.closed",
+        "licensing.key_mistyped",
+        "licensing.key_unknown",
+        "licensing.key_used",
+        "licensing.key_cancelled",
+        "licensing.key_expired",
+        "licensing.too_many_keys_tried",
+    ),
+    emits=("activation_key_redeemed",),
+)
 @repeatable
-def activate_key(
-    database: Database, call: Call, request: Mapping[str, Any], *, projects: ProjectsClient
-) -> dict[str, Any]:
-    """Add an activation key to a project, once in the life of the key (BAL-2).
-
-    Raises: projects.not_found, access.power_needed, licensing.key_mistyped, licensing.key_unknown,
-        licensing.key_used, licensing.key_cancelled, licensing.key_expired, licensing.too_many_keys_tried,
-        projects.archived, projects.closed.
-    Emits: activation_key_redeemed, to each company concerned.
-    """
+def activate_key(database: Database, call: Call, request: Mapping[str, Any], *, projects: ProjectsClient) -> Answer:
+    """Add an activation key to a project, once in the life of the key, or rehearse it (BAL-2)."""
     actor = Actor.of(call)
-    actor.require_scope(SCOPE_WRITE)
     project = access.get_project(call, database, projects, request["project_id"], ADD)
     catalogue = get_catalogue(database)
-    answered = count_guess(database, call, request)
-    if answered is not None:
-        return answered
-    return run(database, call, "activate_key", request, _Redemption(actor, project, catalogue, request))
+    answer = count_guess(database, call, request)
+    if answer is not None:
+        return answer
+    return run(database, call, request, _Redemption(actor, project, catalogue, request))
 
 
 def create_key(
-    unit: Unit, database: Database, licenses: Mapping[str, int], values: Mapping[str, Any]
+    unit: Unit,
+    database: Database,
+    licenses: Mapping[str, int],
+    *,
+    created_by: str,
+    order_number: str | None = None,
+    company_id: str | None = None,
+    project_id: str | None = None,
 ) -> tuple[str, str]:
     """Make an open key with its pool, but nothing in it yet; returns its id and its text with dashes.
 
@@ -74,24 +94,25 @@ def create_key(
         unit: the running transaction.
         database: its key store seals the text.
         licenses: what the key will hold.
-        values: further columns of the key.
+        created_by: id of the user who makes it.
+        order_number: of the order that it is for.
+        company_id, project_id: whose balance it is made from.
     """
     key_id, text = new_id(), new_key()
-    if database.keystore is None:
-        raise RuntimeError("Activation keys are stored sealed, and this database was opened without a key store.")
     keys.insert_key(
         unit.connection,
-        {
-            "id": key_id,
-            "digest": digest_of_key(text),
-            "sealed": database.keystore.seal(text.encode(), f"activation_key:{key_id}"),
-            "last_group": text[-GROUP:],
-            "state": keys.OPEN,
-            "licenses": [[license_type, quantity] for license_type, quantity in licenses.items()],
-            "created_at": unit.now,
-            "comment": "",
-            **values,
-        },
+        NewKey(
+            id=key_id,
+            digest=digest_of_key(text),
+            sealed=_keystore(database).seal(text.encode(), f"activation_key:{key_id}"),
+            last_group=text[-GROUP:],
+            licenses=list(licenses.items()),
+            order_number=order_number,
+            company_id=company_id,
+            project_id=project_id,
+            created_by=created_by,
+            created_at=unit.now,
+        ),
     )
     ledger.ensure_pool(unit.connection, ledger.key_pool(key_id))
     return key_id, format_key(text)
@@ -99,10 +120,14 @@ def create_key(
 
 def reveal_key(unit: Unit, database: Database, key_id: str) -> str:
     """Return the text of a key with dashes."""
+    sealed = keys.sealed_text(unit.connection, key_id)
+    return format_key(_keystore(database).unseal(sealed, f"activation_key:{key_id}").decode())
+
+
+def _keystore(database: Database) -> KeyStore:
     if database.keystore is None:
         raise RuntimeError("Activation keys are stored sealed, and this database was opened without a key store.")
-    sealed = keys.unseal_data(unit.connection, key_id)
-    return format_key(database.keystore.unseal(sealed, f"activation_key:{key_id}").decode())
+    return database.keystore
 
 
 class _Redemption:
@@ -116,7 +141,7 @@ class _Redemption:
         self.comment = request["comment"]
         self.is_rehearsal = bool(request["dry_run"])
 
-    def __call__(self, unit: Unit) -> dict[str, Any]:
+    def __call__(self, unit: Unit) -> Mapping[str, object]:
         """Check the key, book its contents into the project, tell the companies."""
         # Before any row is locked: the company that projects named may have been imported by another one since.
         owner = aliases.share(unit.connection, self.project.company_id)
@@ -135,11 +160,11 @@ class _Redemption:
             [entry for t, n in licenses.items() for entry in (Entry(source, t, -n), Entry(target, t, n))],
             company_id=self.project.company_id,
         )
-        contents = named(self.catalogue, ((str(t), int(n)) for t, n in key.licenses))
+        contents = named(self.catalogue, key.licenses)
         self._tell(unit, key, contents)
         return {"id": None if self.is_rehearsal else key.id, "licenses": contents}
 
-    def _find(self, unit: Unit) -> Row:
+    def _find(self, unit: Unit) -> FoundKey:
         try:
             digest = digest_of_key(parse_key(self.text))
         except MistypedKeyError as error:
@@ -157,7 +182,7 @@ class _Redemption:
             raise self._not_open(unit, key)
         return key
 
-    def _use(self, unit: Unit, key: Row) -> None:
+    def _use(self, unit: Unit, key: FoundKey) -> None:
         won = keys.use_key(
             unit.connection,
             key.id,
@@ -170,20 +195,20 @@ class _Redemption:
         if not won:
             raise self._not_open(unit, self._find(unit))
 
-    def _not_open(self, unit: Unit, key: Row) -> ServiceError:
-        if key.state != keys.USED or not self.actor.owns(key.used_company_id):
+    def _not_open(self, unit: Unit, key: FoundKey) -> ServiceError:
+        project_id, when = key.used_project_id, key.used_at
+        if project_id is None or when is None or not self.actor.owns(key.used_company_id):
             return _refusal(key.state)
         # Where one's own key went is no secret from oneself.
-        project = project_store.get(unit.connection, key.used_project_id)
-        when: datetime = key.used_at
-        facts = {"project_id": key.used_project_id, "used_at": write_moment(when)}
+        project = project_store.get(unit.connection, project_id)
+        facts = {"project_id": project_id, "used_at": write_moment(when)}
         if project is None:
             return conflict("licensing.key_used", _USED, **facts)
         return conflict(
             "licensing.key_used", f"{_USED} It was added to the project {project.name} on {when:%Y-%m-%d}.", **facts
         )
 
-    def _tell(self, unit: Unit, key: Row, contents: list[dict[str, Any]]) -> None:
+    def _tell(self, unit: Unit, key: FoundKey, contents: list[Amount]) -> None:
         companies = [self.project.company_id]
         if self.actor.company_id is not None and not self.actor.owns(self.project.company_id):
             companies.append(self.actor.company_id)

@@ -6,19 +6,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from services.chassis.errors import ServiceError, conflict, invalid
-from services.licensing.api.licenses import WHY_NOT_RETURNED
+from services.licensing.domain.amounts import Amount
 from services.licensing.domain.catalogue import Catalogue, LicenseType
 from services.licensing.domain.rules import RuleViolationError, check_consistency
 
 
-def named(catalogue: Catalogue, licenses: Iterable[tuple[str, int]]) -> list[dict[str, Any]]:
+def named(catalogue: Catalogue, licenses: Iterable[tuple[str, int]]) -> list[Amount]:
     """Return licenses as answers carry them: id, trade name, quantity."""
     return [{"license_type": t, "name": name_of(catalogue, t), "quantity": n} for t, n in licenses]
-
-
-def with_reasons(answer: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the answer of a return with a sentence for each license that stays; what is stored has the codes alone."""
-    return {**answer, "kept": [{**line, "detail": WHY_NOT_RETURNED[line["reason"]]} for line in answer["kept"]]}
 
 
 def name_of(catalogue: Catalogue, license_type: str) -> str:

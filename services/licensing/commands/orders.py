@@ -10,15 +10,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypedDict
 
-from services.accounts.api import SCOPE_ORDERS, SCOPE_WRITE, Actor
+from services.accounts.api import SCOPE_ORDERS, SCOPE_WRITE, Actor, needs
+from services.chassis.answers import Answer, Shown, shown
 from services.chassis.context import Call
 from services.chassis.data.db import Database, Unit
 from services.chassis.data.idempotency import canonical
 from services.chassis.errors import ServiceError, conflict, invalid
 from services.chassis.faults import fail_point
-from services.chassis.fields import write_moment
+from services.chassis.fields import AnswerSchema
+from services.chassis.service.declare import command
+from services.chassis.service.running import run
 from services.devices.api import (
     DevicesClient,
     MalformedIdError,
@@ -26,70 +29,106 @@ from services.devices.api import (
     entered_order_number,
     ordered_hardware_id,
 )
+from services.licensing import api
 from services.licensing.commands.keys import create_key, reveal_key
 from services.licensing.commands.naming import merged_lines, named
 from services.licensing.domain.catalogue import Catalogue
-from services.licensing.store import keys, ledger
+from services.licensing.store import keys, ledger, orders
 from services.licensing.store.catalogue import get_catalogue
-from services.licensing.store.keys import Row
 from services.licensing.store.ledger import Entry
+from services.licensing.store.orders import StoredOrder
 
 
-def enter_order(
-    database: Database, call: Call, request: Mapping[str, Any], *, devices: DevicesClient
-) -> dict[str, Any]:
-    """Enter an order and return it with its activation key; the same order again gets the same answer.
+class _Reserved(AnswerSchema):
+    """The first step says nothing: the number is this order's now."""
 
-    Raises: accounts.staff_needed, licensing.order_empty, licensing.order_exists, licensing.license_type_unknown,
-        licensing.device_type_unknown, devices.malformed_order_number, devices.malformed_id,
-        devices.repeated_in_request, devices.in_other_order.
-    Emits: order_entered.
+
+@command(
+    request=api.EnterOrderRequest,
+    answer=api.Order,
+    needs=(needs.staff_or_service(SCOPE_WRITE, SCOPE_ORDERS),),
+    raises=(
+        "licensing.order_empty",
+        "licensing.order_exists",
+        "licensing.license_type_unknown",
+        "licensing.device_type_unknown",
+        "devices.malformed_order_number",
+        "devices.malformed_id",
+        "devices.repeated_in_request",
+        "devices.order_changed",
+        "devices.in_other_order",
+    ),
+    emits=("order_entered",),
+)
+def enter_order(database: Database, call: Call, request: Mapping[str, Any], *, devices: DevicesClient) -> Answer:
+    """Enter an order of the vendor and make its activation key, by staff (ACC-10).
+
+    The same order again gets the same answer.
     """
     actor = Actor.of(call)
-    actor.require_staff_or_service(SCOPE_WRITE, SCOPE_ORDERS)
     catalogue = get_catalogue(database)
     order = VendorOrder.of(catalogue, request)
     # Each step has a command id of its own (rule R2), so that a reused one is told before anything happens.
-    database.command(call.derive("enter"), "enter_order", order.values, lambda unit: order.enter(unit, actor))
+    run(database, call.derive("enter"), order.values, lambda unit: order.enter(unit, actor), step=_Reserved)
     if order.devices:
         _hand_to_devices(database, call, order, devices)
     fail_point("licensing.order.before_done")
-    answer = database.command(
+    answer = run(
+        database,
         call,
-        "enter_order",
         order.values,
         lambda unit: order.finish(unit, database, catalogue, actor.user_id),
         sealed=True,
     )
     fail_point("licensing.order.after_done")
-    return answer or {}
+    return answer
 
 
-def order_answer(catalogue: Catalogue, row: Row, *, key: str | None, key_state: str | None) -> dict[str, Any]:
+def order_answer(catalogue: Catalogue, row: StoredOrder, *, key: str | None, key_state: str | None) -> Shown:
     """Return an order as answers carry it."""
-    return {
-        "number": row.number,
-        "customer_name": row.customer_name,
-        "customer_reference": row.customer_reference,
-        "devices": row.devices,
-        "licenses": named(catalogue, ((str(t), int(n)) for t, n in row.licenses)),
-        "state": row.state,
-        "activation_key": key,
-        "activation_key_state": key_state,
-        "created_at": write_moment(row.created_at),
-    }
+    return shown(row, licenses=named(catalogue, row.licenses), activation_key=key, activation_key_state=key_state)
+
+
+class OrderedDevice(TypedDict):
+    """A device as devices registers it for an order."""
+
+    hardware_id: str
+    type: str
+    shipped_on: str
+    warranty_months: int
 
 
 class VendorOrder:
     """One order as entered, checked by itself and against the catalogue."""
 
-    def __init__(self, values: dict[str, Any], months: Mapping[str, int], fingerprint: str | None = None) -> None:
-        self.values = values
-        self.number: str = values["number"]
-        self.devices: list[dict[str, str]] = values["devices"]
-        self.licenses: dict[str, int] = dict(values["licenses"])
+    def __init__(
+        self,
+        number: str,
+        customer_name: str,
+        customer_reference: str,
+        devices: list[dict[str, str]],
+        licenses: Mapping[str, int],
+        months: Mapping[str, int],
+        fingerprint: str | None = None,
+    ) -> None:
+        self.number = number
+        self.customer_name = customer_name
+        self.customer_reference = customer_reference
+        self.devices = devices
+        self.licenses = licenses
         self.months = months
-        self.fingerprint = fingerprint or hashlib.sha256(canonical(values).encode()).hexdigest()
+        self.fingerprint = fingerprint or hashlib.sha256(canonical(self.values).encode()).hexdigest()
+
+    @property
+    def values(self) -> dict[str, object]:
+        """What the order says, as its fingerprint and the claims of its steps know it."""
+        return {
+            "number": self.number,
+            "customer_name": self.customer_name,
+            "customer_reference": self.customer_reference,
+            "devices": self.devices,
+            "licenses": [[license_type, quantity] for license_type, quantity in self.licenses.items()],
+        }
 
     @classmethod
     def of(cls, catalogue: Catalogue, request: Mapping[str, Any]) -> VendorOrder:
@@ -108,54 +147,71 @@ class VendorOrder:
             seen.add(device["hardware_id"])
         licenses = merged_lines(catalogue, request["licenses"])
         return cls(
-            {
-                "number": _number(request["number"]),
-                "customer_name": request["customer_name"],
-                "customer_reference": request["customer_reference"],
-                "devices": devices,
-                "licenses": [[license_type.id, n] for license_type, n in licenses.items()],
-            },
-            {model: row.warranty_months for model, row in catalogue.device_types.items()},
+            _number(request["number"]),
+            request["customer_name"],
+            request["customer_reference"],
+            devices,
+            {license_type.id: quantity for license_type, quantity in licenses.items()},
+            _warranty_months(catalogue),
         )
 
     @classmethod
-    def of_row(cls, catalogue: Catalogue, row: Row) -> VendorOrder:
+    def of_row(cls, catalogue: Catalogue, row: StoredOrder) -> VendorOrder:
         """Read an order that was entered before."""
-        values = {"number": row.number, "devices": row.devices, "licenses": row.licenses}
         return cls(
-            values, {model: kind.warranty_months for model, kind in catalogue.device_types.items()}, row.fingerprint
+            row.number,
+            row.customer_name,
+            row.customer_reference,
+            row.devices,
+            dict(row.licenses),
+            _warranty_months(catalogue),
+            row.fingerprint,
         )
 
-    def for_devices(self) -> list[dict[str, Any]]:
+    def for_devices(self) -> list[OrderedDevice]:
         """Return the order's devices as devices takes them."""
-        return [{**device, "warranty_months": self.months[device["type"]]} for device in self.devices]
-
-    def enter(self, unit: Unit, actor: Actor) -> None:
-        """Reserve the number for this very order."""
-        fresh = keys.enter_order(
-            unit.connection,
+        return [
             {
-                **self.values,
-                "fingerprint": self.fingerprint,
-                "state": keys.ENTERED,
-                "created_by": actor.user_id,
-                "created_at": unit.now,
-            },
+                "hardware_id": device["hardware_id"],
+                "type": device["type"],
+                "shipped_on": device["shipped_on"],
+                "warranty_months": self.months[device["type"]],
+            }
+            for device in self.devices
+        ]
+
+    def enter(self, unit: Unit, actor: Actor) -> Mapping[str, object]:
+        """Reserve the number for this very order."""
+        fresh = orders.enter(
+            unit.connection,
+            StoredOrder(
+                number=self.number,
+                fingerprint=self.fingerprint,
+                state=orders.ENTERED,
+                customer_name=self.customer_name,
+                customer_reference=self.customer_reference,
+                devices=self.devices,
+                licenses=list(self.licenses.items()),
+                key_id=None,
+                created_by=actor.user_id,
+                created_at=unit.now,
+            ),
         )
         if not fresh:
             self._get(unit)
+        return {}
 
-    def finish(self, unit: Unit, database: Database, catalogue: Catalogue, user_id: str) -> dict[str, Any]:
+    def finish(self, unit: Unit, database: Database, catalogue: Catalogue, user_id: str) -> Shown:
         """Make the key with its contents, or return what the first entry made."""
         row = self._get(unit)
-        if row.state == keys.DONE:
+        if row.state == orders.DONE:
             key = reveal_key(unit, database, row.key_id) if row.key_id is not None else None
             state = keys.key_states(unit.connection, [row.key_id]).get(row.key_id) if row.key_id is not None else None
             return order_answer(catalogue, row, key=key, key_state=state)
         key_id, text = None, None
         if self.licenses:
             key_id, text = self._make_key(unit, database, user_id)
-        keys.finish_order(unit.connection, self.number, key_id)
+        orders.finish(unit.connection, self.number, key_id)
         fail_point("licensing.order.in_done")
         unit.emit(
             "order_entered",
@@ -168,11 +224,11 @@ class VendorOrder:
             },
             actor_id=user_id,
         )
-        answer = order_answer(catalogue, row, key=text, key_state=keys.OPEN if key_id is not None else None)
-        return {**answer, "state": keys.DONE}
+        done = replace(row, state=orders.DONE, key_id=key_id)
+        return order_answer(catalogue, done, key=text, key_state=keys.OPEN if key_id is not None else None)
 
     def _make_key(self, unit: Unit, database: Database, user_id: str) -> tuple[str, str]:
-        key_id, text = create_key(unit, database, self.licenses, {"order_number": self.number, "created_by": user_id})
+        key_id, text = create_key(unit, database, self.licenses, order_number=self.number, created_by=user_id)
         target = ledger.key_pool(key_id)
         ledger.post(
             unit,
@@ -185,8 +241,8 @@ class VendorOrder:
         )
         return key_id, text
 
-    def _get(self, unit: Unit) -> Row:
-        row = keys.get_order(unit.connection, self.number, lock=True)
+    def _get(self, unit: Unit) -> StoredOrder:
+        row = orders.get(unit.connection, self.number, lock=True)
         if row is None or row.fingerprint != self.fingerprint:
             raise conflict(
                 "licensing.order_exists",
@@ -204,8 +260,12 @@ def _hand_to_devices(database: Database, call: Call, order: VendorOrder, devices
         devices.register_production(step, order_number=order.number, devices=order.for_devices())
     except ServiceError as refusal:
         if refusal.is_final:
-            database.write(lambda unit: keys.drop_order(unit.connection, order.number), call=call)
+            database.write(lambda unit: orders.drop(unit.connection, order.number), call=call)
         raise
+
+
+def _warranty_months(catalogue: Catalogue) -> dict[str, int]:
+    return {model: kind.warranty_months for model, kind in catalogue.device_types.items()}
 
 
 def _number(text: str) -> str:

@@ -11,19 +11,33 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from services.accounts.api import SCOPE_WRITE, Actor
+from services.accounts.api import Actor, needs
+from services.chassis.answers import Answer
 from services.chassis.context import Call
 from services.chassis.data import aliases
 from services.chassis.data.db import Database, Unit
 from services.chassis.data.idempotency import database_time
 from services.chassis.errors import ServiceError, conflict, invalid
-from services.devices.api import CLAIMED, DEVICE_KEY, ORDER_NUMBER, POSSESSION_NEEDED, PROVEN, STAFF, DevicesClient
+from services.chassis.service.declare import command, query
+from services.chassis.service.running import answered, repeatable, run
+from services.chassis.settings import Settings
+from services.devices.api import (
+    CLAIMED,
+    DEVICE_KEY,
+    ORDER_NUMBER,
+    POSSESSION_NEEDED,
+    PROVEN,
+    STAFF,
+    DevicesClient,
+    PossessionAnswer,
+)
 from services.devices.api import ERRORS as DEVICE_ERRORS
 from services.licensing import access
 from services.licensing.access import Device
+from services.licensing.api import possession as api
 from services.licensing.api.possession import ERRORS
 from services.licensing.certificates.requests import load_key
-from services.licensing.commands.running import repeatable
+from services.licensing.commands.telling import tell_revoked
 from services.licensing.files.errors import FormatError
 from services.licensing.files.possession import PossessionProof, flaw, read_possession
 from services.licensing.store import certificates
@@ -47,7 +61,7 @@ def require_possession(connection: Connection, device: Device, actor: Actor) -> 
     if (
         not device.proven
         and not actor.staff
-        and _others(connection, device, set(payers(connection, device.hardware_id)))
+        and others_have_a_stake(connection, device, payers(connection, device.hardware_id))
     ):
         raise possession_needed(connection, device)
 
@@ -85,7 +99,7 @@ def require_first_certificate(connection: Connection, device: Device, *, claims_
     """
     if device.proven:
         return
-    if not claims_allowed or _others(connection, device, ever_paid(connection, device.hardware_id)):
+    if not claims_allowed or others_have_a_stake(connection, device, ever_paid(connection, device.hardware_id)):
         raise possession_needed(connection, device)
 
 
@@ -101,17 +115,20 @@ def ways(connection: Connection, device: Device) -> list[str]:
     return [ORDER_NUMBER, *([DEVICE_KEY] if by_key else []), STAFF]
 
 
+@query(
+    request=api.GetPossessionRequest,
+    answer=api.PossessionLimits,
+    needs=(needs.READ,),
+    raises=("devices.device_not_found",),
+)
 def get_possession(
-    database: Database, call: Call, request: Mapping[str, Any], *, devices: DevicesClient, claims_allowed: bool
-) -> dict[str, Any]:
-    """Tell which actions with a device need a proof of possession first, and the ways to it.
-
-    Raises: devices.device_not_found.
-    """
+    database: Database, call: Call, request: Mapping[str, Any], devices: DevicesClient, settings: Settings
+) -> dict[str, list[str]]:
+    """Tell the gateway which actions with a device need a proof of possession first, and the ways to it (DEV-15)."""
     actor = Actor.of(call)
-    device = Device.of(devices.get_device_facts(call, device_id=request["device_id"]))
+    device = Device.of_answer(devices.get_device_facts(call, device_id=request["device_id"]))
 
-    def work(connection: Connection) -> dict[str, Any]:
+    def work(connection: Connection) -> dict[str, list[str]]:
         limited = []
         try:
             require_possession(connection, device, actor)
@@ -120,7 +137,7 @@ def get_possession(
         try:
             # A device that has had a certificate gets the next one by its key, whoever asks.
             if not certificates.has_had(connection, device.hardware_id) and not actor.staff:
-                require_first_certificate(connection, device, claims_allowed=claims_allowed)
+                require_first_certificate(connection, device, claims_allowed=settings.claimed_certificates)
         except ServiceError:
             limited.append(FIRST_CERTIFICATE)
         return {"limited": limited, "ways": ways(connection, device) if limited else []}
@@ -128,22 +145,31 @@ def get_possession(
     return database.read(work, snapshot=True)
 
 
+@command(
+    request=api.ProvePossessionRequest,
+    answer=PossessionAnswer,
+    needs=(needs.WRITE,),
+    raises=(
+        "devices.device_not_found",
+        "access.power_needed",
+        "devices.malformed_order_number",
+        "devices.order_not_found",
+        "devices.not_in_order",
+        "devices.throttled",
+        "licensing.possession_proof_invalid",
+        "licensing.possession_proof_expired",
+        "licensing.possession_key_claimed",
+    ),
+    emits=("certificate_revoked",),
+)
 @repeatable
-def prove_possession(
-    database: Database, call: Call, request: Mapping[str, Any], *, devices: DevicesClient
-) -> dict[str, Any]:
+def prove_possession(database: Database, call: Call, request: Mapping[str, Any], devices: DevicesClient) -> Answer:
     """Prove possession of a device by its order's number, or by a text that its certified key signed (DEV-15).
 
     A repetition gets the first answer and proves nothing anew, however old its proof is by then.
-
-    Raises: devices.device_not_found, access.power_needed, devices.order_not_found, devices.not_in_order,
-        devices.malformed_order_number, devices.throttled, access.power_needed, licensing.possession_proof_invalid,
-        licensing.possession_proof_expired, licensing.possession_key_claimed.
-    Emits: certificate_revoked per certificate that was given to another company's claim.
     """
-    Actor.of(call).require_scope(SCOPE_WRITE)
     device = access.get_device(call, devices, request["device_id"], ADD)
-    answer = database.answered(call, "prove_possession", request)
+    answer = answered(database, call, request)
     if answer is not None:
         return answer
     step = call.derive("possession")
@@ -154,12 +180,12 @@ def prove_possession(
         database.read(lambda connection: _verify(connection, device, proof))
         told = devices.confirm_possession(step, device_id=device.device_id)
 
-    def work(unit: Unit) -> dict[str, Any]:
+    def work(unit: Unit) -> Mapping[str, object]:
         # The event of devices does this too; here nobody has to wait for it.
         end_claims(unit, device.hardware_id, device.company_id)
         return told
 
-    return database.command(call, "prove_possession", request, work) or {}
+    return run(database, call, request, work)
 
 
 def end_claims(unit: Unit, hardware_id: str, company_id: str) -> None:
@@ -171,20 +197,12 @@ def end_claims(unit: Unit, hardware_id: str, company_id: str) -> None:
     """
     connection = unit.connection
     certificates.lock_hardware(connection, hardware_id)
-    group = aliases.group(connection, aliases.current(connection, company_id))
-    for row in certificates.claimed(connection, hardware_id):
-        if row.company_id in group:
-            certificates.set_possession(connection, row.serial, PROVEN)
-        elif certificates.revoke(connection, row.serial, unit.now, ENDED):
-            unit.emit(
-                "certificate_revoked",
-                subject=hardware_id,
-                data={"serial": row.serial, "reason": ENDED},
-                company_id=aliases.current(connection, row.company_id),
-                device_id=row.device_id,
-                hardware_id=hardware_id,
-                anonymous=True,
-            )
+    group = aliases.group_today(connection, company_id)
+    for certificate in certificates.claimed(connection, hardware_id):
+        if certificate.company_id in group:
+            certificates.set_possession(connection, certificate.serial, PROVEN)
+        elif certificates.revoke(connection, certificate.serial, unit.now, ENDED):
+            tell_revoked(unit, certificate, ENDED, anonymous=True)
 
 
 def origin_of(device: Device) -> str:
@@ -192,9 +210,16 @@ def origin_of(device: Device) -> str:
     return PROVEN if device.proven else CLAIMED
 
 
-def _others(connection: Connection, device: Device, paid: set[str]) -> bool:
-    group = aliases.group(connection, aliases.current(connection, device.company_id))
-    return access.held_by_others(connection, device) or bool(paid - set(group))
+def others_have_a_stake(connection: Connection, device: Device, paid: Collection[str]) -> bool:
+    """Tell whether another company has a device too, or is among those who paid for what is on it.
+
+    Args:
+        connection: of the running transaction.
+        device: as devices told it.
+        paid: the companies that paid.
+    """
+    group = aliases.group_today(connection, device.company_id)
+    return access.held_by_others(connection, device) or bool({*paid} - {*group})
 
 
 def _read(text: str) -> PossessionProof:
@@ -213,7 +238,7 @@ def _verify(connection: Connection, device: Device, proof: PossessionProof) -> N
         raise refusal
     code = flaw(
         proof,
-        load_key(bytes(current.public_key)),
+        load_key(current.public_key),
         device=device.hardware_id,
         record=device.device_id,
         now=database_time(connection),

@@ -7,6 +7,7 @@ with the device's certificate; a proof as a PEM block behind the certificate req
 from __future__ import annotations
 
 import base64
+import hashlib
 import re
 from dataclasses import dataclass
 from datetime import datetime
@@ -55,6 +56,11 @@ class DeviceReturn:
     counter: int
     nonce: str
     created_at: datetime
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the signed bytes, by which a return is known again."""
+        return hashlib.sha256(self.signed).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
 
 from sqlalchemy import Connection
 
-from services.chassis.fields import write_moment
 from services.licensing.access import Device
 from services.licensing.api.files import FIRST_SIGNED_VERSION
 from services.licensing.commands.issuing import is_overtaken
@@ -19,13 +20,22 @@ _FAMILIES: Final = (("text",), ("plain", "encrypted"))
 """Forms of the files of version 5 to 7, and of those from version 8 on."""
 
 
+@dataclass(frozen=True, slots=True)
+class DeviceFiles:
+    """How the files of a device stand: `none`, `current` or `outdated`; its newest file, and when that was fetched."""
+
+    state: str
+    serial: str | None = None
+    fetched_at: datetime | None = None
+
+
 def file_state(
     connection: Connection,
     device: Device,
     installed: Sequence[InstalledLine],
     catalogue: Catalogue,
     revoked_kids: Collection[str] = (),
-) -> Mapping[str, Any]:
+) -> DeviceFiles:
     """Return state, serial and time of fetching of a device's newest file; one outdated family makes it outdated.
 
     The state is the device's, whoever asked for the file; the serial is told to who can get the file by it (I14).
@@ -49,13 +59,11 @@ def file_state(
         elif wanted:
             current = False
     if not newest:
-        return {"state": "none", "serial": None, "fetched_at": None}
+        return DeviceFiles("none")
     latest = max(newest, key=lambda file: file.counter)
-    return {
-        "state": "current" if current else "outdated",
-        "serial": latest.serial if latest.device_id == device.device_id else None,
-        "fetched_at": write_moment(latest.fetched_at) if latest.fetched_at is not None else None,
-    }
+    # Another record's number is no help: its file is not given out here.
+    serial = latest.serial if latest.device_id == device.device_id else None
+    return DeviceFiles("current" if current else "outdated", serial, latest.fetched_at)
 
 
 def _family(catalogue: Catalogue, line: InstalledLine) -> tuple[str, ...] | None:

@@ -4,35 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
-from services.accounts.api import SCOPE_ORDERS, SCOPE_READ, AccountsClient, Actor
+from services.accounts.api import SCOPE_ORDERS, SCOPE_READ, AccountsClient, Actor, needs
+from services.chassis.answers import Page, Shown, shown
 from services.chassis.context import Call
 from services.chassis.data.db import Database
 from services.chassis.errors import ServiceError, not_found
-from services.chassis.fields import read_moment, read_text, write_moment
+from services.chassis.fields import read_moment, read_text
 from services.chassis.paging import Listing
+from services.chassis.service.declare import query
 from services.devices.api import MalformedOrderNumberError, canonical_order_number
-from services.licensing import access
+from services.licensing import access, api
 from services.licensing.commands.naming import named
 from services.licensing.commands.orders import order_answer
 from services.licensing.domain.activation_keys import masked_key
 from services.licensing.domain.catalogue import Catalogue
-from services.licensing.store import keys
+from services.licensing.store import keys, orders
 from services.licensing.store.catalogue import get_catalogue
-from services.licensing.store.keys import Row
+from services.licensing.store.keys import UsedKey
+from services.licensing.store.orders import StoredOrder
 from services.projects.api import ProjectsClient
 
+READING_STAFF: Final = needs.staff_or_service(SCOPE_READ, SCOPE_ORDERS)
 
+
+@query(
+    request=api.ListActivationsRequest,
+    answer=api.AddedKeyList,
+    needs=(needs.READ,),
+    raises=("projects.not_found", "accounts.company_needed"),
+)
 def list_activations(
     database: Database, call: Call, request: Mapping[str, Any], *, projects: ProjectsClient, accounts: AccountsClient
-) -> dict[str, Any]:
-    """List the keys added to a project or to all own projects, newest first.
-
-    Raises: projects.not_found, request.invalid for a cursor of elsewhere, accounts.company_needed without a project.
-    """
+) -> Page:
+    """List the keys added to a project or to all own projects, newest first (BAL-3)."""
     actor = Actor.of(call)
-    actor.require_scope(SCOPE_READ)
     listing = Listing(call, "list_activations", request)
     before = listing.after(read_moment, read_text)
     project_id = request["project"] or actor.project_id
@@ -45,62 +52,51 @@ def list_activations(
             connection, limit=listing.limit + 1, before=before, project_id=project_id, company_ids=actor.company_ids
         )
     )
-    shown, following = listing.page(rows, lambda row: (row.used_at, row.id))
-    names = _names(call, accounts, [row.used_by for row in shown])
+    page, following = listing.page(rows, lambda row: (row.used_at, row.id))
+    names = _names(call, accounts, [row.used_by for row in page])
     catalogue = get_catalogue(database)
-    return {"items": [_added_key(catalogue, row, names) for row in shown], "next": following}
+    return Page([_added_key(catalogue, row, names) for row in page], following)
 
 
-def list_orders(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
-    """List orders, newest first.
-
-    Raises: accounts.staff_needed, request.invalid for a cursor of elsewhere.
-    """
-    _require_reading_staff(call)
+@query(request=api.ListOrdersRequest, answer=api.OrderList, needs=(READING_STAFF,))
+def list_orders(database: Database, call: Call, request: Mapping[str, Any]) -> Page:
+    """List orders, newest first, by staff (ACC-10)."""
     listing = Listing(call, "list_orders", request)
     before = listing.after(read_moment, read_text)
-    rows = database.read(lambda connection: keys.list_orders(connection, limit=listing.limit + 1, before=before))
-    shown, following = listing.page(rows, lambda row: (row.created_at, row.number))
-    return {"items": _orders(database, shown), "next": following}
+    rows = database.read(lambda connection: orders.newest(connection, limit=listing.limit + 1, before=before))
+    page, following = listing.page(rows, lambda row: (row.created_at, row.number))
+    return Page(_orders(database, page), following)
 
 
-def get_order(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Return one order by its number; its activation key is told at its entry only.
-
-    Raises: accounts.staff_needed, licensing.order_not_found.
-    """
-    _require_reading_staff(call)
+@query(request=api.OrderRequest, answer=api.Order, needs=(READING_STAFF,), raises=("licensing.order_not_found",))
+def get_order(database: Database, call: Call, request: Mapping[str, Any]) -> Shown:
+    """Return one order by its number, by staff; its activation key is told at its entry only (ACC-10)."""
     row = None
     with suppress(MalformedOrderNumberError):
         number = canonical_order_number(request["number"])
-        row = database.read(lambda connection: keys.get_order(connection, number))
+        row = database.read(lambda connection: orders.get(connection, number))
     if row is None:
         raise not_found("licensing.order_not_found", "There is no order with this number; list the orders.")
     return _orders(database, [row])[0]
 
 
-def _require_reading_staff(call: Call) -> None:
-    Actor.of(call).require_staff_or_service(SCOPE_READ, SCOPE_ORDERS)
-
-
-def _orders(database: Database, rows: Sequence[Row]) -> list[dict[str, Any]]:
+def _orders(database: Database, rows: Sequence[StoredOrder]) -> list[Shown]:
     states = database.read(
         lambda connection: keys.key_states(connection, [row.key_id for row in rows if row.key_id is not None])
     )
     catalogue = get_catalogue(database)
-    return [order_answer(catalogue, row, key=None, key_state=states.get(row.key_id)) for row in rows]
+    return [order_answer(catalogue, row, key=None, key_state=states.get(row.key_id or "")) for row in rows]
 
 
-def _added_key(catalogue: Catalogue, row: Row, names: Mapping[str, str]) -> dict[str, Any]:
-    return {
-        "id": row.id,
-        "key": masked_key(row.last_group),
-        "project": {"id": row.used_project_id, "name": row.project_name},
-        "comment": row.comment,
-        "licenses": named(catalogue, ((str(t), int(n)) for t, n in row.licenses)),
-        "added_by": {"id": row.used_by, "name": names.get(row.used_by)},
-        "added_at": write_moment(row.used_at),
-    }
+def _added_key(catalogue: Catalogue, row: UsedKey, names: Mapping[str, str]) -> Shown:
+    return shown(
+        row,
+        key=masked_key(row.last_group),
+        project={"id": row.used_project_id, "name": row.project_name},
+        licenses=named(catalogue, row.licenses),
+        added_by={"id": row.used_by, "name": names.get(row.used_by)},
+        added_at=row.used_at,
+    )
 
 
 def _names(call: Call, accounts: AccountsClient, user_ids: Sequence[str]) -> Mapping[str, str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
+from dataclasses import asdict, dataclass
+from datetime import datetime
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -12,9 +13,21 @@ from services.chassis.data.db import insert_or_ignore
 from services.licensing.models import CertificateAcceptance
 
 
-def insert(connection: Connection, values: dict[str, Any]) -> bool:
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """A company took a key for its device's, by the certificate with this serial number."""
+
+    company_id: str
+    hardware_id: str
+    key_digest: str
+    serial: str
+    accepted_by: str
+    accepted_at: datetime
+
+
+def insert(connection: Connection, acceptance: Acceptance) -> bool:
     """Note that a company accepted a key; False when it had done so before."""
-    return insert_or_ignore(connection, CertificateAcceptance, values)
+    return insert_or_ignore(connection, CertificateAcceptance, asdict(acceptance))
 
 
 def accepted(connection: Connection, company_ids: Collection[str], hardware_id: str) -> set[str]:

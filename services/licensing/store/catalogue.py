@@ -9,10 +9,13 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from services.chassis.data.db import Database
+from services.chassis.data.rows import columns_of
 from services.licensing import models
 from services.licensing.domain.catalogue import Catalogue, DeviceType, LicenseType
 
 _FRESH_SECONDS = 2.0
+_LICENSE_TYPES = sa.select(*columns_of(LicenseType, models.LicenseType.__table__)).order_by(models.LicenseType.position)
+_DEVICE_TYPES = sa.select(*columns_of(DeviceType, models.DeviceType.__table__)).order_by(models.DeviceType.id)
 _copies: weakref.WeakKeyDictionary[Database, tuple[float, Catalogue]] = weakref.WeakKeyDictionary()
 
 
@@ -35,18 +38,8 @@ def get_catalogue(database: Database) -> Catalogue:
 
 def read_catalogue(connection: Connection, revision: int) -> Catalogue:
     """Read the whole catalogue, license types in the order of lists."""
-    types, models_, versions = models.LicenseType, models.DeviceType, models.CatalogueVersion
-    columns = [column for column in types.__table__.columns if column.name != "position"]
-    license_types = [
-        LicenseType(**row) for row in connection.execute(sa.select(*columns).order_by(types.position)).mappings()
-    ]
-    device_types = [
-        DeviceType(row.id, row.category, row.warranty_months, row.maxima, row.origin)
-        for row in connection.execute(
-            sa.select(models_.id, models_.category, models_.warranty_months, models_.maxima, models_.origin).order_by(
-                models_.id
-            )
-        )
-    ]
+    license_types = [LicenseType(*row) for row in connection.execute(_LICENSE_TYPES)]
+    device_types = [DeviceType(*row) for row in connection.execute(_DEVICE_TYPES)]
+    versions = models.CatalogueVersion
     offered = connection.scalars(sa.select(versions.version).where(versions.offered)).all()
     return Catalogue.of(license_types, device_types, offered, revision)

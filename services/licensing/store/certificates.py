@@ -2,19 +2,74 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from services.chassis.data.db import insert_or_ignore
+from services.chassis.data.rows import columns_of
 from services.licensing.models import Authority, DeviceCertificate, FileCounter, RevocationList
 
 CURRENT, SUPERSEDED, REVOKED = "current", "superseded", "revoked"
 ROOT, ISSUING = "root", "issuing"
 
-_TABLE = DeviceCertificate.__table__
+
+@dataclass(frozen=True, slots=True)
+class StoredCertificate:
+    """A device's certificate: what will be signed, and once it is, its PEM.
+
+    Args:
+        serial: hexadecimal.
+        key_digest, public_key: of the device's key, the latter in DER.
+        authority: id of the key that signs it.
+        renews: serial number of the one whose key spoke for this one's.
+        possession: what the record that got it was, `proven` or `claimed`.
+    """
+
+    serial: str
+    hardware_id: str
+    company_id: str
+    device_id: str
+    key_digest: str
+    public_key: bytes
+    authority: str
+    crl_url: str
+    not_before: datetime
+    not_after: datetime
+    recorded_at: datetime
+    state: str
+    renews: str | None
+    possession: str
+    signed_at: datetime | None = None
+    certificate: str | None = None
+    revoked_at: datetime | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAuthority:
+    """An authority, with its certificate in PEM."""
+
+    kid: str
+    role: str
+    certificate: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StoredList:
+    """A published revocation list in DER."""
+
+    number: int
+    issued_at: datetime
+    content: bytes
+
+
+_CERTIFICATES = sa.select(*columns_of(StoredCertificate, DeviceCertificate.__table__))
+_AUTHORITIES = sa.select(*columns_of(StoredAuthority, Authority.__table__))
+_LISTS = sa.select(*columns_of(StoredList, RevocationList.__table__))
 
 
 def lock_hardware(connection: Connection, hardware_id: str) -> int:
@@ -46,32 +101,36 @@ def set_counter(connection: Connection, hardware_id: str, counter: int) -> None:
     connection.execute(sa.update(FileCounter).where(FileCounter.hardware_id == hardware_id).values(counter=counter))
 
 
-def insert(connection: Connection, values: dict[str, Any]) -> None:
+def insert(connection: Connection, certificate: StoredCertificate) -> None:
     """Record a certificate that is going to be signed."""
-    connection.execute(sa.insert(DeviceCertificate), values)
+    connection.execute(sa.insert(DeviceCertificate), asdict(certificate))
 
 
-def get(connection: Connection, serial: str) -> Row[Any] | None:
-    """Return a certificate's row by its serial number in hexadecimal."""
-    return connection.execute(sa.select(_TABLE).where(DeviceCertificate.serial == serial)).one_or_none()
+def find(connection: Connection, serial: str) -> StoredCertificate | None:
+    """Return a certificate by its serial number in hexadecimal."""
+    row = connection.execute(_CERTIFICATES.where(DeviceCertificate.serial == serial)).one_or_none()
+    return None if row is None else StoredCertificate(*row)
 
 
-def current(connection: Connection, hardware_id: str) -> Row[Any] | None:
+def get(connection: Connection, serial: str) -> StoredCertificate:
+    """Return a certificate that was recorded; none is ever deleted."""
+    return StoredCertificate(*connection.execute(_CERTIFICATES.where(DeviceCertificate.serial == serial)).one())
+
+
+def current(connection: Connection, hardware_id: str) -> StoredCertificate | None:
     """Return the device's current certificate, signed or not yet."""
-    return connection.execute(
-        sa.select(_TABLE).where(DeviceCertificate.hardware_id == hardware_id, DeviceCertificate.state == CURRENT)
+    row = connection.execute(
+        _CERTIFICATES.where(DeviceCertificate.hardware_id == hardware_id, DeviceCertificate.state == CURRENT)
     ).one_or_none()
+    return None if row is None else StoredCertificate(*row)
 
 
-def of_device(connection: Connection, hardware_id: str) -> list[Row[Any]]:
+def of_device(connection: Connection, hardware_id: str) -> list[StoredCertificate]:
     """Return all signed certificates of a device, newest first."""
-    return list(
-        connection.execute(
-            sa.select(_TABLE)
-            .where(DeviceCertificate.hardware_id == hardware_id, DeviceCertificate.signed_at.is_not(None))
-            .order_by(DeviceCertificate.recorded_at.desc(), DeviceCertificate.serial)
-        )
-    )
+    statement = _CERTIFICATES.where(
+        DeviceCertificate.hardware_id == hardware_id, DeviceCertificate.signed_at.is_not(None)
+    ).order_by(DeviceCertificate.recorded_at.desc(), DeviceCertificate.serial)
+    return [StoredCertificate(*row) for row in connection.execute(statement)]
 
 
 def has_had(connection: Connection, hardware_id: str, *, ended_claims: bool = True) -> bool:
@@ -86,24 +145,19 @@ def has_had(connection: Connection, hardware_id: str, *, ended_claims: bool = Tr
     return connection.scalar(statement.limit(1)) is not None
 
 
-def claimed(connection: Connection, hardware_id: str) -> list[Row[Any]]:
+def claimed(connection: Connection, hardware_id: str) -> list[StoredCertificate]:
     """Return the certificates of a device that claims got and that were not revoked, unsigned ones too."""
-    return list(
-        connection.execute(
-            sa.select(_TABLE)
-            .where(
-                DeviceCertificate.hardware_id == hardware_id,
-                DeviceCertificate.possession == "claimed",
-                DeviceCertificate.state != REVOKED,
-            )
-            .order_by(DeviceCertificate.recorded_at, DeviceCertificate.serial)
-        )
-    )
+    statement = _CERTIFICATES.where(
+        DeviceCertificate.hardware_id == hardware_id,
+        DeviceCertificate.possession == "claimed",
+        DeviceCertificate.state != REVOKED,
+    ).order_by(DeviceCertificate.recorded_at, DeviceCertificate.serial)
+    return [StoredCertificate(*row) for row in connection.execute(statement)]
 
 
-def valid(connection: Connection, hardware_id: str) -> list[Row[Any]]:
+def valid(connection: Connection, hardware_id: str) -> list[StoredCertificate]:
     """Return the signed certificates of a device that were not revoked."""
-    return [row for row in of_device(connection, hardware_id) if row.state != REVOKED]
+    return [certificate for certificate in of_device(connection, hardware_id) if certificate.state != REVOKED]
 
 
 def set_possession(connection: Connection, serial: str, possession: str) -> None:
@@ -178,32 +232,36 @@ def last_revocation(connection: Connection) -> datetime | None:
     return last
 
 
-def authority(connection: Connection, kid: str) -> Row[Any] | None:
+def find_authority(connection: Connection, kid: str) -> StoredAuthority | None:
     """Return an authority by the id of its key."""
-    return connection.execute(sa.select(Authority.__table__).where(Authority.kid == kid)).one_or_none()
+    row = connection.execute(_AUTHORITIES.where(Authority.kid == kid)).one_or_none()
+    return None if row is None else StoredAuthority(*row)
 
 
-def authorities(connection: Connection, role: str) -> list[Row[Any]]:
+def authority(connection: Connection, kid: str) -> StoredAuthority:
+    """Return an authority that is stored, as each is that has signed something."""
+    return StoredAuthority(*connection.execute(_AUTHORITIES.where(Authority.kid == kid)).one())
+
+
+def authorities(connection: Connection, role: str) -> list[StoredAuthority]:
     """Return the authorities of a role, newest first."""
-    return list(
-        connection.execute(
-            sa.select(Authority.__table__).where(Authority.role == role).order_by(Authority.created_at.desc())
-        )
-    )
+    statement = _AUTHORITIES.where(Authority.role == role).order_by(Authority.created_at.desc())
+    return [StoredAuthority(*row) for row in connection.execute(statement)]
 
 
-def insert_authority(connection: Connection, kid: str, role: str, certificate: str, now: datetime) -> None:
+def insert_authority(connection: Connection, authority: StoredAuthority) -> None:
     """Store an authority unless another process did it before."""
-    insert_or_ignore(connection, Authority, {"kid": kid, "role": role, "certificate": certificate, "created_at": now})
+    insert_or_ignore(connection, Authority, asdict(authority))
 
 
-def newest_list(connection: Connection) -> Row[Any] | None:
+def newest_list(connection: Connection) -> StoredList | None:
     """Return the newest revocation list."""
-    return connection.execute(
-        sa.select(RevocationList.__table__).order_by(RevocationList.number.desc()).limit(1)
-    ).one_or_none()
+    row = connection.execute(_LISTS.order_by(RevocationList.number.desc()).limit(1)).one_or_none()
+    return None if row is None else StoredList(*row)
 
 
-def insert_list(connection: Connection, number: int, now: datetime, content: bytes) -> bool:
-    """Store a revocation list; False when another process took the number."""
-    return insert_or_ignore(connection, RevocationList, {"number": number, "issued_at": now, "content": content})
+def insert_list(connection: Connection, made: StoredList) -> StoredList:
+    """Store a revocation list, and return it, or the one with this number that another process stored before."""
+    if insert_or_ignore(connection, RevocationList, asdict(made)):
+        return made
+    return StoredList(*connection.execute(_LISTS.where(RevocationList.number == made.number)).one())

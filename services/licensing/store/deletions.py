@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from services.chassis.data.db import insert_or_ignore
+from services.chassis.data.rows import columns_of
 from services.licensing.models import ActivationKey, Balance, ProjectDeletion
 from services.licensing.store.ledger import project_pool
 
@@ -20,24 +22,48 @@ REFUSED: Final = "refused"
 ABANDONED: Final = "abandoned"
 _LIVE: Final = (COUNTING, CLOSING)
 
-_COLUMNS = tuple(ProjectDeletion.__table__.columns)
-Row = sa.Row[Any]
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """One deletion of a project, as its present attempt stands.
+
+    Args:
+        closing_id: name of the attempt, under which the rooms close the project.
+        state: one of the words above.
+        blockers: what was in the way, by kind.
+        told: every room has learned how it was settled.
+    """
+
+    id: str
+    project_id: str
+    company_id: str
+    closing_id: str
+    state: str
+    blockers: dict[str, int]
+    created_by: str
+    started_at: datetime
+    settled_at: datetime | None
+    told: bool
 
 
-def begin(connection: Connection, values: Mapping[str, Any]) -> bool:
+_COLUMNS = columns_of(Deletion, ProjectDeletion.__table__)
+
+
+def begin(connection: Connection, deletion: Deletion) -> bool:
     """Insert a deletion unless one of the same project is under way."""
-    return insert_or_ignore(connection, ProjectDeletion, values)
+    return insert_or_ignore(connection, ProjectDeletion, asdict(deletion))
 
 
-def unfinished(connection: Connection, project_id: str) -> list[Row]:
+def unfinished(connection: Connection, project_id: str) -> list[Deletion]:
     """Return the deletions of a project that are under way, or settled and not told; the newest first."""
     statement = sa.select(*_COLUMNS).where(ProjectDeletion.project_id == project_id, sa.not_(ProjectDeletion.told))
-    return list(connection.execute(statement.order_by(ProjectDeletion.started_at.desc(), ProjectDeletion.id.desc())))
+    newest = statement.order_by(ProjectDeletion.started_at.desc(), ProjectDeletion.id.desc())
+    return [Deletion(*row) for row in connection.execute(newest)]
 
 
-def get(connection: Connection, deletion_id: str) -> Row:
+def get(connection: Connection, deletion_id: str) -> Deletion:
     """Return a deletion."""
-    return connection.execute(sa.select(*_COLUMNS).where(ProjectDeletion.id == deletion_id)).one()
+    return Deletion(*connection.execute(sa.select(*_COLUMNS).where(ProjectDeletion.id == deletion_id)).one())
 
 
 def is_deleted(connection: Connection, project_id: str, company_ids: Collection[str]) -> bool:
@@ -50,15 +76,15 @@ def is_deleted(connection: Connection, project_id: str, company_ids: Collection[
     return connection.execute(statement).first() is not None
 
 
-def change(connection: Connection, closing_id: str, before: Collection[str], values: Mapping[str, Any]) -> bool:
+def change(connection: Connection, attempt: str, before: Collection[str], **values: object) -> bool:
     """Change an attempt that is in one of these states; returns False when it is not, or not the present one."""
     statement = sa.update(ProjectDeletion).where(
-        ProjectDeletion.closing_id == closing_id, ProjectDeletion.state.in_(before)
+        ProjectDeletion.closing_id == attempt, ProjectDeletion.state.in_(before)
     )
     return connection.execute(statement.values(**values)).rowcount == 1
 
 
-def untold(connection: Connection, started_before: datetime, settled_before: datetime) -> list[Row]:
+def untold(connection: Connection, started_before: datetime, settled_before: datetime) -> list[Deletion]:
     """Return deletions that nobody drives any more, locked: begun before the one time, or settled before the other."""
     begun = sa.and_(ProjectDeletion.state.in_(_LIVE), ProjectDeletion.started_at < started_before)
     settled = sa.and_(ProjectDeletion.state.not_in(_LIVE), ProjectDeletion.settled_at < settled_before)
@@ -68,7 +94,7 @@ def untold(connection: Connection, started_before: datetime, settled_before: dat
         .order_by(ProjectDeletion.started_at)
         .limit(20)
     )
-    return list(connection.execute(statement.with_for_update(skip_locked=True)))
+    return [Deletion(*row) for row in connection.execute(statement.with_for_update(skip_locked=True))]
 
 
 def blockers(connection: Connection, project_id: str) -> dict[str, int]:

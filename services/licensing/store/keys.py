@@ -1,47 +1,89 @@
-"""SQL of activation keys, of wrong keys that were tried, and of orders."""
+"""SQL of activation keys, and of wrong keys that were tried."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import Any, cast
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from services.chassis.data.db import insert_or_ignore
-from services.licensing.models import ActivationKey, KeyAttempt, KeyGuesser, Order, Project
+from services.chassis.data.rows import columns_of
+from services.licensing.models import ActivationKey, KeyAttempt, KeyGuesser, Project
 
 OPEN = "open"
 USED = "used"
 CANCELLED = "cancelled"
 EXPIRED = "expired"
 
-ENTERED = "entered"
-DONE = "done"
-
-Row = sa.Row[Any]
+Contents = list[tuple[str, int]]
+"""License types with their quantities, as a key or an order keeps them in JSON."""
 
 
-def insert_key(connection: Connection, values: Mapping[str, Any]) -> None:
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """An open key, made for an order of the vendor or from a project's balance; nothing is in it yet.
+
+    Args:
+        digest, sealed: of its text, which is nowhere else.
+        last_group: the five symbols of it that lists show.
+    """
+
+    id: str
+    digest: str
+    sealed: bytes
+    last_group: str
+    licenses: Contents
+    order_number: str | None
+    company_id: str | None
+    project_id: str | None
+    created_by: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class FoundKey:
+    """A key as whoever enters it finds it; without its sealed text."""
+
+    id: str
+    state: str
+    last_group: str
+    licenses: Contents
+    expires_at: datetime | None
+    used_project_id: str | None
+    used_company_id: str | None
+    used_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class UsedKey:
+    """A key that was added to a project."""
+
+    id: str
+    last_group: str
+    licenses: Contents
+    comment: str
+    used_by: str
+    used_at: datetime
+    used_project_id: str
+    project_name: str
+
+
+_FOUND = columns_of(FoundKey, ActivationKey.__table__)
+_USED = columns_of(UsedKey, ActivationKey.__table__, project_name=Project.__table__.c.name)
+
+
+def insert_key(connection: Connection, key: NewKey) -> None:
     """Insert a key."""
-    connection.execute(sa.insert(ActivationKey).values(**values))
+    connection.execute(sa.insert(ActivationKey).values(**asdict(key), state=OPEN, comment=""))
 
 
-def find_key(connection: Connection, digest: str) -> Row | None:
+def find_key(connection: Connection, digest: str) -> FoundKey | None:
     """Return a key by the digest of its text, without the sealed text."""
-    key = ActivationKey
-    statement = sa.select(
-        key.id,
-        key.state,
-        key.last_group,
-        key.licenses,
-        key.expires_at,
-        key.used_project_id,
-        key.used_company_id,
-        key.used_at,
-    )
-    return cast("Row | None", connection.execute(statement.where(key.digest == digest)).one_or_none())
+    row = connection.execute(sa.select(*_FOUND).where(ActivationKey.digest == digest)).one_or_none()
+    return None if row is None else FoundKey(*row)
 
 
 def use_key(
@@ -72,7 +114,7 @@ def used_keys(
     before: tuple[datetime, str] | None,
     project_id: str | None,
     company_ids: Collection[str],
-) -> list[Row]:
+) -> list[UsedKey]:
     """Return keys added to a project, or to the companies' projects, newest first.
 
     Args:
@@ -83,16 +125,7 @@ def used_keys(
     """
     key = ActivationKey
     statement = (
-        sa.select(
-            key.id,
-            key.last_group,
-            key.licenses,
-            key.comment,
-            key.used_by,
-            key.used_at,
-            key.used_project_id,
-            Project.name.label("project_name"),
-        )
+        sa.select(*_USED)
         .join(Project, Project.id == key.used_project_id)
         .order_by(key.used_at.desc(), key.id.desc())
         .limit(limit)
@@ -105,10 +138,10 @@ def used_keys(
         statement = statement.where(
             sa.or_(key.used_at < before[0], sa.and_(key.used_at == before[0], key.id < before[1]))
         )
-    return list(connection.execute(statement))
+    return [UsedKey(*row) for row in connection.execute(statement)]
 
 
-def unseal_data(connection: Connection, key_id: str) -> bytes:
+def sealed_text(connection: Connection, key_id: str) -> bytes:
     """Return the sealed text of a key."""
     return bytes(connection.execute(sa.select(ActivationKey.sealed).where(ActivationKey.id == key_id)).scalar_one())
 
@@ -155,59 +188,3 @@ def note_attempt(
     connection.execute(
         sa.delete(KeyAttempt).where(KeyAttempt.user_id == user_id, KeyAttempt.at < now - timedelta(days=1))
     )
-
-
-def enter_order(connection: Connection, values: Mapping[str, Any]) -> bool:
-    """Insert an order unless its number is taken."""
-    return insert_or_ignore(connection, Order, values)
-
-
-def get_order(connection: Connection, number: str, *, lock: bool = False) -> Row | None:
-    """Return an order."""
-    statement = sa.select(*Order.__table__.columns).where(Order.number == number)
-    return connection.execute(statement.with_for_update() if lock else statement).one_or_none()
-
-
-def has_unfinished_orders(connection: Connection) -> bool:
-    """Tell whether any order is entered and not done."""
-    return connection.execute(sa.select(Order.number).where(Order.state == ENTERED).limit(1)).first() is not None
-
-
-def unfinished_orders(connection: Connection, entered_before: datetime, resumed_before: datetime) -> list[Row]:
-    """Lock orders that were left half-way and not taken up again of late; those that somebody works on are left out."""
-    statement = (
-        sa.select(*Order.__table__.columns)
-        .where(
-            Order.state == ENTERED,
-            Order.created_at < entered_before,
-            sa.or_(Order.resumed_at.is_(None), Order.resumed_at < resumed_before),
-        )
-        .order_by(Order.created_at)
-        .limit(20)
-    )
-    return list(connection.execute(statement.with_for_update(skip_locked=True)))
-
-
-def note_resumed(connection: Connection, number: str, now: datetime) -> None:
-    """Note when an order was taken up again."""
-    connection.execute(sa.update(Order).where(Order.number == number).values(resumed_at=now))
-
-
-def finish_order(connection: Connection, number: str, key_id: str | None) -> None:
-    """Note that devices has the devices of an order and that its key is made."""
-    connection.execute(sa.update(Order).where(Order.number == number).values(state=DONE, key_id=key_id))
-
-
-def drop_order(connection: Connection, number: str) -> None:
-    """Forget an order that devices refused, before anything came of it."""
-    connection.execute(sa.delete(Order).where(Order.number == number, Order.state == ENTERED))
-
-
-def list_orders(connection: Connection, *, limit: int, before: tuple[datetime, str] | None) -> list[Row]:
-    """Return orders, newest first, after the last one of the page before."""
-    statement = sa.select(*Order.__table__.columns).order_by(Order.created_at.desc(), Order.number.desc()).limit(limit)
-    if before is not None:
-        statement = statement.where(
-            sa.or_(Order.created_at < before[0], sa.and_(Order.created_at == before[0], Order.number < before[1]))
-        )
-    return list(connection.execute(statement))

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
 from operator import attrgetter
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, bindparam
@@ -106,7 +105,7 @@ def _placeholders(columns: Sequence[str], count: int) -> str:
     return ", ".join(f"({row})" for row in rows)
 
 
-def _parameters(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+def _parameters(rows: Iterable[Mapping[str, object]]) -> dict[str, object]:
     return {f"{name}_{place}": value for place, row in enumerate(rows) for name, value in row.items()}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from datetime import datetime
 
@@ -39,7 +38,7 @@ def names(connection: Connection, license_types: Collection[str]) -> dict[str, s
 
 def paid_by(connection: Connection, lines: Collection[InstalledLine]) -> dict[str, set[str]]:
     """Return which companies paid for each of these lines, by its id; what nobody paid for is left out."""
-    drawn = {line.id: {str(payer) for payer, _ in json.loads(line.draws) if payer != ledger.ISSUED} for line in lines}
+    drawn = {line.id: {payer for payer, _ in line.paid if payer != ledger.ISSUED} for line in lines}
     asked = set().union(*drawn.values())
     if not asked:
         return {}
@@ -52,10 +51,10 @@ def payers_of(connection: Connection, lines: Collection[InstalledLine]) -> Paid:
     """Return who paid for these lines, and for how many; what nobody paid for is left out."""
     drawn: dict[str, dict[str, int]] = {}
     for line in lines:
-        for payer, quantity in json.loads(line.draws):
+        for payer, quantity in line.paid:
             if payer != ledger.ISSUED:
-                shares = drawn.setdefault(str(payer), {})
-                shares[line.license_type] = shares.get(line.license_type, 0) + int(quantity)
+                shares = drawn.setdefault(payer, {})
+                shares[line.license_type] = shares.get(line.license_type, 0) + quantity
     if not drawn:
         return {}
     rows = connection.execute(sa.select(Project.id, Project.company_id).where(Project.id.in_(drawn)))

@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from services.chassis.data import aliases
 from services.chassis.data.db import insert_or_ignore
+from services.chassis.data.rows import columns_of
 from services.licensing.models import Balance, Project
 from services.licensing.store.ledger import ensure_pool, project_pool
 from services.projects.api import ProjectCopy
 
+
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """What a project holds of a license type; `id` and `name` are the project's."""
+
+    id: str
+    name: str
+    license_type: str
+    quantity: int
+
+
 # A project that is being deleted counts as closed, whatever its events have said so far.
-STATE = sa.case((Project.closing_id.is_not(None), "closed"), else_=Project.state)
-_COLUMNS = (Project.id, Project.company_id, Project.name, STATE.label("state"), Project.version)
+STATE: sa.ColumnElement[str] = sa.case((Project.closing_id.is_not(None), "closed"), else_=Project.state)
+_COLUMNS = columns_of(ProjectCopy, Project.__table__, state=STATE)
 _GET = sa.select(*_COLUMNS).where(Project.id == sa.bindparam("id"))
 
 _GET_BESIDE_POOL = (
@@ -100,26 +112,26 @@ def stock(
     company_ids: Collection[str] = (),
     project_ids: Collection[str] | None = None,
     license_types: Collection[str] | None = None,
-) -> list[sa.Row[tuple[str, str, str, int]]]:
-    """Return what projects hold, by name of the project: rows of project_id, name, license_type, n.
+) -> list[Stock]:
+    """Return what projects hold, by name of the project.
 
     Args:
         company_ids: the owners, where no projects are named.
         project_ids: the projects, whoever owns them.
         license_types: only these; all when absent.
     """
-    parameters: dict[str, Any] = {"owners": list(company_ids if project_ids is None else project_ids)}
+    parameters: dict[str, list[str]] = {"owners": list(company_ids if project_ids is None else project_ids)}
     if license_types is not None:
         parameters["types"] = list(license_types)
     statement = _stock_statement(by_company=project_ids is None, by_type=license_types is not None)
-    return list(connection.execute(statement, parameters))
+    return [Stock(*row) for row in connection.execute(statement, parameters)]
 
 
 @cache
 def _stock_statement(*, by_company: bool, by_type: bool) -> sa.Select[str, str, str, int]:
     # Built once for each way to ask: to put it together costs a fifth of the read of a balance.
     statement = (
-        sa.select(Project.id.label("project_id"), Project.name, Balance.license_type, Balance.n)
+        sa.select(Project.id, Project.name, Balance.license_type, Balance.n.label("quantity"))
         .join(Balance, Balance.pool_id == Project.pool_id)
         .where(Balance.n > 0)
         .order_by(Project.name, Project.id)

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from services.chassis.data.figures import Waiting
 from services.licensing.models import Order, ProjectDeletion
-from services.licensing.store.keys import ENTERED
+from services.licensing.store.orders import ENTERED
 
 WAITING: Final = (
     Waiting("project_deletion", sa.select(ProjectDeletion.started_at).where(sa.not_(ProjectDeletion.told))),

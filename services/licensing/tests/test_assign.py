@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from services.chassis.data.db import last_was_replay
 from services.chassis.ids import new_id
 from services.licensing.api.licenses import WHY_NOT_RETURNED
-from services.licensing.commands import returns
+from services.licensing.commands.returns import sorting
 from services.licensing.models import Balance, CatalogueState, CatalogueVersion, LicenseType
 from services.licensing.queries.licenses import return_obstacle
 from services.licensing.store import catalogue as catalogue_store
@@ -408,7 +408,7 @@ def test_options_show_what_fits_and_is_in_stock(world: World) -> None:
 
 def test_every_reason_for_which_a_license_stays_has_its_sentence() -> None:
     """Read from the source: a reason without one would fail a return that was booked already."""
-    functions = (return_obstacle, returns._Return._sort, returns._Return._why_kept)
+    functions = (return_obstacle, sorting.sort, sorting.why_kept)
     given = {
         node.value
         for function in functions

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from services.chassis.data.testing import make_database
 from services.chassis.errors import ServiceError
 from services.licensing import access
-from services.licensing.commands import returns
+from services.licensing.commands.returns import checks
 from services.licensing.store import certificates, ledger, projects
 from services.licensing.tests.things import Thing
 from services.licensing.tests.world import World
@@ -168,7 +168,7 @@ def test_a_key_that_was_revoked_returns_nothing_afterwards(
     )
     lock = certificates.lock_hardware if locked else reading(certificates.lock_hardware)
     monkeypatch.setattr(certificates, "lock_hardware", lock)
-    monkeypatch.setattr(returns._Return, "_check_signer", both.pausing(returns._Return._check_signer))
+    monkeypatch.setattr(checks, "check_signer", both.pausing(checks.check_signer))
     returned, revoked = both.run(lambda: thing.give_up(file))
     assert isinstance(returned, dict) and isinstance(revoked, dict)
     # Without the lock it was answered that the key is revoked, and the return of that key was booked after that.

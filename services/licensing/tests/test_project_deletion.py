@@ -20,7 +20,7 @@ from services.chassis.errors import ServiceError, conflict, unavailable
 from services.chassis.faults import InjectedFault, set_fail_points
 from services.chassis.ids import new_id
 from services.licensing.commands import deletion
-from services.licensing.commands.events import on_projects_events
+from services.licensing.commands.events import apply_projects_events
 from services.licensing.commands.keys import create_key
 from services.licensing.models import Project, ProjectDeletion
 from services.licensing.store import projects
@@ -84,8 +84,7 @@ def test_a_refusal_names_everything_in_the_way_and_changes_nothing(world: World)
     world.projects.let(project, new_id())
 
     def store_open_key(unit: Unit) -> None:
-        values = {"company_id": world.company, "project_id": project, "created_by": world.user}
-        create_key(unit, world.database, {}, values)
+        create_key(unit, world.database, {}, created_by=world.user, company_id=world.company, project_id=project)
 
     world.database.write(store_open_key)
     before = world.events()
@@ -287,7 +286,7 @@ def test_an_older_answer_does_not_replace_a_newer_event(world: World) -> None:
         data: dict[str, object] = {"project_id": project, "name": "Berlin", "state": state}
         data |= {"version": version} if version is not None else {}
         event = Event(new_id(), "projects", type, datetime.now(UTC), project, 1, data, companyid=world.company)
-        world.database.write(lambda unit: on_projects_events(unit, [event]))
+        world.database.write(lambda unit: apply_projects_events(unit, [event]))
 
     for version, given, kept in ((3, "archived", "archived"), (2, "open", "archived"), (None, "open", "open")):
         tell(version, given)

@@ -16,7 +16,7 @@ from services.chassis.data.testing import make_call
 from services.chassis.errors import ServiceError
 from services.chassis.ids import new_id
 from services.licensing import access
-from services.licensing.commands.events import on_devices_events, on_projects_events
+from services.licensing.commands.events import apply_devices_events, apply_projects_events
 from services.licensing.tests.test_keys_and_orders import refused
 from services.licensing.tests.things import Thing
 from services.licensing.tests.world import World
@@ -29,7 +29,7 @@ def told(source: str, type: str, subject: str, **more: Any) -> Event:
 
 def hear(world: World, event: Event) -> None:
     """Apply an event as the subscription does."""
-    handler = on_devices_events if event.source == "devices" else on_projects_events
+    handler = apply_devices_events if event.source == "devices" else apply_projects_events
     world.database.write(lambda unit: handler(unit, [event]))
 
 
@@ -182,7 +182,7 @@ def test_a_source_that_was_archived_or_changed_hands_in_between_pays_nothing(
 def test_a_co_holder_that_came_in_between_is_seen(world: World) -> None:
     device = world.device()
     record = world.devices.records[device]
-    facts = access.Device.of(world.devices.get_device_facts(world.admin(), device_id=device))
+    facts = access.Device.of_answer(world.devices.get_device_facts(world.admin(), device_id=device))
     assert not world.database.read(lambda connection: access.held_by_others(connection, facts))
     whose = {"deviceid": new_id(), "hardwareid": record.hardware_id, "companyid": new_id()}
     other = told("devices", "device_added", new_id(), data={}, **whose)

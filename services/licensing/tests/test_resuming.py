@@ -44,7 +44,7 @@ def settle(world: World, refusal: str | None = None, fingerprint: str | None = N
     [(_, data), *_] = world.told("order_resumed")
     answer = {"number": data["number"], "fingerprint": fingerprint or data["fingerprint"], "refusal": refusal}
     event = Event(new_id(), "devices", "order_devices_settled", datetime.now(UTC), data["number"], 1, answer)
-    world.database.write(lambda unit: resuming.finish_resumed(world.database, unit, [event]))
+    world.database.write(lambda unit: resuming.apply_devices_events(world.database, unit, [event]))
 
 
 def test_in_progress_at_devices_is_no_refusal(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,7 +54,7 @@ def test_the_statements_of_a_stock_are_built_once_and_mean_what_is_asked(world: 
 
     def ask() -> list[set[tuple[str, str, int]]]:
         return [
-            {(row.name, row.license_type, row.n) for row in rows}
+            {(row.name, row.license_type, row.quantity) for row in rows}
             for way in ways
             for rows in [world.database.read(partial(projects.stock, **way))]
         ]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.chassis.data.audit.checks import Check
+from services.chassis.data.audit.checks import Check, check_outbox
 from services.chassis.data.testing import flaws_of, unguarded
 from services.licensing.audit import check_ledger
 from services.licensing.audit.keys import check_sealed_keys
@@ -25,6 +25,10 @@ _OUTBOX = "id, emission, type, event, created_at"
 _OF_TWO = (
     "(SELECT min(id) FROM device_lines WHERE transfer_id IN "
     "(SELECT transfer_id FROM device_lines GROUP BY transfer_id HAVING count(*) > 1))"
+)
+_OF_OTHER_DEVICE = (
+    "(SELECT min(other.id) FROM device_lines other JOIN device_lines mine ON mine.id = license_file_lines.line_id "
+    "WHERE other.license_type = 'fax8' AND other.hardware_id <> mine.hardware_id)"
 )
 _DELETED = "(SELECT min(project_id) FROM project_deletions)"
 _OTHER_ORDER = "UPDATE orders SET number = 'x' WHERE number = (SELECT min(number) FROM orders WHERE key_id IS NOT NULL)"
@@ -87,7 +91,7 @@ BESIDE: list[tuple[str, str, str]] = [
         "about an order cannot be read (KeyError)",
     ),
     ("orders are as they were entered", "UPDATE orders SET devices = '[7]'", "cannot be read (TypeError)"),
-    ("the catalogue is as shipped", "UPDATE device_types SET origin = 'x'", "is of the origin 'x'"),
+    ("the catalogue is as shipped", "UPDATE device_types SET origin = 'x'", "device type IP1200 is"),
     (
         "the catalogue is as shipped",
         "UPDATE license_types SET returnable = {false} WHERE id = 'port8'",
@@ -285,6 +289,47 @@ TAMPERED: list[tuple[str, str, str]] = [
 ]
 
 
+def _passing_by(kind: str, giver: str) -> list[str]:
+    """Let an amount go by in a transfer of a kind, from a pool to a project, with the balances: all sums stay right."""
+    transfer = _A_KIND.format(kind)
+    others = f"SELECT pool_id FROM transfer_entries WHERE transfer_id = {transfer}"
+    held = "SELECT min(pool_id) FROM balances WHERE license_type = 'warranty-year' AND pool_id LIKE 'project:%'"
+    taker = f"({held} AND pool_id NOT IN ({others}))"
+    made = []
+    for number, (pool, n) in enumerate(((taker, 1), (giver, -1)), start=90):
+        entry = f"SELECT {transfer}, {number}, {pool}, 'warranty-year', {n}"
+        made.append(f"INSERT INTO transfer_entries (transfer_id, number, pool_id, license_type, quantity) {entry}")
+        made.append(f"UPDATE balances SET n = n + {n} WHERE pool_id = {pool} AND license_type = 'warranty-year'")
+    # The balances first: afterwards the taker is in the transfer and no other project is found.
+    return [made[1], made[3], made[0], made[2]]
+
+
+TOGETHER: list[tuple[str, list[str], str]] = [
+    ("every event was booked as told", _passing_by("order", "'issued'"), "of issued alone"),
+    ("every event was booked as told", _passing_by("correct", "'issued'"), "of issued alone"),
+    ("every event was booked as told", _passing_by("return", "'issued'"), "-1 warranty-year of issued"),
+    ("every event was booked as told", _passing_by("floating_off", "'issued'"), "and should give back alone"),
+    (
+        "the catalogue is as shipped",
+        ["UPDATE device_types SET origin = 'staff', maxima = '{}' WHERE id = 'IP6000'"],
+        "device type IP6000 is",
+    ),
+    (
+        "device lines match their files",
+        [
+            f"UPDATE license_file_lines SET line_id = {_OF_OTHER_DEVICE} WHERE license_type = 'fax8' AND quantity = 4",
+        ],
+        "which is on",
+    ),
+    (
+        "outbox without gaps",
+        ["UPDATE outbox SET sequence = NULL, sent_at = created_at WHERE type = 'balance_corrected'"],
+        "balance_corrected, is marked as published and never had a number",
+    ),
+]
+"""Rows that were changed together, so that each sum and each pair still fits."""
+
+
 @pytest.fixture
 def lived(world: World) -> World:
     """Give a world in which every kind of transfer was booked once, and nothing is wrong."""
@@ -332,6 +377,18 @@ def test_what_was_tampered_with_is_told_by_the_check_for_it(lived: World, number
         changed = connection.exec_driver_sql(plain.replace("{false}", false))
         assert changed.rowcount > 0
     assert text in flaws_of(audited(lived), name)
+
+
+@pytest.mark.parametrize("number", range(len(TOGETHER)))
+def test_rows_that_were_changed_together_are_told(lived: World, number: int) -> None:
+    name, statements, text = TOGETHER[number]
+    with unguarded(lived.database) as connection:
+        for statement in statements:
+            is_plain = lived.database.dialect == "sqlite"
+            assert connection.exec_driver_sql(statement if is_plain else statement.replace("%", "%%")).rowcount > 0
+    checks = [*audited(lived), *lived.database.read(lambda c: check_outbox(c, "licensing")[1:], snapshot=True)]
+    assert text in flaws_of(checks, name)
+    assert not flaws_of(checks, "transfers sum to zero") + flaws_of(checks, "balances are the sums of their entries")
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,12 @@ from services.chassis.data.db import Database
 from services.chassis.data.tables import outbox
 from services.chassis.data.testing import make_call
 from services.chassis.ids import new_id
+from services.chassis.settings import Settings
 from services.devices.fake import FakeDevices
 from services.licensing import api
 from services.licensing.audit import check_ledger
 from services.licensing.commands.assign import assign_licenses
-from services.licensing.commands.certificates import Rules, request_certificate, revoke_certificate
+from services.licensing.commands.certificates import request_certificate, revoke_certificate
 from services.licensing.commands.corrections import correct_balance
 from services.licensing.commands.deletion import delete_project
 from services.licensing.commands.device_lines import take_back
@@ -78,7 +79,7 @@ class World:
         command = _COMMANDS[name]
         given: dict[str, Any] = {neighbor: getattr(self, neighbor) for neighbor in _NEIGHBORS[command]}
         if command is request_certificate:
-            given["rules"] = Rules("http://127.0.0.1:9/v1/device-ca.crl")
+            given["settings"] = Settings.from_environment({})
         keys = [self.database.keystore] if command in _SIGNING else []
         answer: dict[str, Any] = command(self.database, *keys, call, request, **given)
         return answer

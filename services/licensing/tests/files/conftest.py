@@ -21,6 +21,7 @@ from services.chassis.data.testing import make_call, make_database
 from services.chassis.errors import ServiceError
 from services.chassis.ids import new_id
 from services.chassis.keys.keystore import KeyStore
+from services.chassis.settings import Settings
 from services.chassis.wrong_fields import load_request
 from services.devices.fake import FakeDevices
 from services.licensing.api import files as api
@@ -28,10 +29,10 @@ from services.licensing.api import possession as possession_api
 from services.licensing.commands import authority, certificates, files, possession, returns
 from services.licensing.store import ledger, lines, projects
 from services.licensing.store.ledger import Entry
+from services.licensing.store.lines import NewLine
 from services.projects.api import ProjectCopy
 
 GATEWAY_URL = "http://127.0.0.1:9"
-CRL_URL = "http://127.0.0.1:8000/v1/device-ca.crl"
 IP6000, IP800 = "00-90-33-08-20-20", "00-90-33-08-20-21"
 
 
@@ -41,7 +42,7 @@ class Room:
 
     database: Database
     devices: FakeDevices = field(default_factory=FakeDevices)
-    rules: certificates.Rules = field(default_factory=lambda: certificates.Rules(CRL_URL))
+    settings: Settings = field(default_factory=lambda: Settings.from_environment({}))
 
     @property
     def keystore(self) -> KeyStore:
@@ -55,22 +56,20 @@ class Room:
         database, keystore = self.database, self.keystore
         devices: Any = self.devices
         calls: dict[str, Any] = {
-            "issue_license_file": lambda: files.issue_license_file(database, keystore, call, loaded, devices=devices),
-            "get_license_file": lambda: files.get_license_file(database, keystore, call, loaded, devices=devices),
-            "fetch_device_file": lambda: files.fetch_device_file(database, keystore, call, loaded, devices=devices),
-            "return_licenses": lambda: returns.return_licenses(database, call, loaded, devices=devices),
-            "return_device_licenses": lambda: returns.return_device_licenses(database, call, loaded, devices=devices),
+            "issue_license_file": lambda: files.issue_license_file(database, keystore, call, loaded, devices),
+            "get_license_file": lambda: files.get_license_file(database, keystore, call, loaded, devices),
+            "fetch_device_file": lambda: files.fetch_device_file(database, keystore, call, loaded, devices),
+            "return_licenses": lambda: returns.return_licenses(database, call, loaded, devices),
+            "return_device_licenses": lambda: returns.return_device_licenses(database, call, loaded, devices),
             "request_certificate": lambda: certificates.request_certificate(
-                database, keystore, call, loaded, devices=devices, rules=self.rules
+                database, keystore, call, loaded, devices, self.settings
             ),
             "request_device_certificate": lambda: certificates.request_device_certificate(
-                database, keystore, call, loaded, devices=devices, rules=self.rules
+                database, keystore, call, loaded, devices, self.settings
             ),
-            "prove_possession": lambda: possession.prove_possession(database, call, loaded, devices=devices),
-            "get_possession": lambda: possession.get_possession(
-                database, call, loaded, devices=devices, claims_allowed=self.rules.claims_allowed
-            ),
-            "list_certificates": lambda: certificates.list_certificates(database, call, loaded, devices=devices),
+            "prove_possession": lambda: possession.prove_possession(database, call, loaded, devices),
+            "get_possession": lambda: possession.get_possession(database, call, loaded, devices, self.settings),
+            "list_certificates": lambda: certificates.list_certificates(database, call, loaded, devices),
             "revoke_certificate": lambda: certificates.revoke_certificate(database, call, loaded),
             "signing_keys": lambda: authority.signing_keys(keystore),
             "device_ca": lambda: authority.device_ca(database, keystore),
@@ -95,7 +94,7 @@ class Room:
     def put(self, hardware_id: str, company: Company, license_type: str, quantity: int, *, paid: bool = False) -> str:
         """Put licenses on a device as an assignment does, `paid` by the company's project; returns the line's id."""
         line_id, transfer_id = new_id(), new_id()
-        draws = [[company.project_id, quantity]] if paid else []
+        draws = [(company.project_id, quantity)] if paid else []
 
         def work(unit: Unit) -> None:
             ledger.lock_device(unit, hardware_id)
@@ -105,21 +104,19 @@ class Room:
                 Entry(ledger.device_pool(hardware_id), license_type, quantity),
             ]
             ledger.post(unit, transfer_id, "assign", entries, company_id=company.id)
-            row = {
-                "id": line_id,
-                "hardware_id": hardware_id,
-                "license_type": license_type,
-                "quantity": quantity,
-                "state": lines.INSTALLED,
-                "file_issued": lines.NO_FILE,
-                "transfer_id": transfer_id,
-                "company_id": company.id,
-                "project_id": company.project_id,
-                "draws": json.dumps(draws),
-                "assigned_by": new_id(),
-                "assigned_at": unit.now,
-            }
-            lines.insert(unit.connection, [row])
+            line = NewLine(
+                id=line_id,
+                hardware_id=hardware_id,
+                license_type=license_type,
+                quantity=quantity,
+                transfer_id=transfer_id,
+                company_id=company.id,
+                project_id=company.project_id,
+                paid=draws,
+                assigned_by=new_id(),
+                assigned_at=unit.now,
+            )
+            lines.insert(unit.connection, [line])
 
         self.database.write(work)
         return line_id

@@ -14,7 +14,7 @@ from services.chassis.data.outbox import Event
 from services.chassis.data.testing import make_call
 from services.chassis.ids import new_id
 from services.licensing.api import files as api
-from services.licensing.commands.merges import on_accounts_events
+from services.licensing.commands.merges import apply_accounts_events
 from services.licensing.tests.files.conftest import IP800, Company, Door, Room
 from services.licensing.tests.files.test_bound_returns import renewed
 from services.licensing.tests.files.test_journey import refused
@@ -151,7 +151,7 @@ def test_an_import_of_the_company_keeps_what_it_accepted(room: Room, buyer: Comp
     absorber = room.company()
     merge = CompanyMerge(new_id(), absorber.id, buyer.id, (buyer.id,), "Other")
     told = Event(new_id(), "accounts", "company_merged", datetime.now(UTC), buyer.id, 1, merge.data())
-    room.database.write(lambda unit: on_accounts_events(unit, [told]))
+    room.database.write(lambda unit: apply_accounts_events(unit, [told]))
     room.hold(IP800, absorber)
     assert listed(room, absorber) == ["accepted"]
     assert ask_file(room, absorber)["created"]

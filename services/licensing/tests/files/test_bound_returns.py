@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextvars import Context
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,8 +17,8 @@ from services.chassis.data import aliases
 from services.chassis.data.outbox import Event
 from services.chassis.data.testing import make_call
 from services.chassis.ids import new_id
-from services.licensing.commands.events import on_devices_events
-from services.licensing.commands.returns import COUNTER_LEAP
+from services.licensing.commands.events import apply_devices_events
+from services.licensing.commands.returns.checks import COUNTER_LEAP
 from services.licensing.models import DeviceCertificate, DeviceLine, FileCounter, LicenseFileLine, LicenseFileRow
 from services.licensing.store import certificates
 from services.licensing.tests.files.conftest import IP800, Company, Door, Room
@@ -42,7 +43,7 @@ def devices_tell(room: Room, type: str, company_id: str, device_id: str) -> None
         new_id(), "devices", type, datetime.now(UTC), device_id, 1, {}, company_id,
         deviceid=device_id, hardwareid=IP800,
     )  # fmt: skip
-    room.database.write(lambda unit: on_devices_events(unit, [event]))
+    room.database.write(lambda unit: apply_devices_events(unit, [event]))
 
 
 def floor_of(room: Room) -> int:
@@ -96,7 +97,7 @@ def test_a_key_that_is_superseded_while_its_return_is_on_the_way_returns_nothing
 
     def late(*arguments: object, **options: object) -> object:
         monkeypatch.undo()
-        renewed(certified, door)
+        Context().run(renewed, certified, door)
         return command(*arguments, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(room.database, "command", late)
@@ -117,7 +118,8 @@ def test_a_key_that_is_revoked_while_its_return_is_on_the_way_returns_nothing(
 
     def late(*arguments: object, **options: object) -> object:
         monkeypatch.undo()
-        room.ask("revoke_certificate", make_call(staff=True), serial=serial, reason="stolen")
+        # As another process does it, with a declaration of its own.
+        Context().run(room.ask, "revoke_certificate", make_call(staff=True), serial=serial, reason="stolen")
         return command(*arguments, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(room.database, "command", late)

@@ -18,7 +18,7 @@ from services.chassis.errors import ServiceError
 from services.chassis.faults import InjectedFault, set_fail_points
 from services.chassis.ids import new_id
 from services.licensing.api import files as api
-from services.licensing.commands.merges import on_accounts_events
+from services.licensing.commands.merges import apply_accounts_events
 from services.licensing.tests.files.conftest import IP800, IP6000, Company, Door, Room
 
 
@@ -349,7 +349,7 @@ def test_an_import_of_the_company_leaves_files_and_returns_good(
     absorber = room.company()
     merge = CompanyMerge(new_id(), absorber.id, company.id, (company.id,), "Other")
     told = Event(new_id(), "accounts", "company_merged", datetime.now(UTC), company.id, 1, merge.data())
-    room.database.write(lambda unit: on_accounts_events(unit, [told]))
+    room.database.write(lambda unit: apply_accounts_events(unit, [told]))
     for key, record in list(room.devices.records.items()):
         room.devices.records[key] = replace(record, company_id=absorber.id)
     room.devices.projects[company.project_id] = absorber.id

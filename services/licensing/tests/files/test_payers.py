@@ -16,8 +16,8 @@ from services.chassis.data.outbox import Event
 from services.chassis.data.testing import make_call
 from services.chassis.ids import new_id
 from services.licensing.api import files as api
-from services.licensing.commands.events import on_devices_events
-from services.licensing.commands.merges import on_accounts_events
+from services.licensing.commands.events import apply_devices_events
+from services.licensing.commands.merges import apply_accounts_events
 from services.licensing.tests.files.conftest import IP800, Company, Door, Room
 from services.licensing.tests.files.test_bound_returns import kept, renewed
 from services.licensing.tests.files.test_certificates import csr
@@ -49,7 +49,7 @@ def devices_tell(
         new_id(), "devices", type, at or datetime.now(UTC), device_id, 1, data, company_id,
         deviceid=device_id, hardwareid=IP800,
     )  # fmt: skip
-    room.database.write(lambda unit: on_devices_events(unit, [event]))
+    room.database.write(lambda unit: apply_devices_events(unit, [event]))
 
 
 def certificates_of(room: Room, company: Company, record: str) -> list[dict[str, Any]]:
@@ -161,7 +161,7 @@ def test_the_payer_s_heir_is_told(room: Room, company: Company, payer: Company, 
     event = Event(new_id(), "accounts", "company_merged", datetime.now(UTC), payer.id, 1, merge.data())
 
     def arrive(unit: Unit) -> None:
-        on_accounts_events(unit, [event])
+        apply_accounts_events(unit, [event])
 
     room.database.write(arrive)
     certified.fetch(door)

@@ -18,12 +18,12 @@ from services.chassis.data.testing import make_call
 from services.chassis.errors import ServiceError
 from services.chassis.faults import InjectedFault, set_fail_points
 from services.chassis.ids import new_id
+from services.chassis.settings import Settings
 from services.devices.fake import FakeDevices
 from services.licensing.certificates import profile
-from services.licensing.commands.certificates import Rules
-from services.licensing.commands.events import on_devices_events
+from services.licensing.commands.events import apply_devices_events
 from services.licensing.store import certificates
-from services.licensing.tests.files.conftest import CRL_URL, IP800, Company, Room
+from services.licensing.tests.files.conftest import IP800, Company, Room
 from services.licensing.tests.files.test_certificates import csr, spki
 from services.licensing.tests.files.test_journey import refused
 from tests.rig import wait_until
@@ -51,13 +51,13 @@ def tell_proof(room: Room, company: Company, record: str) -> None:
         new_id(), "devices", "device_possession_proven", datetime.now(UTC), record, 1, data,
         companyid=company.id, deviceid=record, hardwareid=IP800,
     )  # fmt: skip
-    room.database.write(lambda unit: on_devices_events(unit, [event]))
+    room.database.write(lambda unit: apply_devices_events(unit, [event]))
 
 
 @pytest.fixture
 def lenient(room: Room) -> Room:
     """Give an installation whose vendor allows claims a first certificate."""
-    room.rules = Rules(CRL_URL, claims_allowed=True)
+    room.settings = Settings.from_environment({"TESSERA_CLAIMED_CERTIFICATES": "1"})
     return room
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from services.licensing.commands.orders import VendorOrder
+from services.licensing.commands.orders import OrderedDevice, VendorOrder
 from services.licensing.domain.catalogue import Catalogue
-from services.licensing.models import GuestRight, Order
-from services.licensing.store import keys
+from services.licensing.models import GuestRight
+from services.licensing.store import orders as store
 
 
 def rights(connection: Connection) -> dict[tuple[str, str], bool]:
@@ -19,7 +17,6 @@ def rights(connection: Connection) -> dict[tuple[str, str], bool]:
     return {(row.project_id, row.company_id): row.ended for row in rows}
 
 
-def orders(connection: Connection, catalogue: Catalogue) -> list[tuple[str, list[dict[str, Any]]]]:
+def orders(connection: Connection, catalogue: Catalogue) -> list[tuple[str, list[OrderedDevice]]]:
     """Return number and devices, as devices takes them, of each finished order."""
-    rows = connection.execute(sa.select(*Order.__table__.c).where(Order.state == keys.DONE).order_by(Order.number))
-    return [(row.number, VendorOrder.of_row(catalogue, row).for_devices()) for row in rows]
+    return [(row.number, VendorOrder.of_row(catalogue, row).for_devices()) for row in store.finished(connection)]
