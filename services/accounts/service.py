@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.accounts import api, export, members, queries
+from services.accounts import api
 from services.accounts.commands import (
     api_tokens,
     companies,
@@ -19,6 +19,13 @@ from services.accounts.commands import (
     sessions,
 )
 from services.accounts.providers import KitProvider, MailLoop, SweepLoop
+from services.accounts.queries.api_tokens import list_api_tokens
+from services.accounts.queries.companies import get_company
+from services.accounts.queries.company_users import list_company_users
+from services.accounts.queries.export import export_me
+from services.accounts.queries.me import get_me
+from services.accounts.queries.names import get_names
+from services.accounts.queries.sessions import list_revocations, list_sessions
 from services.accounts.service_imports import ImportEntrypoints
 from services.accounts.service_invitations import InvitationEntrypoints
 from services.accounts.service_oversight import OversightEntrypoints
@@ -31,8 +38,10 @@ from services.chassis.service.entrypoints import rpc
 from services.chassis.service.health import Health
 from services.chassis.service.providers import DatabaseProvider, EventsLeaf
 from services.chassis.service.relay import Relay
+from services.chassis.service.serving import serves
 
 
+@serves()
 class AccountsService(
     ImportEntrypoints, InvitationEntrypoints, OversightEntrypoints, ServiceAccountEntrypoints, StaffEntrypoints
 ):
@@ -127,7 +136,7 @@ class AccountsService(
 
         Raises: accounts.scope_needed.
         """
-        return queries.list_sessions(self.database, call, request)
+        return list_sessions(self.database, call, request)
 
     @rpc(api.SessionRequest)
     def delete_session(self, call: Call, request: dict[str, Any]) -> None:
@@ -167,7 +176,7 @@ class AccountsService(
     @rpc(api.ListRevocationsRequest, callers=("gateway",))
     def list_revocations(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Tell the gateways which tokens are worthless; ids and times only."""
-        return queries.list_revocations(self.database, request)
+        return list_revocations(self.database, request)
 
     @rpc(EmptyRequest)
     def get_me(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
@@ -175,7 +184,7 @@ class AccountsService(
 
         Raises: accounts.user_not_found.
         """
-        return queries.get_me(self.database, call)
+        return get_me(self.database, call)
 
     @rpc(api.UpdateMeRequest)
     def update_me(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
@@ -231,7 +240,7 @@ class AccountsService(
 
         Raises: accounts.scope_needed, accounts.user_not_found.
         """
-        return export.export_me(self.database, call)
+        return export_me(self.database, call)
 
     @rpc(api.PasswordRequest)
     def erase_me(self, call: Call, request: dict[str, Any]) -> None:
@@ -248,7 +257,7 @@ class AccountsService(
 
         Raises: accounts.login_needed, accounts.confirmation_needed, accounts.scope_needed.
         """
-        return queries.list_api_tokens(self.database, call, request)
+        return list_api_tokens(self.database, call, request)
 
     @rpc(api.CreateApiTokenRequest)
     def create_api_token(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
@@ -312,7 +321,7 @@ class AccountsService(
 
         Raises: accounts.company_needed, accounts.company_not_found.
         """
-        return queries.get_company(self.database, call)
+        return get_company(self.database, call)
 
     @rpc(api.UpdateCompanyRequest)
     def update_company(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
@@ -330,7 +339,7 @@ class AccountsService(
 
         Raises: accounts.company_needed.
         """
-        return members.list_company_users(self.database, call, request)
+        return list_company_users(self.database, call, request)
 
     @rpc(api.UpdateCompanyUserRequest)
     def update_company_user(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
@@ -363,4 +372,4 @@ class AccountsService(
     @rpc(api.GetNamesRequest)
     def get_names(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
         """Look names of persons and companies up by id; for other rooms."""
-        return queries.get_names(self.database, call, request)
+        return get_names(self.database, call, request)

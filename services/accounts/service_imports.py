@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.accounts import api, queries
+from services.accounts import api
 from services.accounts.commands import company_imports, notices
 from services.accounts.kit import Kit
 from services.accounts.providers import ImportLoop
+from services.accounts.queries.jobs import get_job
 from services.chassis.context import Call
 from services.chassis.data.db import Database, Unit
 from services.chassis.data.outbox import Event
@@ -40,7 +41,7 @@ class ImportEntrypoints:
 
         Raises: accounts.job_not_found, accounts.admin_needed.
         """
-        return queries.get_job(self.database, call, request)
+        return get_job(self.database, call, request)
 
     @subscribe("history")
     def on_history_events(self, unit: Unit, events: list[Event]) -> None:

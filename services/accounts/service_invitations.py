@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.accounts import api, members
+from services.accounts import api
 from services.accounts.commands import invitations
 from services.accounts.kit import Kit
+from services.accounts.queries.invitations import list_my_invitations
 from services.chassis.context import Call
 from services.chassis.data.db import Database
 from services.chassis.fields import ListRequest
@@ -46,7 +47,7 @@ class InvitationEntrypoints:
 
         Raises: accounts.scope_needed, accounts.user_not_found.
         """
-        return members.list_my_invitations(self.database, call, request)
+        return list_my_invitations(self.database, call, request)
 
     @rpc(api.InvitationRequest)
     def accept_my_invitation(self, call: Call, request: dict[str, Any]) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.accounts import api, oversight
+from services.accounts import api
 from services.accounts.commands import oversight as acts
+from services.accounts.queries.oversight import list_user_sessions, list_user_tokens
 from services.chassis.context import Call
 from services.chassis.data.db import Database
 from services.chassis.service.entrypoints import rpc
@@ -23,7 +24,7 @@ class OversightEntrypoints:
         Raises: accounts.login_needed, accounts.confirmation_needed, accounts.scope_needed, accounts.company_needed,
             accounts.admin_needed, accounts.user_not_found.
         """
-        return oversight.list_user_sessions(self.database, call, request)
+        return list_user_sessions(self.database, call, request)
 
     @rpc(api.UserSessionRequest)
     def end_user_session(self, call: Call, request: dict[str, Any]) -> None:
@@ -42,7 +43,7 @@ class OversightEntrypoints:
         Raises: accounts.login_needed, accounts.confirmation_needed, accounts.scope_needed, accounts.company_needed,
             accounts.admin_needed, accounts.user_not_found.
         """
-        return oversight.list_user_tokens(self.database, call, request)
+        return list_user_tokens(self.database, call, request)
 
     @rpc(api.UserTokenRequest)
     def delete_user_token(self, call: Call, request: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from services.accounts import api
 from services.accounts.commands import service_accounts
+from services.accounts.queries.service_accounts import list_service_accounts, list_service_tokens
 from services.chassis.context import Call
 from services.chassis.data.db import Database
 from services.chassis.fields import ListRequest
@@ -23,7 +24,7 @@ class ServiceAccountEntrypoints:
 
         Raises: accounts.login_needed, accounts.confirmation_needed, accounts.staff_needed, accounts.scope_needed.
         """
-        return service_accounts.list_service_accounts(self.database, call, request)
+        return list_service_accounts(self.database, call, request)
 
     @rpc(api.CreateServiceAccountRequest)
     def create_service_account(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
@@ -51,7 +52,7 @@ class ServiceAccountEntrypoints:
         Raises: accounts.login_needed, accounts.confirmation_needed, accounts.staff_needed, accounts.scope_needed,
             accounts.service_account_not_found.
         """
-        return service_accounts.list_service_tokens(self.database, call, request)
+        return list_service_tokens(self.database, call, request)
 
     @rpc(api.CreateServiceTokenRequest)
     def create_service_token(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:

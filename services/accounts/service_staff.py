@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.accounts import api, members, queries
+from services.accounts import api
 from services.accounts.commands import companies, company_users, staff
+from services.accounts.queries.companies import get_company_staff, list_companies_staff
+from services.accounts.queries.company_users import list_company_users_staff
+from services.accounts.queries.staff import list_users_staff
 from services.chassis.context import Call
 from services.chassis.data.db import Database
 from services.chassis.service.entrypoints import rpc
@@ -22,7 +25,7 @@ class StaffEntrypoints:
 
         Raises: accounts.staff_needed.
         """
-        return queries.list_companies_staff(self.database, call, request)
+        return list_companies_staff(self.database, call, request)
 
     @rpc(api.SearchRequest)
     def list_users_staff(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
@@ -30,7 +33,7 @@ class StaffEntrypoints:
 
         Raises: accounts.staff_needed.
         """
-        return queries.list_users_staff(self.database, call, request)
+        return list_users_staff(self.database, call, request)
 
     @rpc(api.UpdateUserStaffRequest)
     def update_user_staff(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
@@ -48,7 +51,7 @@ class StaffEntrypoints:
 
         Raises: accounts.staff_needed, accounts.company_not_found.
         """
-        return queries.get_company_staff(self.database, call, request)
+        return get_company_staff(self.database, call, request)
 
     @rpc(api.UpdateCompanyStaffRequest)
     def update_company_staff(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
@@ -66,7 +69,7 @@ class StaffEntrypoints:
 
         Raises: accounts.staff_needed, accounts.company_not_found.
         """
-        return members.list_company_users_staff(self.database, call, request)
+        return list_company_users_staff(self.database, call, request)
 
     @rpc(api.UpdateCompanyUserStaffRequest)
     def update_company_user_staff(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:

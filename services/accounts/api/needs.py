@@ -50,6 +50,9 @@ STAFF: Final = Needed(
 RECENT_LOGIN: Final = Needed(
     ("accounts.login_needed", "accounts.confirmation_needed"), lambda call: Actor.of(call).require_recent_login()
 )
+PERSON: Final = Needed(("accounts.login_needed",), lambda call: Actor.of(call).require_login())
+ENROLMENT: Final = Needed(("accounts.scope_needed",), lambda call: Actor.of(call).require_enrolment())
+UNBOUND: Final = Needed(_BOUND, lambda call: Actor.of(call).require_unbound())
 
 
 def staff_or_service(name: str, served: str) -> Needed:

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from services.accounts.access import administrated
 from services.accounts.api import ADMIN, SCOPE_ACCOUNT, SCOPE_WRITE, Actor
-from services.accounts.commands.common import administrated
 from services.accounts.commands.invitations import staff_in_company
 from services.accounts.domain import COMPANIES_AT_MOST
 from services.accounts.store import companies, mails, notices, people, sessions

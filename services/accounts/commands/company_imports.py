@@ -12,15 +12,23 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
+from sqlalchemy import Connection
+
 from services.accounts import otp
 from services.accounts.api import ADMIN, COMPANY_MERGE_APPLIED, MERGING_ROOMS, SCOPE_ACCOUNT, Actor, CompanyMerge
 from services.accounts.commands import logins
-from services.accounts.commands.common import fits_otp, too_many
+from services.accounts.commands.attempts import too_many
 from services.accounts.commands.logins import Login
-from services.accounts.domain import PROOF_LIFE, Membership, factor_is_demanded, normalized_email
+from services.accounts.commands.proving import fits_otp
+from services.accounts.domain import (
+    PROOF_LIFE,
+    Membership,
+    factor_is_demanded,
+    normalized_email,
+)
 from services.accounts.kit import Kit
-from services.accounts.queries import job_answer
 from services.accounts.store import companies, imports, mails, people
+from services.accounts.times import iso
 from services.chassis.context import Call
 from services.chassis.data.db import Database, Unit
 from services.chassis.data.outbox import Event
@@ -330,3 +338,23 @@ def _absorbed() -> ServiceError:
         "accounts.company_absorbed",
         "Your company was imported by another one: log in again to go on there.",
     )
+
+
+def job_answer(connection: Connection, row: Any) -> dict[str, Any]:
+    """Return an import as `Job`: the switch is the first step, then one per room."""
+    moved = imports.rooms(connection, row.id)
+    done = row.finished_at is not None
+    result = {
+        "company": {"id": row.gone_id, "name": row.gone_name},
+        "moved": {"accounts": row.moved, **moved},
+    }
+    return {
+        "id": row.id,
+        "kind": "company_import",
+        "state": "done" if done else "running",
+        "done": 1 + len(moved),
+        "total": 1 + len(MERGING_ROOMS),
+        "created_at": iso(row.started_at),
+        "finished_at": iso(row.finished_at),
+        "result": result if done else None,
+    }

@@ -7,14 +7,14 @@ administrator, however they meet.
 from collections.abc import Mapping
 from typing import Any
 
-from services.accounts.api import ADMIN, SCOPE_WRITE, Actor
-from services.accounts.commands.common import administrated, tell_by_mail
+from services.accounts.access import administrated, hold_company, member_of, still_admin
+from services.accounts.api import SCOPE_WRITE, Actor
+from services.accounts.commands.telling import tell_by_mail, tell_membership
 from services.accounts.domain import INVITATION
-from services.accounts.members import member_of
 from services.accounts.store import companies, invitations, mails, people, sessions
 from services.chassis.context import Call
 from services.chassis.data.db import Database, Unit
-from services.chassis.errors import conflict, forbidden, not_found
+from services.chassis.errors import conflict
 
 
 def update_company_user(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -104,25 +104,6 @@ def remove_company_user(database: Database, call: Call, request: Mapping[str, An
     database.command(call, "remove_company_user", request, work)
 
 
-def hold_company(unit: Unit, company_id: str) -> None:
-    """Hold the row of a company whose people change.
-
-    Raises: accounts.company_not_found.
-    """
-    if not companies.hold(unit, company_id):
-        raise not_found("accounts.company_not_found", "There is no such company; check the id.")
-
-
-def still_admin(unit: Unit, actor: Actor, company_id: str) -> None:
-    """Refuse an administrator who was demoted or locked while the request waited for the company's row.
-
-    Raises: accounts.admin_needed.
-    """
-    member = companies.membership(unit.connection, company_id, actor.user_id)
-    if member is None or member.locked or member.role != ADMIN:
-        raise forbidden("accounts.admin_needed", "Only an administrator of the company may do this: ask one of them.")
-
-
 def _keep_an_admin(unit: Unit, company_id: str) -> None:
     if companies.working_admins(unit.connection, company_id) == 0:
         raise conflict(
@@ -136,11 +117,3 @@ def _end(unit: Unit, company_id: str, user_id: str, reason: str) -> None:
     people.locked_by_id(unit, user_id)
     sessions.end_in_company(unit, user_id, company_id, reason)
     sessions.revoke(unit, "membership", user_id, company_id)
-
-
-def tell_membership(
-    unit: Unit, type: str, company_id: str, user_id: str, role: str, locked: bool, **extra: Any
-) -> None:
-    """Emit an event about a user in a company; `extra` is its data beside `user_id`, `role` and `locked`."""
-    data = {"user_id": user_id, "role": role, "locked": locked, **extra}
-    unit.emit(type, subject=user_id, company_id=company_id, data=data)

@@ -5,7 +5,7 @@ from typing import Any
 
 from services.accounts.api import Actor
 from services.accounts.commands import logins
-from services.accounts.commands.common import answer_or_raise
+from services.accounts.commands.attempts import answer_or_raise
 from services.accounts.commands.sessions import moved_access
 from services.accounts.kit import Kit
 from services.accounts.store import people, sessions

@@ -10,12 +10,8 @@ from typing import Any, Final
 
 from services.accounts.api import SCOPE_ACCOUNT, Actor
 from services.accounts.commands.api_tokens import end_api_tokens
-from services.accounts.commands.common import (
-    emit_for_user,
-    end_other_sessions,
-    fits_password_again,
-    require_password,
-)
+from services.accounts.commands.proving import fits_password_again, require_password
+from services.accounts.commands.telling import emit_for_user, end_other_sessions
 from services.accounts.domain import (
     ACTIVATION_LIFE,
     EMAIL_CHANGE,

@@ -7,7 +7,7 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from services.accounts.api import SCOPE_ACCOUNT, Actor
-from services.accounts.commands.common import fits_password_again, require_password
+from services.accounts.commands.proving import fits_password_again, require_password
 from services.accounts.domain import EMAIL_CHANGE, normalized_email
 from services.accounts.kit import Kit
 from services.accounts.store import companies, invitations, mails, people, sessions, throttles, undos

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final
 
+from services.accounts.access import hold_company
 from services.accounts.api import MEMBER, SCOPE_ACCOUNT, SCOPE_WRITE, Actor
-from services.accounts.commands.common import count_mail, too_many
-from services.accounts.commands.company_users import hold_company, tell_membership
+from services.accounts.commands.attempts import count_mail, too_many
+from services.accounts.commands.telling import tell_membership
 from services.accounts.domain import INVITATION, INVITATION_LIFE, MAIL_LIMIT, Limit, new_secret, normalized_email
 from services.accounts.kit import Kit
 from services.accounts.store import companies, invitations, mails, people, throttles

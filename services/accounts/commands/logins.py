@@ -6,7 +6,8 @@ What a good login leads to (a session, a device's token, an import) does not bel
 from dataclasses import dataclass
 from typing import Any
 
-from services.accounts.commands.common import address_key, count_attempt, fits_otp, place_of, too_many
+from services.accounts.commands.attempts import address_key, count_attempt, place_of, too_many
+from services.accounts.commands.proving import fits_otp
 from services.accounts.domain import ACCOUNT_LIMIT, ACTIVATION_LIFE, CODE_LIMIT, normalized_email
 from services.accounts.kit import Kit
 from services.accounts.store import companies, people, throttles

@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from services.accounts.api import Actor
-from services.accounts.commands.common import too_many
+from services.accounts.commands.attempts import too_many
 from services.accounts.domain import Limit, normalized_email
 from services.accounts.store import companies, people, throttles
 from services.chassis.context import Call

@@ -1,21 +1,19 @@
 """One's own account: personal data and password (ACC-7)."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
+
+from sqlalchemy import Connection
 
 from services.accounts.api import SCOPE_ACCOUNT, Actor
 from services.accounts.commands.api_tokens import end_api_tokens
-from services.accounts.commands.common import (
-    check_password_choice,
-    emit_for_user,
-    end_other_sessions,
-    fits_password_again,
-    require_password,
-)
 from services.accounts.commands.email_changes import end_links
+from services.accounts.commands.proving import check_password_choice, fits_password_again, require_password
+from services.accounts.commands.telling import emit_for_user, end_other_sessions
+from services.accounts.domain import EMAIL_CHANGE, Membership
 from services.accounts.kit import Kit
-from services.accounts.queries import me
-from services.accounts.store import mails, people
+from services.accounts.store import companies, mails, people
 from services.chassis.context import Call
 from services.chassis.data.db import Database, Unit
 from services.chassis.errors import not_found, stale
@@ -87,3 +85,41 @@ def _self(unit: Unit, actor: Actor) -> Any:
     if user is None:
         raise not_found("accounts.user_not_found", "Your account was erased: log in with another one.")
     return user
+
+
+def me(connection: Connection, actor: Actor) -> dict[str, Any]:
+    """Return the account of an actor as answers carry it.
+
+    Raises: accounts.user_not_found for an erased one.
+    """
+    user = people.by_id(connection, actor.user_id)
+    if user is None:
+        raise not_found("accounts.user_not_found", "Your account was erased: log in with another one.")
+    members = [] if user.staff else companies.memberships(connection, user.id)
+    present = next((member for member in members if member.company_id == actor.company_id), None)
+    now = datetime.now(UTC)
+    return {
+        "id": user.id,
+        "email": user.email,
+        "forename": user.forename,
+        "surname": user.surname,
+        "language": user.language,
+        "vendor_customer_number": user.vendor_customer_number,
+        "account_rights": sorted(user.account_rights),
+        "staff": user.staff,
+        "otp_enabled": user.otp_confirmed_at is not None,
+        "otp_asked": user.staff and user.otp_confirmed_at is None,
+        "pending_email": mails.pending_email(connection, EMAIL_CHANGE, user.id, now),
+        "company": _ref(present) if present else None,
+        "companies": [place(member) for member in members],
+        "version": user.version,
+    }
+
+
+def place(member: Membership) -> dict[str, Any]:
+    """Return a membership in a list of all that a person has, with its lock."""
+    return {**_ref(member), "locked": member.locked}
+
+
+def _ref(member: Membership) -> dict[str, Any]:
+    return {"id": member.company_id, "name": member.company_name, "role": member.role}

@@ -6,11 +6,9 @@ The person gets a mail. What the same person does for other companies is neither
 from collections.abc import Mapping
 from typing import Any
 
+from services.accounts.access import hold_company, member_of, overseer, still_admin
 from services.accounts.api import Actor
-from services.accounts.commands.common import tell_by_mail
-from services.accounts.commands.company_users import hold_company, still_admin
-from services.accounts.members import member_of
-from services.accounts.oversight import overseer
+from services.accounts.commands.telling import tell_by_mail
 from services.accounts.store import people, sessions
 from services.chassis.context import Call
 from services.chassis.data.db import Database, Unit

@@ -10,16 +10,10 @@ from typing import Any
 from sqlalchemy import Connection
 
 from services.accounts.commands.api_tokens import end_api_tokens
-from services.accounts.commands.common import (
-    address_key,
-    check_password_choice,
-    count_mail,
-    emit_for_user,
-    end_other_sessions,
-    place_of,
-    too_many,
-)
+from services.accounts.commands.attempts import address_key, count_mail, place_of, too_many
 from services.accounts.commands.email_changes import end_links
+from services.accounts.commands.proving import check_password_choice
+from services.accounts.commands.telling import emit_for_user, end_other_sessions
 from services.accounts.domain import (
     ACTIVATION,
     ACTIVATION_LIFE,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import sqlalchemy as sa
 
 from services.accounts.api import ADMIN
-from services.accounts.commands.company_users import tell_membership
+from services.accounts.commands.telling import tell_membership
 from services.accounts.domain import normalized_email
 from services.accounts.models import Company
 from services.accounts.store import companies, people

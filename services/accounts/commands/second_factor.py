@@ -10,7 +10,8 @@ from sqlalchemy import Row
 from services.accounts import otp
 from services.accounts.api import SCOPE_ACCOUNT, Actor
 from services.accounts.api.actor import RECENT_SECONDS
-from services.accounts.commands.common import emit_for_user, tell_by_mail, too_many
+from services.accounts.commands.attempts import too_many
+from services.accounts.commands.telling import emit_for_user, tell_by_mail
 from services.accounts.domain import ACCOUNT_LIMIT, digest
 from services.accounts.kit import Kit
 from services.accounts.store import people, sessions, throttles

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from services.accounts.api import SCOPE_ACCOUNT, Actor
 from services.accounts.commands.api_tokens import token_expiry
-from services.accounts.commands.common import tell_by_mail
+from services.accounts.commands.telling import tell_by_mail
 from services.accounts.domain import (
     API_TOKENS_AT_MOST,
     SERVICE_TOKEN_PREFIX,
@@ -23,10 +23,8 @@ from services.accounts.store import people, service_accounts, sessions
 from services.accounts.times import iso
 from services.chassis.context import Call
 from services.chassis.data.db import Database, Unit
-from services.chassis.errors import conflict, not_found
-from services.chassis.fields import read_text
+from services.chassis.errors import ServiceError, conflict, not_found
 from services.chassis.ids import new_id
-from services.chassis.paging import Listing
 
 MAIL = "service_account_changed"
 
@@ -37,7 +35,7 @@ def create_service_account(database: Database, call: Call, request: Mapping[str,
     Raises: accounts.login_needed, accounts.confirmation_needed, accounts.staff_needed, accounts.scope_needed.
     Emits: service_account_created.
     """
-    actor = _staff(call)
+    actor = staff_of(call)
     values = {"name": request["name"], "scopes": sorted(set(request["scopes"]))}
 
     def work(unit: Unit) -> dict[str, Any]:
@@ -46,7 +44,7 @@ def create_service_account(database: Database, call: Call, request: Mapping[str,
         _tell(database, unit, "service_account_created", actor, account_id, values)
         row = service_accounts.by_id(unit.connection, account_id)
         assert row is not None
-        return _answer(row)
+        return account_answer(row)
 
     return database.command(call, "create_service_account", request, work, scope=actor.user_id) or {}
 
@@ -58,7 +56,7 @@ def delete_service_account(database: Database, call: Call, request: Mapping[str,
         accounts.service_account_not_found.
     Emits: service_token_revoked, service_account_ended.
     """
-    actor = _staff(call)
+    actor = staff_of(call)
 
     def work(unit: Unit) -> None:
         account = _locked(unit, request["account_id"])
@@ -81,7 +79,7 @@ def create_service_token(database: Database, call: Call, request: Mapping[str, A
         accounts.too_many_service_tokens.
     Emits: service_token_created.
     """
-    actor = _staff(call)
+    actor = staff_of(call)
 
     def work(unit: Unit) -> dict[str, Any]:
         # Held, so that two requests at once do not both make the fiftieth.
@@ -112,7 +110,7 @@ def delete_service_token(database: Database, call: Call, request: Mapping[str, A
         accounts.service_account_not_found, accounts.token_not_found.
     Emits: service_token_revoked.
     """
-    actor = _staff(call)
+    actor = staff_of(call)
 
     def work(unit: Unit) -> None:
         account = _locked(unit, request["account_id"])
@@ -121,43 +119,6 @@ def delete_service_token(database: Database, call: Call, request: Mapping[str, A
         _mail(database, unit, actor, "service_token_revoked")
 
     database.command(call, "delete_service_token", request, work, scope=actor.user_id)
-
-
-def list_service_accounts(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the service accounts that were not ended, newest first.
-
-    Raises: accounts.login_needed, accounts.confirmation_needed, accounts.staff_needed, accounts.scope_needed.
-    """
-    _staff(call)
-    listing = Listing(call, "list_service_accounts", request)
-    after = listing.after(read_text)
-    rows = database.read(lambda connection: service_accounts.page(connection, after, listing.limit))
-    shown, following = listing.page(rows, lambda row: (row.id,))
-    return {"items": [_answer(row) for row in shown], "next": following}
-
-
-def list_service_tokens(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the tokens of a service account, newest first, without their secrets.
-
-    Raises: accounts.login_needed, accounts.confirmation_needed, accounts.staff_needed, accounts.scope_needed,
-        accounts.service_account_not_found.
-    """
-    _staff(call)
-    listing, account_id = Listing(call, "list_service_tokens", request), request["account_id"]
-    after = listing.after(read_text)
-
-    def work(connection: Connection) -> Any:
-        if service_accounts.by_id(connection, account_id) is None:
-            raise _unknown()
-        return service_accounts.tokens(connection, account_id, after, listing.limit)
-
-    shown, following = listing.page(database.read(work), lambda row: (row.id,))
-    times = ("created_at", "expires_at", "last_used_at")
-    items = [
-        {"id": row.id, "created_by": row.created_by, **{name: iso(getattr(row, name)) for name in times}}
-        for row in shown
-    ]
-    return {"items": items, "next": following}
 
 
 def exchange_service_token(unit: Unit, kit: Kit, secret: str) -> dict[str, Any] | None:
@@ -184,7 +145,8 @@ def _access(kit: Kit, token: Any, now: datetime) -> dict[str, Any] | None:
     return {"access_token": access, "expires_in": seconds}
 
 
-def _answer(row: Any) -> dict[str, Any]:
+def account_answer(row: Any) -> dict[str, Any]:
+    """Return a service account as it is shown."""
     return {
         "id": row.id,
         "name": row.name,
@@ -194,7 +156,8 @@ def _answer(row: Any) -> dict[str, Any]:
     }
 
 
-def _staff(call: Call) -> Actor:
+def staff_of(call: Call) -> Actor:
+    """Return the member of staff who asks, by a recent login."""
     actor = Actor.of(call)
     actor.require_recent_login()
     actor.require_staff()
@@ -205,11 +168,12 @@ def _staff(call: Call) -> Actor:
 def _locked(unit: Unit, account_id: str) -> Any:
     account = service_accounts.by_id(unit.connection, account_id, lock=True)
     if account is None:
-        raise _unknown()
+        raise no_account()
     return account
 
 
-def _unknown() -> Exception:
+def no_account() -> ServiceError:
+    """Return the refusal of what is no service account."""
     return not_found("accounts.service_account_not_found", "There is no such service account; list them.")
 
 

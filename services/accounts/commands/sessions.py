@@ -18,12 +18,12 @@ from services.accounts.api import (
     factor_demanded,
 )
 from services.accounts.commands import logins
-from services.accounts.commands.access import access_for, access_of_api_token, memberships_of, scopes_of, waits
-from services.accounts.commands.common import answer_or_raise
+from services.accounts.commands.access_tokens import access_for, access_of_api_token, memberships_of, scopes_of, waits
+from services.accounts.commands.attempts import answer_or_raise
+from services.accounts.commands.me import place
 from services.accounts.commands.service_accounts import exchange_service_token, renewed_service_access
 from services.accounts.domain import Membership
 from services.accounts.kit import Kit
-from services.accounts.queries import place
 from services.accounts.store import companies, people, sessions, throttles
 from services.chassis.context import Call
 from services.chassis.data.db import Database, Unit

@@ -1,13 +1,17 @@
 """What staff of the vendor do with people (ACC-9, ACC-10), and the first staff account."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from services.accounts.api import SCOPE_WRITE, Actor
-from services.accounts.commands.common import emit_for_user, tell_by_mail
-from services.accounts.domain import new_secret, normalized_email
+from services.accounts.commands.me import place
+from services.accounts.commands.telling import emit_for_user, tell_by_mail
+from services.accounts.domain import (
+    Membership,
+    new_secret,
+    normalized_email,
+)
 from services.accounts.kit import Argon2Hasher, Hasher
-from services.accounts.queries import staff_user
 from services.accounts.store import companies, people, sessions
 from services.chassis.context import Call
 from services.chassis.data.db import Database, Unit
@@ -128,3 +132,18 @@ def _tell(unit: Unit, user_id: str, changed: Mapping[str, Any]) -> None:
     others = {name: value for name, value in changed.items() if name != "locked"}
     if others:
         emit_for_user(unit, "user_changed", user_id, {"what": sorted(others), **others})
+
+
+def staff_user(row: Any, members: Sequence[Membership]) -> dict[str, Any]:
+    """Return a user as staff see them, with the memberships."""
+    return {
+        "id": row.id,
+        "email": row.email,
+        "forename": row.forename,
+        "surname": row.surname,
+        "active": True,
+        "locked": row.locked,
+        "staff": row.staff,
+        "account_rights": sorted(row.account_rights),
+        "companies": [place(member) for member in members],
+    }

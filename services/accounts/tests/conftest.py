@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -13,11 +14,11 @@ import jwt
 import pytest
 import sqlalchemy as sa
 
-from services.accounts import queries
 from services.accounts.api import requests
 from services.accounts.commands import companies, invitations, registration, sessions
 from services.accounts.kit import Argon2Hasher, Kit
 from services.accounts.models import Mail
+from services.accounts.queries.sessions import list_revocations
 from services.chassis.context import Call
 from services.chassis.data.db import Database
 from services.chassis.data.tables import outbox
@@ -56,9 +57,8 @@ class World:
         call = call or Call()
         if not again:
             call = replace(call, command_id=new_id())
-        takes = command.__code__.co_varnames[: command.__code__.co_argcount]
         given = {"database": self.database, "call": call, "request": request, "kit": self.kit}
-        return command(*(given[name] for name in takes))
+        return command(**{name: given[name] for name in inspect.signature(command).parameters})
 
     def register(self, email: str, *, language: str = "en", **changes: Any) -> None:
         """Send the registration form."""
@@ -138,9 +138,7 @@ class World:
     def revocations(self, since: datetime | None = None) -> list[dict[str, Any]]:
         """Return what the gateways are told not to believe any more."""
         values = {"since": since.isoformat()} if since else {}
-        items: list[dict[str, Any]] = self.do(queries.list_revocations, requests.ListRevocationsRequest, **values)[
-            "items"
-        ]
+        items: list[dict[str, Any]] = self.do(list_revocations, requests.ListRevocationsRequest, **values)["items"]
         return items
 
     def events(self) -> list[dict[str, Any]]:

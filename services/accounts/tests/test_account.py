@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from services.accounts import otp, queries
+from services.accounts import otp
 from services.accounts.api import Actor, answers, requests
 from services.accounts.commands import (
     api_tokens,
@@ -21,6 +21,9 @@ from services.accounts.commands import (
     sessions,
 )
 from services.accounts.commands.staff import create_staff
+from services.accounts.queries.api_tokens import list_api_tokens
+from services.accounts.queries.me import get_me
+from services.accounts.queries.staff import list_users_staff
 from services.accounts.tests.conftest import PASSWORD, World, claims_of
 from services.accounts.tests.test_story import refused
 from services.chassis.context import Call
@@ -101,7 +104,7 @@ def test_an_api_token_does_what_its_scopes_say_until_it_is_revoked(world: World)
     bound = world.call_of(access)
     for refused_call in (
         lambda: world.do(*create[:2], bound, **values),
-        lambda: queries.list_api_tokens(world.database, bound, {"limit": 50, "cursor": None}),
+        lambda: list_api_tokens(world.database, bound, {"limit": 50, "cursor": None}),
         lambda: world.do(invitations.add_company_user, requests.AddCompanyUserRequest, bound, email="x@example.org"),
     ):
         with refused("accounts.login_needed"):
@@ -114,7 +117,7 @@ def test_an_api_token_does_what_its_scopes_say_until_it_is_revoked(world: World)
     )
     assert claims_of(world.kit, device["access_token"])["scopes"] == ["device", "read"]
     assert world.renew(bound)
-    listed = queries.list_api_tokens(world.database, call, {"limit": 50, "cursor": None})
+    listed = list_api_tokens(world.database, call, {"limit": 50, "cursor": None})
     assert answers.ApiTokenList().validate(listed) == {}
     assert [item["last_used_at"] is not None for item in listed["items"] if item["id"] == made["id"]] == [True]
 
@@ -190,7 +193,7 @@ def test_a_second_factor_is_asked_and_each_code_works_once(world: World) -> None
                 password=password,
             )
     assert sum(event["type"] == "login_failed" for event in world.events()) == failed + 2
-    assert queries.get_me(world.database, call)["otp_enabled"] is True
+    assert get_me(world.database, call)["otp_enabled"] is True
 
 
 def test_a_second_factor_is_switched_off_after_a_login(world: World) -> None:
@@ -234,19 +237,19 @@ def test_staff_without_a_second_factor_wait_where_it_is_demanded(world: World) -
     relaxed.require_staff()
     world.kit = replace(world.kit, staff_otp=True)
     call = world.call_of(world.login("sue@example.org"))
-    assert queries.get_me(world.database, call)["otp_asked"] is True
+    assert get_me(world.database, call)["otp_asked"] is True
     assert not Actor.of(call).staff
     assert "events" not in Actor.of(call).scopes
     with refused("accounts.staff_otp_needed"):
         Actor.of(call).require_staff()
     with refused("accounts.staff_otp_needed"):
-        world.do(queries.list_users_staff, requests.SearchRequest, call)
+        world.do(list_users_staff, requests.SearchRequest, call)
     with_second_factor(world, call)
     whole = world.call_of(world.renew(call))
     fresh = Actor.of(whole)
     fresh.require_staff()
     assert "events" in fresh.scopes
-    assert queries.get_me(world.database, call)["otp_asked"] is False
+    assert get_me(world.database, call)["otp_asked"] is False
     world.do(second_factor.delete_otp, EmptyRequest, whole)
     with refused("accounts.staff_otp_needed"):
         Actor.of(world.call_of(world.renew(call))).require_staff()

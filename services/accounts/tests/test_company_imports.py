@@ -11,12 +11,13 @@ import pytest
 import sqlalchemy as sa
 from eventlet.greenpool import GreenPool
 
-from services.accounts import otp, queries
+from services.accounts import otp
 from services.accounts.api import MERGING_ROOMS, SCOPE_REHEARSAL, Actor, MergeRehearsal, answers, requests
 from services.accounts.audit import check_imports
 from services.accounts.commands import api_tokens, company_imports, invitations, second_factor, sessions
 from services.accounts.commands.companies import create_company
 from services.accounts.models import ApiToken, Company, CompanyImport, Membership, Session, User
+from services.accounts.queries.jobs import get_job
 from services.accounts.store import companies
 from services.accounts.tests.conftest import PASSWORD, World, claims_of
 from services.accounts.tests.test_company_users import joined, listed, update
@@ -55,7 +56,7 @@ def take(world: World, call: Call, email: str = "otto@other.example", **values: 
 
 
 def job(world: World, call: Call, job_id: str) -> dict[str, Any]:
-    answer: dict[str, Any] = world.do(queries.get_job, requests.JobRequest, call, job_id=job_id)
+    answer: dict[str, Any] = world.do(get_job, requests.JobRequest, call, job_id=job_id)
     assert answers.Job().validate(answer) == {}
     return answer
 

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from eventlet.greenpool import GreenPool
 
-from services.accounts import members
 from services.accounts.api import Actor, answers, requests
 from services.accounts.audit.people import check_people
 from services.accounts.commands import company_users, erasure, sessions
 from services.accounts.commands.companies import create_company, update_company
 from services.accounts.commands.staff import create_staff
+from services.accounts.queries.company_users import list_company_users
 from services.accounts.tests.conftest import PASSWORD, World
 from services.accounts.tests.test_story import refused
 from services.chassis.context import Call
@@ -33,7 +33,7 @@ def remove(world: World, call: Call, user_id: str) -> None:
 
 
 def listed(world: World, call: Call) -> list[tuple[str, str, str]]:
-    answer = world.do(members.list_company_users, ListRequest, call)
+    answer = world.do(list_company_users, ListRequest, call)
     assert answers.CompanyUserList().validate(answer) == {}
     return [(item["email"], item["role"], item["state"]) for item in answer["items"]]
 

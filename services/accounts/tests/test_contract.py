@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from services.accounts import queries
 from services.accounts.api import AccountsClient, Actor, requests
 from services.accounts.commands import lookups
 from services.accounts.fake import FakeAccounts
+from services.accounts.queries.names import get_names
 from services.accounts.tests.conftest import World
 from services.chassis.context import Call
 
@@ -31,7 +31,7 @@ class Real:
 
     def get_names(self, call: Call, *, user_ids: list[str], company_ids: list[str]) -> dict[str, Any]:
         values = {"user_ids": user_ids, "company_ids": company_ids}
-        answer: dict[str, Any] = self.world.do(queries.get_names, requests.GetNamesRequest, call, **values)
+        answer: dict[str, Any] = self.world.do(get_names, requests.GetNamesRequest, call, **values)
         return answer
 
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from services.accounts import queries
 from services.accounts.api import Actor, requests
 from services.accounts.commands import api_tokens as tokens
 from services.accounts.commands import companies, company_imports, second_factor, sessions
 from services.accounts.commands.staff import create_staff
+from services.accounts.queries.companies import get_company
 from services.accounts.tests.conftest import PASSWORD, World
 from services.accounts.tests.test_account import with_second_factor
 from services.accounts.tests.test_story import refused
@@ -59,10 +59,10 @@ def admin(world: World) -> Call:
 
 
 def test_the_demand_is_told_recorded_and_mailed(world: World, admin: Call) -> None:
-    assert queries.get_company(world.database, admin)["otp_demanded"] is False
+    assert get_company(world.database, admin)["otp_demanded"] is False
     before = len(world.events())
     assert demand(world, admin)["otp_demanded"] is True
-    assert queries.get_company(world.database, admin)["otp_demanded"] is True
+    assert get_company(world.database, admin)["otp_demanded"] is True
     (event,) = world.events()[before:]
     assert (event["type"], event["data"]["what"]) == ("company_changed", ["otp_demanded"])
     assert [mail["to"] for mail in world.mails() if mail["template"] == "otp_demand_changed"] == ["ada@example.org"]
@@ -84,7 +84,7 @@ def test_a_member_cannot_demand_it_and_a_name_needs_no_recent_login(world: World
     with refused("accounts.login_needed"):
         demand(world, replace(admin, claims={**admin.claims, "auth_time": None}))
     world.do(companies.update_company, requests.UpdateCompanyRequest, old, name="Acme again")
-    assert queries.get_company(world.database, admin)["otp_demanded"] is False
+    assert get_company(world.database, admin)["otp_demanded"] is False
 
 
 def test_from_the_next_login_on_a_user_can_do_nothing_but_switch_one_on(world: World, admin: Call) -> None:

@@ -9,11 +9,12 @@ import pytest
 import sqlalchemy as sa
 from eventlet.greenpool import GreenPool
 
-from services.accounts import export, queries
 from services.accounts.api import Actor, answers, requests
 from services.accounts.audit.people import check_people
 from services.accounts.commands import api_tokens, email_changes, erasure, me, registration, sessions
 from services.accounts.models import EmailUndo
+from services.accounts.queries.export import export_me
+from services.accounts.queries.me import get_me
 from services.accounts.tests.conftest import PASSWORD, World
 from services.accounts.tests.test_account import code_of, with_second_factor
 from services.accounts.tests.test_erasure import everything
@@ -62,7 +63,7 @@ def test_a_new_address_counts_once_its_owner_confirmed_it(world: World) -> None:
     change(world, call)
     sent = {mail["template"]: mail["to"] for mail in world.mails()[-2:]}
     assert sent == {"email_change": NEW, "email_change_notice": OLD}
-    assert queries.get_me(world.database, call)["pending_email"] == NEW
+    assert get_me(world.database, call)["pending_email"] == NEW
     confirm(world, call)
     assert (world.mails()[-1]["template"], world.mails()[-1]["to"]) == ("email_changed", OLD)
     assert world.login(NEW)["user"]["email"] == NEW
@@ -102,7 +103,7 @@ def test_any_change_of_the_password_ends_open_links(world: World) -> None:
     call = world.call_of(world.login(OLD))
     with refused("accounts.link_invalid"):
         confirm(world, call)
-    assert queries.get_me(world.database, call)["pending_email"] is None
+    assert get_me(world.database, call)["pending_email"] is None
 
 
 def test_the_address_before_undoes_it_whatever_the_thief_did_meanwhile(world: World) -> None:
@@ -259,7 +260,7 @@ def test_links_that_undo_are_exported_and_erased(world: World) -> None:
     call = world.member("ada@secret.example")
     change(world, call)
     confirm(world, call)
-    document: dict[str, Any] = export.export_me(world.database, call)
+    document: dict[str, Any] = export_me(world.database, call)
     assert answers.Export().validate(document) == {}
     assert {line["email"] for line in document["former_addresses"]} == {"ada@secret.example"}
     world.do(erasure.erase_me, requests.PasswordRequest, call, password=PASSWORD)

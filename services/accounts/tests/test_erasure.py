@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from services.accounts import export, queries
 from services.accounts.api import Actor, answers, requests
 from services.accounts.commands import (
     api_tokens,
@@ -20,6 +19,8 @@ from services.accounts.commands import (
     registration,
     sessions,
 )
+from services.accounts.queries.export import export_me
+from services.accounts.queries.names import get_names
 from services.accounts.tests.conftest import PASSWORD, World
 from services.accounts.tests.test_story import refused
 from services.chassis.context import Call
@@ -113,7 +114,7 @@ def test_histories_call_an_erased_person_a_former_user(world: World) -> None:
     for language, name in (("en", "former user"), ("de", "früherer Benutzer"), ("fr", "former user")):
         call = replace(admin, language=language)
         ids = [Actor.of(bob).user_id, Actor.of(admin).user_id, new_id()]
-        users = world.do(queries.get_names, requests.GetNamesRequest, call, user_ids=ids)["users"]
+        users = world.do(get_names, requests.GetNamesRequest, call, user_ids=ids)["users"]
         assert users == {ids[0]: name, ids[1]: "Ada Lovelace"}
 
 
@@ -135,7 +136,7 @@ def test_the_last_admin_hands_the_company_over_first(world: World) -> None:
 def test_an_export_holds_what_is_stored_and_no_secret(world: World) -> None:
     admin = world.admin("ada@example.org")
     bob = bob_of(world, admin)
-    document: dict[str, Any] = export.export_me(world.database, bob)
+    document: dict[str, Any] = export_me(world.database, bob)
     assert answers.Export().validate(document) == {}
     assert document["account"]["email"] == "bob@secret.example"
     assert document["account"]["pending_email"] == "new@secret.example"
@@ -147,4 +148,4 @@ def test_an_export_holds_what_is_stored_and_no_secret(world: World) -> None:
         assert word not in str(document), word
     api = replace(bob, claims={**bob.claims, "scopes": ["read", "write"]})
     with pytest.raises(Exception, match="log in with e-mail"):
-        export.export_me(world.database, api)
+        export_me(world.database, api)

@@ -9,13 +9,15 @@ import pytest
 import sqlalchemy as sa
 from eventlet.greenpool import GreenPool
 
-from services.accounts import members, queries
 from services.accounts.api import Actor, answers, requests
 from services.accounts.audit.people import check_people
 from services.accounts.commands import email_changes, invitations, lookups, sessions, staff
 from services.accounts.commands.companies import create_company
 from services.accounts.commands.staff import create_staff
 from services.accounts.models import Invitation, Membership
+from services.accounts.queries.company_users import list_company_users
+from services.accounts.queries.invitations import list_my_invitations
+from services.accounts.queries.me import get_me
 from services.accounts.tests.conftest import PASSWORD, World
 from services.accounts.tests.test_account import code_of, with_second_factor
 from services.accounts.tests.test_company_users import joined, listed, remove, update
@@ -45,7 +47,7 @@ def decline(world: World, call: Call, invitation_id: str) -> None:
 
 
 def mine(world: World, call: Call, **values: Any) -> dict[str, Any]:
-    answer: dict[str, Any] = world.do(members.list_my_invitations, ListRequest, call, **values)
+    answer: dict[str, Any] = world.do(list_my_invitations, ListRequest, call, **values)
     assert answers.MyInvitationList().validate(answer) == {}
     return answer
 
@@ -204,7 +206,7 @@ def test_staff_of_the_vendor_are_in_no_company_whatever_way_is_tried(world: Worl
         )  # fmt: skip
     answer = world.login("sue@example.org")
     assert (answer["company"], answer["companies"]) == (None, [])
-    assert queries.get_me(world.database, world.call_of(answer))["companies"] == []
+    assert get_me(world.database, world.call_of(answer))["companies"] == []
     with refused("accounts.company_not_found"):
         world.login("sue@example.org", company_id=Actor.of(admin).company_id)
     checks = world.database.read(lambda connection: check_people(connection, world.kit.keys), snapshot=True)
@@ -270,7 +272,7 @@ def test_lists_of_invitations_are_paged(world: World) -> None:
     for limit in (1, 2, 3, 200):
         found, cursor = [], None
         while True:
-            page = world.do(members.list_company_users, ListRequest, admin, limit=limit, cursor=cursor)
+            page = world.do(list_company_users, ListRequest, admin, limit=limit, cursor=cursor)
             assert len(page["items"]) <= limit
             found += [item["email"].split("@")[0] for item in page["items"]]
             cursor = page["next"]
@@ -359,7 +361,7 @@ def test_whoever_is_locked_out_of_every_company_still_has_an_account(world: Worl
     assert answer["company"] is None
     assert [(one["name"], one["locked"]) for one in answer["companies"]] == [("Acme", True)]
     call = world.call_of(answer)
-    assert [one["locked"] for one in queries.get_me(world.database, call)["companies"]] == [True]
+    assert [one["locked"] for one in get_me(world.database, call)["companies"]] == [True]
     with refused("accounts.company_not_found"):
         world.login("bob@example.org", company_id=Actor.of(admin).company_id)
     with refused("accounts.locked"):

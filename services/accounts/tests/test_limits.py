@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from services.accounts import queries
 from services.accounts.api import Actor, requests
 from services.accounts.commands import (
     api_tokens,
@@ -21,6 +20,7 @@ from services.accounts.commands import (
     second_factor,
 )
 from services.accounts.models import ApiToken, ThrottleRow
+from services.accounts.queries.api_tokens import list_api_tokens
 from services.accounts.store import throttles
 from services.accounts.tests.conftest import PASSWORD, World
 from services.accounts.tests.test_account import NEW_PASSWORD, with_second_factor
@@ -60,7 +60,7 @@ def make_token(world: World, call: Call, **values: Any) -> dict[str, Any]:
 
 def living(world: World, call: Call) -> list[dict[str, Any]]:
     """Return the caller's tokens as they are listed."""
-    items: list[dict[str, Any]] = world.do(queries.list_api_tokens, ListRequest, call)["items"]
+    items: list[dict[str, Any]] = world.do(list_api_tokens, ListRequest, call)["items"]
     return items
 
 

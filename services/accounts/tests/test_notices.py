@@ -12,7 +12,7 @@ from services.accounts.api import DEVICE_NOTICE, requests
 from services.accounts.commands import companies, company_users
 from services.accounts.commands.notices import note_notices, send_held
 from services.accounts.models import DeviceNotice
-from services.accounts.queries import get_company
+from services.accounts.queries.companies import get_company
 from services.accounts.tests.conftest import World
 from services.accounts.tests.test_story import refused
 from services.chassis.data.outbox import Event

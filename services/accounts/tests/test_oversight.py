@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from services.accounts import oversight
 from services.accounts.api import requests
 from services.accounts.commands import api_tokens, sessions
 from services.accounts.commands import oversight as acts
+from services.accounts.queries.oversight import list_user_sessions, list_user_tokens
 from services.accounts.tests.conftest import World
 from services.accounts.tests.test_story import refused
 from services.chassis.context import Call
@@ -36,9 +36,9 @@ def test_what_a_user_has_in_the_company_is_seen_and_ended(world: World, admin: C
     assert admin.claims is not None
     answer, token = bob(world, admin.claims["company"])
     user_id, session_id = answer["user"]["id"], str(world.call_of(answer).claims["sid"])
-    seen = world.do(oversight.list_user_sessions, requests.ListOfUserRequest, admin, user_id=user_id)["items"]
+    seen = world.do(list_user_sessions, requests.ListOfUserRequest, admin, user_id=user_id)["items"]
     assert session_id in [item["id"] for item in seen]
-    told = world.do(oversight.list_user_tokens, requests.ListOfUserRequest, admin, user_id=user_id)["items"]
+    told = world.do(list_user_tokens, requests.ListOfUserRequest, admin, user_id=user_id)["items"]
     assert [item["id"] for item in told] == [token["id"]]
     assert "token" not in told[0]
     schema = requests.UserSessionRequest
@@ -61,9 +61,9 @@ def test_what_a_user_has_elsewhere_is_neither_seen_nor_touched(world: World, adm
     own = next(place["id"] for place in answer["companies"] if place["name"] == "Bob's")
     answer, token = bob(world, own)
     user_id, session_id = answer["user"]["id"], str(world.call_of(answer).claims["sid"])
-    seen = world.do(oversight.list_user_sessions, requests.ListOfUserRequest, admin, user_id=user_id)["items"]
+    seen = world.do(list_user_sessions, requests.ListOfUserRequest, admin, user_id=user_id)["items"]
     assert session_id not in [item["id"] for item in seen]
-    assert world.do(oversight.list_user_tokens, requests.ListOfUserRequest, admin, user_id=user_id)["items"] == []
+    assert world.do(list_user_tokens, requests.ListOfUserRequest, admin, user_id=user_id)["items"] == []
     before = world.types()
     for name in (session_id, new_id()):
         with refused("accounts.session_not_found"):
@@ -82,8 +82,8 @@ def test_members_and_strangers_are_refused(world: World, admin: Call) -> None:
     answer, _ = bob(world, admin.claims["company"])
     with refused("accounts.admin_needed"):
         schema = requests.ListOfUserRequest
-        world.do(oversight.list_user_tokens, schema, world.call_of(answer), user_id=admin.claims["sub"])
+        world.do(list_user_tokens, schema, world.call_of(answer), user_id=admin.claims["sub"])
     stranger = world.admin("eve@example.org", "Evil")
-    for ask in (oversight.list_user_sessions, oversight.list_user_tokens):
+    for ask in (list_user_sessions, list_user_tokens):
         with refused("accounts.user_not_found"):
             world.do(ask, requests.ListOfUserRequest, stranger, user_id=admin.claims["sub"])

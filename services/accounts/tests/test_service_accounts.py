@@ -11,11 +11,14 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from services.accounts import api, queries
+from services.accounts import api
 from services.accounts.api import Actor, requests
 from services.accounts.commands import registration, sessions, staff
 from services.accounts.commands import service_accounts as commands
 from services.accounts.models import ServiceToken
+from services.accounts.queries.names import get_names
+from services.accounts.queries.service_accounts import list_service_accounts, list_service_tokens
+from services.accounts.queries.staff import list_users_staff
 from services.accounts.tests.conftest import PASSWORD, World, claims_of
 from services.accounts.tests.test_story import refused
 from services.chassis.context import Call
@@ -75,7 +78,7 @@ def test_its_token_is_a_program_without_company_role_or_login(world: World, boss
 
 def tokens(world: World, call: Call, account_id: str) -> list[dict[str, Any]]:
     """Return the listed tokens of a service account."""
-    answer = world.do(commands.list_service_tokens, api.ListServiceTokensRequest, call, account_id=account_id)
+    answer = world.do(list_service_tokens, api.ListServiceTokensRequest, call, account_id=account_id)
     assert all("token" not in item for item in answer["items"])
     items: list[dict[str, Any]] = answer["items"]
     return items
@@ -115,9 +118,9 @@ def test_it_outlives_who_made_it_and_has_no_login_at_any_door(world: World, boss
         world.login("erp@vendor.example", token)
     world.do(registration.request_password_reset, requests.EmailRequest, email="erp@vendor.example")
     assert len(world.mails()) == mails
-    listed = world.do(queries.list_users_staff, requests.SearchRequest, other)["items"]
+    listed = world.do(list_users_staff, requests.SearchRequest, other)["items"]
     assert {item["email"] for item in listed} == {"boss@vendor.example", "other@vendor.example"}
-    named = world.do(queries.get_names, requests.GetNamesRequest, other, user_ids=[account_id])
+    named = world.do(get_names, requests.GetNamesRequest, other, user_ids=[account_id])
     assert named["users"] == {account_id: "ERP"}
 
 
@@ -148,7 +151,7 @@ def test_an_ended_account_and_a_withdrawn_token_are_dead_at_once(world: World, b
             command(world, boss, account_id)
     with refused("accounts.service_account_not_found"):
         world.do(commands.delete_service_account, api.ServiceAccountRequest, boss, account_id=account_id)
-    left = world.do(commands.list_service_accounts, ListRequest, boss)["items"]
+    left = world.do(list_service_accounts, ListRequest, boss)["items"]
     assert [item["id"] for item in left] == [another]
 
 
@@ -220,7 +223,7 @@ def test_only_staff_with_a_login_of_the_last_minutes_handle_them(world: World, b
         lambda call: make(world, call),
         lambda call: token_of(world, call, account_id),
         lambda call: tokens(world, call, account_id),
-        lambda call: world.do(commands.list_service_accounts, ListRequest, call),
+        lambda call: world.do(list_service_accounts, ListRequest, call),
         lambda call: world.do(commands.delete_service_account, api.ServiceAccountRequest, call, account_id=account_id),
         lambda call: world.do(
             commands.delete_service_token, api.ServiceTokenRequest, call, account_id=account_id, token_id=new_id()

@@ -9,11 +9,11 @@ import pytest
 import sqlalchemy as sa
 from eventlet.greenpool import GreenPool
 
-from services.accounts import queries
 from services.accounts.api import Actor, answers, requests
 from services.accounts.audit.people import check_people
 from services.accounts.commands import companies, sessions
 from services.accounts.models import RefreshToken, Session, ThrottleRow
+from services.accounts.queries.sessions import list_sessions
 from services.accounts.store.housekeeping import sweep
 from services.accounts.tests.conftest import PASSWORD, World, claims_of
 from services.accounts.tests.test_story import refused
@@ -125,7 +125,7 @@ def test_sessions_are_listed_and_ended_and_nobody_ends_those_of_others(world: Wo
     world.activate("eve@example.org")
     one, two = world.login("ada@example.org", user_agent="Firefox"), world.login("ada@example.org")
     call, eve = world.call_of(two), world.call_of(world.login("eve@example.org"))
-    listed = queries.list_sessions(world.database, call, {"limit": 50, "cursor": None})
+    listed = list_sessions(world.database, call, {"limit": 50, "cursor": None})
     assert answers.SessionList().validate(listed) == {}
     assert [(item["current"], item["user_agent"]) for item in listed["items"]] == [(True, None), (False, "Firefox")]
     other = listed["items"][1]["id"]

@@ -9,11 +9,14 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from services.accounts import queries
 from services.accounts.api import MOVE_LICENSES, REQUEST_CERTIFICATE, Actor, answers, requests
 from services.accounts.commands import companies, create_staff, lookups, registration, sessions
 from services.accounts.commands.staff import update_user_staff
 from services.accounts.models import Base
+from services.accounts.queries.companies import list_companies_staff
+from services.accounts.queries.me import get_me
+from services.accounts.queries.names import get_names
+from services.accounts.queries.staff import list_users_staff
 from services.accounts.tests.conftest import PASSWORD, World, claims_of
 from services.chassis.context import Call
 from services.chassis.data import tables
@@ -52,7 +55,7 @@ def test_a_new_user_gets_from_the_form_to_a_company(world: World) -> None:
     fresh = world.do(sessions.refresh_session, requests.RefreshSessionRequest, refresh_token=answer["refresh_token"])
     assert fresh["company"] == {"id": made["id"], "name": "Acme", "role": "admin"}
     assert world.login("ada@example.org")["company"]["id"] == made["id"]
-    me = queries.get_me(world.database, world.call_of(fresh))
+    me = get_me(world.database, world.call_of(fresh))
     assert answers.Me().validate(me) == {}
     assert me["email"] == "Ada@Example.org"
     assert world.types() == [
@@ -179,9 +182,9 @@ def test_staff_give_account_rights_and_the_next_token_has_them(world: World) -> 
         Actor.of(call).company_id,
         Actor.of(staff).user_id,
     )
-    found = world.do(queries.list_users_staff, requests.SearchRequest, staff, q="ADA@")
+    found = world.do(list_users_staff, requests.SearchRequest, staff, q="ADA@")
     assert [item["id"] for item in found["items"]] == [user_id]
-    found = world.do(queries.list_companies_staff, requests.SearchRequest, staff, q="acm")
+    found = world.do(list_companies_staff, requests.SearchRequest, staff, q="acm")
     assert [(item["name"], item["users"]) for item in found["items"]] == [("Acme", 1)]
 
 
@@ -234,7 +237,7 @@ def test_names_and_companies_are_found_and_nothing_is_told_of_unknown_ones(world
     assert found == {"companies": []}
     unknown = "00000000-0000-7000-8000-000000000000"
     names = world.do(
-        queries.get_names,
+        get_names,
         requests.GetNamesRequest,
         call,
         user_ids=[actor.user_id, unknown],

@@ -7,7 +7,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row
 
 from services.accounts.api import SCOPE_ACCOUNT, Actor
-from services.accounts.queries import me
+from services.accounts.commands.me import me
 from services.accounts.store import companies, invitations, people, sessions, undos
 from services.accounts.times import iso
 from services.chassis.context import Call

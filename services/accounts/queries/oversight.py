@@ -6,9 +6,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from services.accounts.api import SCOPE_ACCOUNT, Actor
-from services.accounts.members import member_of
-from services.accounts.queries import api_token_item
+from services.accounts.access import member_of, overseer
+from services.accounts.queries.api_tokens import api_token_item
 from services.accounts.store import sessions
 from services.accounts.times import iso
 from services.chassis.context import Call
@@ -65,15 +64,3 @@ def list_user_tokens(database: Database, call: Call, request: Mapping[str, Any])
         return {"items": [api_token_item(row) for row in page], "next": following}
 
     return database.read(work)
-
-
-def overseer(call: Call) -> tuple[Actor, str]:
-    """Return who asks and the company that they administrate, by a recent login.
-
-    Raises: accounts.login_needed, accounts.confirmation_needed, accounts.scope_needed, accounts.company_needed,
-        accounts.admin_needed, accounts.token_bound.
-    """
-    actor = Actor.of(call)
-    actor.require_recent_login()
-    actor.require_scope(SCOPE_ACCOUNT)
-    return actor, actor.require_admin()

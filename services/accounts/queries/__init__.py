@@ -1,0 +1,1 @@
+"""One function per read of accounts. Nothing here writes."""

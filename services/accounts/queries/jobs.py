@@ -1,0 +1,33 @@
+"""How far an import of a company is (ACC-6)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection
+
+from services.accounts.api import Actor
+from services.accounts.commands.company_imports import job_answer
+from services.accounts.store import imports
+from services.chassis.context import Call
+from services.chassis.data.db import Database
+from services.chassis.errors import not_found
+
+
+def get_job(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an import of the caller's company, for its administrators, for who started it, and for staff.
+
+    Raises: accounts.job_not_found, accounts.admin_needed.
+    """
+    actor = Actor.of(call)
+
+    def work(connection: Connection) -> dict[str, Any]:
+        row = imports.by_id(connection, request["job_id"])
+        if row is None or not (actor.staff or actor.owns(row.company_id)):
+            raise not_found(
+                "accounts.job_not_found", "There is no such job of your company: use the address that its start gave."
+            )
+        if not actor.staff and row.started_by != actor.user_id:
+            actor.require_admin()
+        return job_answer(connection, row)
+
+    return database.read(work)
