@@ -250,8 +250,9 @@ def test_a_foreign_id_is_answered_byte_for_byte_like_an_unknown_one(gateway: Gat
     answers = [gateway.ask(row.method, path_of(row, new_id()) + query, token=token) for _ in range(2)]
     check_problem(answers[0], 404, door=is_door(row))
     for answer in answers:
-        # The one thing that differs is ours.
+        # What differs is ours: the request's id, and the second in which it came.
         answer.content = answer.content.replace(answer.headers.pop("x-request-id").encode(), b"")
+        assert answer.headers.pop("date").endswith(" GMT")
     assert answers[0] == answers[1]
 
 

@@ -18,6 +18,7 @@ from tests.faults.fleet_world import World, make_world, settle
 from tests.faults.load import Books
 
 SECONDS = 60.0
+ENOUGH = 100
 
 
 def report(text: str) -> None:
@@ -38,7 +39,7 @@ def test_random_kills_lose_and_double_nothing(seed: int, world: World) -> None:
     books = load_and_kill(world, seed)
     report(f"seed {seed}: {books.acknowledged} acknowledged, {books.repeated} repeated, killed {world.killed}")
     assert len(world.killed) >= 8
-    assert books.acknowledged > 100
+    assert books.acknowledged > ENOUGH
     assert books.refused == []
     assert world.differences(books) == []
 
@@ -74,6 +75,10 @@ def load_and_kill(world: World, seed: int) -> Books:
     books, clients = world.load()
     world.kill_at_random(("licensing", "history", "rabbitmq"), SECONDS, seed)
     time.sleep(2)
+    # A machine that does other work too books less in the same time; what is proved needs enough of it.
+    latest = time.monotonic() + SECONDS
+    while books.acknowledged <= ENOUGH and time.monotonic() < latest:
+        time.sleep(0.2)
     world.end_load(clients)
     settle(world)
     return books
