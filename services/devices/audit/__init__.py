@@ -25,6 +25,7 @@ from services.chassis.data.db import Database
 from services.chassis.data.tables import metadata
 from services.chassis.settings import Settings
 from services.devices.api import ORDER_NUMBER, PROOFS, PROVEN
+from services.devices.domain.comments import COMMENTS
 from services.devices.domain.hardware_ids import MalformedIdError, parse_hardware_id
 from services.devices.models import Base, Device, Production, ProductionOrder, Project
 
@@ -33,7 +34,6 @@ _TOLD = (
     "device_possession_proven",
 )
 _KEPT = "kept its comments"
-_COMMENTS = ("comment", "license_comment")
 _BUILT = ("production_registered", "device_marked_rma", "device_unmarked_rma")
 
 
@@ -125,7 +125,8 @@ def _told(connection: Connection) -> Check:
     """Every record was told once when added and once when deleted, and is as its events say: thing, place, proof."""
     flaws, checked = Flaws(), 0
     columns = (Device.id, Device.hardware_id, Device.project_id, Device.order_number, Device.proven_by)
-    statement = sa.select(*columns, Device.deleted_at, Device.added_at, Device.comment, Device.license_comment)
+    texts = (Device.__table__.c[name] for name in COMMENTS)
+    statement = sa.select(*columns, Device.deleted_at, Device.added_at, *texts)
     with Scratch() as told:
         for row, event in events(connection, _TOLD):
             told.add(event.subject, row.event, rank=row.emission)
@@ -181,7 +182,7 @@ def _time_flaws(row: Row[Any], added: list[Mapping[str, Any]], deleted: list[Map
 
 
 def _comment_flaws(row: Row[Any], told: list[Mapping[str, Any]]) -> Iterator[str]:
-    for name in _COMMENTS:
+    for name in COMMENTS:
         said = ""
         for event in told:
             if event["type"] == "device_changed" and name in event["data"]["changes"]:

@@ -22,10 +22,10 @@ from services.chassis.fields import EmptyRequest
 from services.chassis.service.declare import handler, query
 from services.devices import api, store
 from services.devices.commands.possession import tell_proven
+from services.devices.domain.comments import COMMENTS
 from services.devices.store import StoredRecord, merges
 
 SHOWN: Final = 200
-_COMMENTS: Final = ("comment", "license_comment")
 
 
 @handler(emits=("device_merged", "device_possession_proven", "company_merge_applied"))
@@ -101,7 +101,7 @@ def _join_doubled(unit: Unit, company_ids: Sequence[str], into: str, actor_id: s
 
 def _take_comments(unit: Unit, kept: StoredRecord, others: Sequence[StoredRecord]) -> None:
     taken = {}
-    for name in _COMMENTS:
+    for name in COMMENTS:
         texts = [text for row in (kept, *others) if (text := getattr(row, name))]
         if texts and texts[0] != getattr(kept, name):
             taken[name] = texts[0]
@@ -140,7 +140,6 @@ def _tell(
             "project_name": names[kept.project_id],
             "merged_device_id": other.id,
             "merged_project_id": other.project_id,
-            "comment": other.comment,
-            "license_comment": other.license_comment,
+            **{name: getattr(other, name) for name in COMMENTS},
         },
     )

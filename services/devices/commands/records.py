@@ -17,6 +17,7 @@ from services.devices import answers, api, store
 from services.devices.access import device_access, device_not_found, project_access, refuse_closed
 from services.devices.api import MEANINGS
 from services.devices.domain.adding import summarize
+from services.devices.domain.comments import COMMENTS
 from services.devices.store import StoredRecord
 from services.projects.api import (
     ADD,
@@ -29,8 +30,6 @@ from services.projects.api import (
     power_needed,
     powers_in,
 )
-
-_COMMENTS = ("comment", "license_comment")
 
 
 @command(
@@ -53,7 +52,7 @@ def update_device(database: Database, call: Call, request: Mapping[str, Any], pr
             raise stale("request.stale", MEANINGS["request.stale"], version=row.version)
         changes = {
             name: {"old": getattr(row, name), "new": request[name]}
-            for name in _COMMENTS
+            for name in COMMENTS
             if name in request and request[name] != getattr(row, name)
         }
         if changes:

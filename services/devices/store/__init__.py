@@ -18,6 +18,7 @@ from services.chassis.data import aliases
 from services.chassis.data.db import UtcDateTime, insert_or_ignore
 from services.chassis.data.rows import columns_of
 from services.devices.api import CLAIMED, PROVEN
+from services.devices.domain.comments import COMMENTS
 from services.devices.models import Device, Production, ProductionOrder, Project
 from services.projects.api import ProjectCopy
 
@@ -309,7 +310,7 @@ def records_of(connection: Connection, hardware_id: str) -> list[StoredRecord]:
 
 def insert_record(connection: Connection, values: Mapping[str, Any]) -> bool:
     """Insert a company's record; returns False where the company has the device already."""
-    defaults = {"comment": "", "license_comment": "", "version": 1}
+    defaults = {**dict.fromkeys(COMMENTS, ""), "version": 1}
     return insert_or_ignore(connection, Device, {**defaults, **values})
 
 
@@ -384,9 +385,9 @@ def list_records(
 
 def _matches(text: str, id_part: str, *, orders: bool) -> sa.ColumnElement[bool]:
     low = text.lower()
-    columns: list[Any] = [Production.type, Device.comment, Device.license_comment]
+    columns = [_production.c.type, *(_devices.c[name] for name in COMMENTS)]
     if orders:
-        columns.append(Device.order_number)
+        columns.append(_devices.c.order_number)
     choices = [sa.func.lower(column).contains(low, autoescape=True) for column in columns]
     if id_part:
         choices.append(sa.func.replace(Device.hardware_id, "-", "").contains(id_part, autoescape=True))
