@@ -8,43 +8,84 @@ from services.accounts import api
 from services.accounts.commands import (
     api_tokens,
     companies,
+    company_imports,
     company_users,
     confirmations,
     email_changes,
     erasure,
+    invitations,
     lookups,
     me,
+    notices,
+    oversight,
     registration,
     second_factor,
+    service_accounts,
     sessions,
+    staff,
 )
-from services.accounts.providers import KitProvider, MailLoop, SweepLoop
+from services.accounts.providers import ImportLoop, KitProvider, MailLoop, SweepLoop
 from services.accounts.queries.api_tokens import list_api_tokens
-from services.accounts.queries.companies import get_company
-from services.accounts.queries.company_users import list_company_users
+from services.accounts.queries.companies import get_company, get_company_staff, list_companies_staff
+from services.accounts.queries.company_users import list_company_users, list_company_users_staff
 from services.accounts.queries.export import export_me
+from services.accounts.queries.invitations import list_my_invitations
+from services.accounts.queries.jobs import get_job
 from services.accounts.queries.me import get_me
 from services.accounts.queries.names import get_names
+from services.accounts.queries.oversight import list_user_sessions, list_user_tokens
+from services.accounts.queries.service_accounts import list_service_accounts, list_service_tokens
 from services.accounts.queries.sessions import list_revocations, list_sessions
-from services.accounts.service_imports import ImportEntrypoints
-from services.accounts.service_invitations import InvitationEntrypoints
-from services.accounts.service_oversight import OversightEntrypoints
-from services.accounts.service_service_accounts import ServiceAccountEntrypoints
-from services.accounts.service_staff import StaffEntrypoints
+from services.accounts.queries.staff import list_users_staff
 from services.accounts.store.waiting import WAITING
 from services.chassis.context import Call
+from services.chassis.data.db import Unit
+from services.chassis.data.outbox import Event
 from services.chassis.fields import EmptyRequest, ListRequest
 from services.chassis.service.entrypoints import rpc
 from services.chassis.service.health import Health
+from services.chassis.service.inbox import subscribe
 from services.chassis.service.providers import DatabaseProvider, EventsLeaf
 from services.chassis.service.relay import Relay
 from services.chassis.service.serving import serves
 
 
-@serves()
-class AccountsService(
-    ImportEntrypoints, InvitationEntrypoints, OversightEntrypoints, ServiceAccountEntrypoints, StaffEntrypoints
-):
+@serves(
+    companies.create_company,
+    companies.update_company,
+    companies.update_company_staff,
+    company_users.update_company_user,
+    company_users.update_company_user_staff,
+    company_users.remove_company_user,
+    company_users.remove_company_user_staff,
+    invitations.add_company_user,
+    invitations.accept_invitation,
+    invitations.accept_my_invitation,
+    invitations.decline_invitation,
+    company_imports.import_company,
+    oversight.end_user_session,
+    oversight.delete_user_token,
+    service_accounts.create_service_account,
+    service_accounts.delete_service_account,
+    service_accounts.create_service_token,
+    service_accounts.delete_service_token,
+    staff.update_user_staff,
+    lookups.find_companies_by_email,
+    get_company,
+    get_company_staff,
+    list_companies_staff,
+    list_company_users,
+    list_company_users_staff,
+    list_my_invitations,
+    get_job,
+    get_names,
+    list_user_sessions,
+    list_user_tokens,
+    list_service_accounts,
+    list_service_tokens,
+    list_users_staff,
+)
+class AccountsService:
     """Who people are, which companies they belong to, and what their tokens say."""
 
     name = "accounts"
@@ -52,6 +93,7 @@ class AccountsService(
     kit = KitProvider()
     mail_loop = MailLoop()
     sweep_loop = SweepLoop()
+    import_loop = ImportLoop()
     relay = Relay()
     events = EventsLeaf("gateway", "projects", "devices", "licensing", "history")
     health = Health(WAITING)
@@ -306,70 +348,11 @@ class AccountsService(
         """
         second_factor.delete_otp(self.database, call)
 
-    @rpc(api.CreateCompanyRequest)
-    def create_company(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
-        """Make a company with the caller as its first administrator (ACC-3, ACC-4).
+    @subscribe("history")
+    def on_history_events(self, unit: Unit, events: list[Event]) -> None:
+        """Note which rooms have applied an import, and mail what companies want to hear of devices (ACC-6, DEV-15).
 
-        Raises: accounts.scope_needed, accounts.user_not_found, accounts.staff_in_company, accounts.too_many_companies.
-        Emits: company_created.
+        history, which hears all rooms, passes both on.
         """
-        return companies.create_company(self.database, call, request)
-
-    @rpc(EmptyRequest)
-    def get_company(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
-        """Show the caller's company.
-
-        Raises: accounts.company_needed, accounts.company_not_found.
-        """
-        return get_company(self.database, call)
-
-    @rpc(api.UpdateCompanyRequest)
-    def update_company(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
-        """Rename the company or change its vendor account id.
-
-        Raises: accounts.company_needed, accounts.admin_needed, accounts.login_needed, accounts.confirmation_needed,
-            accounts.company_not_found, request.stale.
-        Emits: company_changed.
-        """
-        return companies.update_company(self.database, call, request)
-
-    @rpc(ListRequest)
-    def list_company_users(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
-        """List the users of the caller's company and its open invitations.
-
-        Raises: accounts.company_needed.
-        """
-        return list_company_users(self.database, call, request)
-
-    @rpc(api.UpdateCompanyUserRequest)
-    def update_company_user(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
-        """Change role or lock of a user in the company (ACC-4, ACC-5, ACC-8).
-
-        Raises: accounts.login_needed, accounts.confirmation_needed, accounts.company_needed, accounts.admin_needed,
-            accounts.scope_needed, accounts.user_not_found, accounts.last_admin.
-        Emits: company_user_changed.
-        """
-        return company_users.update_company_user(self.database, call, request)
-
-    @rpc(api.CompanyUserRequest)
-    def remove_company_user(self, call: Call, request: dict[str, Any]) -> None:
-        """Take a user out of the company, or an invitation back (ACC-4).
-
-        Raises: accounts.login_needed, accounts.confirmation_needed, accounts.company_needed, accounts.admin_needed,
-            accounts.scope_needed, accounts.user_not_found, accounts.last_admin.
-        Emits: company_user_removed, invitation_withdrawn.
-        """
-        company_users.remove_company_user(self.database, call, request)
-
-    @rpc(api.FindCompaniesRequest)
-    def find_companies_by_email(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
-        """Find the companies of the user with an address, for a right in a project (PRJ-3).
-
-        Raises: accounts.company_needed, accounts.too_many_attempts.
-        """
-        return lookups.find_companies_by_email(self.database, call, request)
-
-    @rpc(api.GetNamesRequest)
-    def get_names(self, call: Call, request: dict[str, Any]) -> dict[str, Any]:
-        """Look names of persons and companies up by id; for other rooms."""
-        return get_names(self.database, call, request)
+        company_imports.apply_history_events(unit, events)
+        notices.note_notices(unit, events, self.kit.keys)

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from services.accounts import otp
-from services.accounts.api import ADMIN, COMPANY_MERGE_APPLIED, MERGING_ROOMS, SCOPE_ACCOUNT, Actor, CompanyMerge
+from services.accounts import api, otp
+from services.accounts.api import ADMIN, COMPANY_MERGE_APPLIED, MERGING_ROOMS, Actor, CompanyMerge, needs
 from services.accounts.commands import logins
 from services.accounts.commands.attempts import too_many
 from services.accounts.commands.logins import Login
@@ -28,31 +28,45 @@ from services.accounts.domain import (
 )
 from services.accounts.kit import Kit
 from services.accounts.store import companies, imports, mails, people
-from services.accounts.times import iso
+from services.accounts.store.imports import MovingUser, StoredImport
+from services.accounts.store.people import Person
+from services.chassis.answers import Answer
 from services.chassis.context import Call
 from services.chassis.data.db import Database, Unit
 from services.chassis.data.outbox import Event
 from services.chassis.errors import ServiceError, conflict, forbidden, invalid
 from services.chassis.faults import fail_point
 from services.chassis.ids import new_id
+from services.chassis.service.declare import command, handler, running
+from services.chassis.service.running import run
 
 LATE: Final = timedelta(minutes=5)
 """An import that is open for longer raises an alarm, and the rooms are told once more (L8)."""
 
 
-def import_company(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> dict[str, Any]:
-    """Absorb another company by the login of one of its administrators, or rehearse it.
+@command(
+    request=api.ImportCompanyRequest,
+    answer=api.Job,
+    needs=(needs.RECENT_LOGIN, needs.ACCOUNT, needs.ADMINISTRATOR),
+    rehearsable=True,
+    rehearsal=api.ImportRehearsal,
+    raises=(
+        "accounts.company_absorbed",
+        "accounts.import_login_failed",
+        "accounts.import_otp_needed",
+        "accounts.import_admin_needed",
+        "accounts.import_ambiguous",
+        "accounts.import_own_company",
+        "accounts.too_many_attempts",
+    ),
+    emits=("company_merged", "company_user_added", "login_failed"),
+)
+def import_company(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> Answer:
+    """Take another company into the caller's by the login of one of its administrators, or rehearse it (ACC-6).
 
-    Raises: accounts.login_needed, accounts.confirmation_needed, accounts.scope_needed, accounts.company_needed,
-        accounts.admin_needed, accounts.company_absorbed, accounts.import_login_failed, accounts.import_otp_needed,
-        accounts.import_admin_needed, accounts.import_ambiguous, accounts.import_own_company,
-        accounts.otp_demanded, accounts.too_many_attempts.
-    Emits: company_merged to both companies, company_user_added per user who is new; login_failed.
+    Both companies are told, and each user who is new; a wrong login is told to the other company's history.
     """
     actor = Actor.of(call)
-    actor.require_recent_login()
-    actor.require_scope(SCOPE_ACCOUNT)
-    actor.require_admin()
     login = logins.begin(database, call, request["email"], request.get("client_address"))
     # Hashing is slow and must not happen while the database is held.
     fits = kit.hasher.verify(login.user.password_hash if login.user else None, request["password"])
@@ -64,26 +78,27 @@ def import_company(database: Database, call: Call, request: Mapping[str, Any], k
     if request["dry_run"]:
         answer = _rehearsed(database, call, task)
     else:
-        fingerprint = _fingerprint(kit, request)
-        answer = database.command(call, "import_company", fingerprint, task.switch, on_refusal=task.after_refusal) or {}
+        answer = run(
+            database, call, _fingerprint(kit, request), task.switch,
+            on_refusal=task.after_refusal, name="import_company",
+        )  # fmt: skip
         fail_point("accounts.import.after_commit")
     database.write(lambda unit: logins.forgive(unit, login), call=call)
     return answer
 
 
-def _rehearsed(database: Database, call: Call, task: _Import) -> dict[str, Any]:
+def _rehearsed(database: Database, call: Call, task: _Import) -> Answer:
+    # Not rolled back: the code of a second factor is used up, and what it proved is kept for the import itself.
     try:
-        return database.write(task.rehearse, call=call)
+        return running().dump(database.write(task.rehearse, call=call), rehearsed=True)
     except ServiceError as error:
         database.write(partial(task.after_refusal, refusal=error), call=call)
         raise
 
 
-def note_applied(unit: Unit, events: Sequence[Event]) -> None:
-    """Note which rooms have applied an import; the last one finishes it. Other events are not ours.
-
-    Emits: company_merge_finished.
-    """
+@handler(emits=("company_merge_finished",))
+def apply_history_events(unit: Unit, events: Sequence[Event]) -> None:
+    """Note which rooms have applied an import; the last one finishes it. Other events are not ours."""
     for event in events:
         if event.type != COMPANY_MERGE_APPLIED:
             continue
@@ -107,10 +122,12 @@ def note_applied(unit: Unit, events: Sequence[Event]) -> None:
             )
 
 
+@handler(emits=("company_merged",))
 def watch_imports(database: Database) -> float:
-    """Tell the rooms once more about imports that one of them is late with; returns the age of the oldest in seconds.
+    """Tell the rooms, and no company, once more about imports that one of them is late with.
 
-    Emits: company_merged, to no company.
+    Returns:
+        The age of the oldest in seconds.
     """
     now = datetime.now(UTC)
     rows = database.read(imports.open_ones)
@@ -128,7 +145,7 @@ class _Import:
         self.own_id = actor.require_admin()
         self.passed = False
 
-    def rehearse(self, unit: Unit) -> dict[str, Any]:
+    def rehearse(self, unit: Unit) -> dict[str, object]:
         """Return what accounts would move, and the token with which the other rooms are asked."""
         other = self._checked(unit)
         if self.request["otp"]:
@@ -149,7 +166,7 @@ class _Import:
             "token": token,
         }
 
-    def switch(self, unit: Unit) -> dict[str, Any]:
+    def switch(self, unit: Unit) -> dict[str, object]:
         """Absorb the company: from the commit on there is only one."""
         other = self._checked(unit)
         fail_point("accounts.import.before_switch")
@@ -162,21 +179,9 @@ class _Import:
         imports.move_members(unit, members, other.company_id, self.own_id)
         imports.move_invitations(unit, other.company_id, self.own_id)
         imports.move_logins(unit, other.company_id, self.own_id)
-        imports.add(
-            unit,
-            {
-                "id": merge.merge_id,
-                "company_id": self.own_id,
-                "gone_id": merge.gone_id,
-                "gone_ids": list(merge.gone_ids),
-                "gone_name": merge.gone_name,
-                "moved": moved,
-                "started_by": self.actor.user_id,
-            },
-        )
+        row = imports.add(unit, merge, moved, self.actor.user_id)
         self._tell(unit, merge, members)
         fail_point("accounts.import.in_switch")
-        row = imports.by_id(unit.connection, merge.merge_id)
         return job_answer(unit.connection, row)
 
     def after_refusal(self, unit: Unit, refusal: ServiceError) -> None:
@@ -249,7 +254,7 @@ class _Import:
         if other_id is not None:
             imports.hold_users(unit, other_id)
 
-    def _check_otp(self, unit: Unit, user: Any) -> None:
+    def _check_otp(self, unit: Unit, user: Person) -> None:
         if user.otp_confirmed_at is None:
             return
         if not self.request["otp"]:
@@ -270,7 +275,7 @@ class _Import:
     def _gone_ids(self, unit: Unit, other: Membership) -> list[str]:
         return [other.company_id, *companies.absorbed_ids(unit.connection, other.company_id)]
 
-    def _tell(self, unit: Unit, merge: CompanyMerge, members: Sequence[Any]) -> None:
+    def _tell(self, unit: Unit, merge: CompanyMerge, members: Sequence[MovingUser]) -> None:
         for company_id in (merge.company_id, merge.gone_id):
             unit.emit(
                 "company_merged",
@@ -286,7 +291,7 @@ class _Import:
                 mails.queue(unit, self.kit.keys, "company_imported", member.language, member.email, {})
 
 
-def _counts(members: Sequence[Any], invitations: int, api_tokens: int) -> dict[str, int]:
+def _counts(members: Sequence[MovingUser], invitations: int, api_tokens: int) -> dict[str, int]:
     return {
         "moving": sum(1 for one in members if not one.is_member),
         "already_members": sum(1 for one in members if one.is_member),
@@ -296,7 +301,7 @@ def _counts(members: Sequence[Any], invitations: int, api_tokens: int) -> dict[s
     }
 
 
-def _fingerprint(kit: Kit, request: Mapping[str, Any]) -> dict[str, Any]:
+def _fingerprint(kit: Kit, request: Mapping[str, Any]) -> dict[str, str | None]:
     return {
         "email": normalized_email(request["email"]),
         "password": kit.fingerprint(request["password"]),
@@ -305,10 +310,9 @@ def _fingerprint(kit: Kit, request: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _tell_again(unit: Unit, row: Any, told_before: datetime) -> None:
+def _tell_again(unit: Unit, row: StoredImport, told_before: datetime) -> None:
     if imports.tell_again(unit, row.id, told_before):
-        merge = CompanyMerge(row.id, row.company_id, row.gone_id, tuple(row.gone_ids), row.gone_name)
-        unit.emit("company_merged", subject=row.gone_id, data=merge.data())
+        unit.emit("company_merged", subject=row.gone_id, data=row.merge.data())
 
 
 def _login_failed() -> ServiceError:
@@ -340,7 +344,7 @@ def _absorbed() -> ServiceError:
     )
 
 
-def job_answer(connection: Connection, row: Any) -> dict[str, Any]:
+def job_answer(connection: Connection, row: StoredImport) -> dict[str, object]:
     """Return an import as `Job`: the switch is the first step, then one per room."""
     moved = imports.rooms(connection, row.id)
     done = row.finished_at is not None
@@ -354,7 +358,7 @@ def job_answer(connection: Connection, row: Any) -> dict[str, Any]:
         "state": "done" if done else "running",
         "done": 1 + len(moved),
         "total": 1 + len(MERGING_ROOMS),
-        "created_at": iso(row.started_at),
-        "finished_at": iso(row.finished_at),
+        "created_at": row.started_at,
+        "finished_at": row.finished_at,
         "result": result if done else None,
     }

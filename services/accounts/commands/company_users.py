@@ -5,38 +5,85 @@ administrator, however they meet.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
-from services.accounts.access import administrated, hold_company, member_of, still_admin
-from services.accounts.api import SCOPE_WRITE, Actor
+from services.accounts import api
+from services.accounts.access import hold_company, member_of, no_member, still_admin
+from services.accounts.api import Actor, needs
 from services.accounts.commands.telling import tell_by_mail, tell_membership
 from services.accounts.domain import INVITATION
 from services.accounts.store import companies, invitations, mails, people, sessions
+from services.chassis.answers import Answer, Shown, shown
 from services.chassis.context import Call
 from services.chassis.data.db import Database, Unit
 from services.chassis.errors import conflict
+from services.chassis.service.declare import command
+from services.chassis.service.running import run
+
+_REFUSED: Final = ("accounts.company_not_found", "accounts.user_not_found", "accounts.last_admin")
 
 
-def update_company_user(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Give or take the administrator role, lock or unlock a user of the caller's company; staff name the company.
+@command(
+    request=api.UpdateCompanyUserRequest,
+    answer=api.CompanyUser,
+    needs=(needs.RECENT_LOGIN, needs.WRITE, needs.ADMINISTRATOR),
+    raises=_REFUSED,
+    emits=("company_user_changed",),
+)
+def update_company_user(database: Database, call: Call, request: Mapping[str, Any]) -> Answer:
+    """Give or take the administrator role, lock or unlock a user of the caller's company (ACC-4, ACC-5).
 
     A lock ends the user's sessions in this company and no others (ACC-8).
-
-    Raises: accounts.login_needed, accounts.confirmation_needed, accounts.company_needed, accounts.admin_needed,
-        accounts.staff_needed, accounts.scope_needed, accounts.company_not_found, accounts.user_not_found,
-        accounts.last_admin.
-    Emits: company_user_changed.
     """
     actor = Actor.of(call)
-    actor.require_recent_login()
-    actor.require_scope(SCOPE_WRITE)
-    company_id = administrated(actor, request)
+    return _update(database, call, request, actor.require_admin(), actor)
+
+
+@command(
+    request=api.UpdateCompanyUserStaffRequest,
+    answer=api.CompanyUser,
+    needs=(needs.RECENT_LOGIN, needs.WRITE, needs.STAFF),
+    raises=_REFUSED,
+    emits=("company_user_changed",),
+)
+def update_company_user_staff(database: Database, call: Call, request: Mapping[str, Any]) -> Answer:
+    """Change a user of any company as its administrators can, by staff (ACC-10)."""
+    return _update(database, call, request, request["company_id"])
+
+
+@command(
+    request=api.CompanyUserRequest,
+    needs=(needs.RECENT_LOGIN, needs.WRITE, needs.ADMINISTRATOR),
+    raises=_REFUSED,
+    emits=("company_user_removed", "invitation_withdrawn"),
+)
+def remove_company_user(database: Database, call: Call, request: Mapping[str, Any]) -> Answer:
+    """Take a user out of the caller's company, or an invitation back (ACC-4)."""
+    actor = Actor.of(call)
+    return _remove(database, call, request, actor.require_admin(), actor)
+
+
+@command(
+    request=api.CompanyUserStaffRequest,
+    needs=(needs.RECENT_LOGIN, needs.WRITE, needs.STAFF),
+    raises=_REFUSED,
+    emits=("company_user_removed", "invitation_withdrawn"),
+)
+def remove_company_user_staff(database: Database, call: Call, request: Mapping[str, Any]) -> Answer:
+    """Take a user out of any company, or an invitation back, by staff (ACC-10)."""
+    return _remove(database, call, request, request["company_id"])
+
+
+def _update(
+    database: Database, call: Call, request: Mapping[str, Any], company_id: str, admin: Actor | None = None
+) -> Answer:
+    """Change a user; `admin` is who has to be an administrator still when it is done, None for staff."""
     user_id = request["user_id"]
 
-    def work(unit: Unit) -> dict[str, Any]:
+    def work(unit: Unit) -> Shown:
         hold_company(unit, company_id)
-        if "company_id" not in request:
-            still_admin(unit, actor, company_id)
+        if admin is not None:
+            still_admin(unit, admin, company_id)
         member = member_of(unit.connection, company_id, user_id)
         wanted = {name: request[name] for name in ("role", "locked") if name in request}
         changed = {name: value for name, value in wanted.items() if getattr(member, name) != value}
@@ -48,41 +95,27 @@ def update_company_user(database: Database, call: Call, request: Mapping[str, An
             role, locked = changed.get("role", member.role), changed.get("locked", member.locked)
             tell_membership(unit, "company_user_changed", company_id, user_id, role, locked, what=sorted(changed))
         user = people.by_id(unit.connection, user_id)
+        if user is None:
+            # Whoever is erased leaves every company in the same transaction.
+            raise no_member()
         present = member_of(unit.connection, company_id, user_id)
-        assert user is not None
         if changed:
             tell_by_mail(database, unit, "rights_changed", user)
-        return {
-            "id": user.id,
-            "email": user.email,
-            "forename": user.forename,
-            "surname": user.surname,
-            "role": present.role,
-            "locked": present.locked,
-            "state": "member",
-        }
+        return shown(user, role=present.role, locked=present.locked, state="member")
 
-    return database.command(call, "update_company_user", request, work) or {}
+    return run(database, call, request, work, name="update_company_user")
 
 
-def remove_company_user(database: Database, call: Call, request: Mapping[str, Any]) -> None:
-    """Take a user out of the caller's company, or an invitation back; staff name the company.
-
-    Raises: accounts.login_needed, accounts.confirmation_needed, accounts.company_needed, accounts.admin_needed,
-        accounts.staff_needed, accounts.scope_needed, accounts.company_not_found, accounts.user_not_found,
-        accounts.last_admin.
-    Emits: company_user_removed, or invitation_withdrawn.
-    """
-    actor = Actor.of(call)
-    actor.require_recent_login()
-    actor.require_scope(SCOPE_WRITE)
-    company_id = administrated(actor, request)
+def _remove(
+    database: Database, call: Call, request: Mapping[str, Any], company_id: str, admin: Actor | None = None
+) -> Answer:
+    """Take a user out; `admin` is who has to be an administrator still when it is done, None for staff."""
     user_id = request["user_id"]
 
     def work(unit: Unit) -> None:
         hold_company(unit, company_id)
-        if "company_id" not in request:
-            still_admin(unit, actor, company_id)
+        if admin is not None:
+            still_admin(unit, admin, company_id)
         invitation = invitations.by_id(unit.connection, user_id, unit.now)
         if invitation is not None and invitation.company_id == company_id:
             invitations.withdraw(unit, invitation.id)
@@ -101,7 +134,7 @@ def remove_company_user(database: Database, call: Call, request: Mapping[str, An
         people.leave_company(unit, user_id, company_id)
         tell_membership(unit, "company_user_removed", company_id, user_id, member.role, member.locked)
 
-    database.command(call, "remove_company_user", request, work)
+    return run(database, call, request, work, name="remove_company_user")
 
 
 def _keep_an_admin(unit: Unit, company_id: str) -> None:

@@ -8,16 +8,21 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final
 
+from services.accounts import api
 from services.accounts.access import hold_company
-from services.accounts.api import MEMBER, SCOPE_ACCOUNT, SCOPE_WRITE, Actor
+from services.accounts.api import MEMBER, Actor, needs
 from services.accounts.commands.attempts import count_mail, too_many
 from services.accounts.commands.telling import tell_membership
 from services.accounts.domain import INVITATION, INVITATION_LIFE, MAIL_LIMIT, Limit, new_secret, normalized_email
 from services.accounts.kit import Kit
 from services.accounts.store import companies, invitations, mails, people, throttles
+from services.accounts.store.invitations import StoredInvitation
+from services.chassis.answers import Answer
 from services.chassis.context import Call
 from services.chassis.data.db import Database, Unit
 from services.chassis.errors import ServiceError, conflict, forbidden, not_found, unavailable
+from services.chassis.service.declare import command
+from services.chassis.service.running import answered, run
 
 COMPANY_LIMIT: Final = Limit(100, timedelta(hours=1), 900, 3600)
 """Invitations of one company in an hour, whoever of its users sends them."""
@@ -25,27 +30,31 @@ PERSON_LIMIT: Final = Limit(50, timedelta(hours=1), 900, 3600)
 """Invitations of one user in an hour, in whatever company."""
 
 
-def add_company_user(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> dict[str, Any]:
-    """Invite an address to the caller's company, or send an open invitation again; nobody is added without a yes.
-
-    Raises: accounts.login_needed, accounts.confirmation_needed, accounts.company_needed, accounts.scope_needed,
-        accounts.token_bound, accounts.company_not_found, accounts.user_not_found, accounts.already_member,
-        accounts.staff_in_company, accounts.too_many_attempts.
-    Emits: company_user_invited.
-    """
+@command(
+    request=api.AddCompanyUserRequest,
+    answer=api.InvitedUser,
+    needs=(needs.RECENT_LOGIN, needs.WRITE, needs.COMPANY, needs.UNBOUND),
+    raises=(
+        "accounts.company_not_found",
+        "accounts.user_not_found",
+        "accounts.already_member",
+        "accounts.staff_in_company",
+        "accounts.too_many_attempts",
+    ),
+    emits=("company_user_invited",),
+)
+def add_company_user(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> Answer:
+    """Invite an address to the caller's company, or send an open invitation again (ACC-3)."""
     actor = Actor.of(call)
-    actor.require_recent_login()
-    actor.require_scope(SCOPE_WRITE)
     company_id = actor.require_company()
-    actor.require_unbound()
     # A repetition is no further invitation.
-    answer = database.answered(call, "add_company_user", request)
+    answer = answered(database, call, request)
     if answer is not None:
         return answer
     normalized = normalized_email(request["email"])
     _count(database, call, actor, company_id)
 
-    def work(unit: Unit) -> dict[str, Any]:
+    def work(unit: Unit) -> dict[str, str]:
         hold_company(unit, company_id)
         inviter = companies.membership(unit.connection, company_id, actor.user_id)
         if inviter is None or inviter.locked:
@@ -62,17 +71,23 @@ def add_company_user(database: Database, call: Call, request: Mapping[str, Any],
         language = user.language if user is not None else actor.language
         return _invite(unit, kit, actor, company_id, request["email"], language)
 
-    return database.command(call, "add_company_user", request, work) or {}
+    return run(database, call, request, work)
 
 
-def accept_invitation(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> None:
-    """Join the company of an invitation by the token of its mail, which went to the caller's address.
-
-    Raises: accounts.scope_needed, accounts.link_invalid, accounts.invitation_of_another, accounts.staff_in_company.
-    Emits: company_user_added.
-    """
+@command(
+    request=api.AcceptInvitationRequest,
+    needs=(needs.ACCOUNT,),
+    raises=(
+        "accounts.link_invalid",
+        "accounts.invitation_of_another",
+        "accounts.invitation_not_found",
+        "accounts.staff_in_company",
+    ),
+    emits=("company_user_added",),
+)
+def accept_invitation(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> Answer:
+    """Join the company of an invitation by the token of its mail, which went to the caller's address (ACC-3)."""
     actor = Actor.of(call)
-    actor.require_scope(SCOPE_ACCOUNT)
 
     def work(unit: Unit) -> None:
         link = mails.open_link(unit.connection, INVITATION, request["token"], unit.now)
@@ -92,32 +107,34 @@ def accept_invitation(database: Database, call: Call, request: Mapping[str, Any]
         _join(unit, actor, found)
 
     fingerprint = {"token": kit.fingerprint(request["token"])}
-    database.command(call, "accept_invitation", fingerprint, work, scope=actor.user_id)
+    return run(database, call, fingerprint, work, scope=actor.user_id)
 
 
-def accept_my_invitation(database: Database, call: Call, request: Mapping[str, Any]) -> None:
-    """Join the company of one of the caller's open invitations.
-
-    Raises: accounts.scope_needed, accounts.invitation_not_found, accounts.staff_in_company.
-    Emits: company_user_added.
-    """
+@command(
+    request=api.InvitationRequest,
+    needs=(needs.ACCOUNT,),
+    raises=("accounts.invitation_not_found", "accounts.staff_in_company"),
+    emits=("company_user_added",),
+)
+def accept_my_invitation(database: Database, call: Call, request: Mapping[str, Any]) -> Answer:
+    """Join the company of one of the open invitations to the caller's address (ACC-3)."""
     actor = Actor.of(call)
-    actor.require_scope(SCOPE_ACCOUNT)
 
     def work(unit: Unit) -> None:
         _join(unit, actor, _mine(unit, actor, request["invitation_id"]))
 
-    database.command(call, "accept_my_invitation", request, work, scope=actor.user_id)
+    return run(database, call, request, work, scope=actor.user_id)
 
 
-def decline_invitation(database: Database, call: Call, request: Mapping[str, Any]) -> None:
-    """Say no to one of the caller's open invitations; its mailed link works no more.
-
-    Raises: accounts.scope_needed, accounts.invitation_not_found.
-    Emits: invitation_declined.
-    """
+@command(
+    request=api.InvitationRequest,
+    needs=(needs.ACCOUNT,),
+    raises=("accounts.invitation_not_found",),
+    emits=("invitation_declined",),
+)
+def decline_invitation(database: Database, call: Call, request: Mapping[str, Any]) -> Answer:
+    """Say no to one of the open invitations to the caller's address (ACC-3); its mailed link works no more."""
     actor = Actor.of(call)
-    actor.require_scope(SCOPE_ACCOUNT)
 
     def work(unit: Unit) -> None:
         found = _mine(unit, actor, request["invitation_id"])
@@ -132,7 +149,7 @@ def decline_invitation(database: Database, call: Call, request: Mapping[str, Any
             data={"invitation_id": found.id},
         )
 
-    database.command(call, "decline_invitation", request, work, scope=actor.user_id)
+    return run(database, call, request, work, scope=actor.user_id)
 
 
 def _link_invalid() -> ServiceError:
@@ -159,16 +176,9 @@ def _count(database: Database, call: Call, actor: Actor, company_id: str) -> Non
         raise too_many(wait)
 
 
-def _invite(unit: Unit, kit: Kit, actor: Actor, company_id: str, email: str, language: str) -> dict[str, Any]:
+def _invite(unit: Unit, kit: Kit, actor: Actor, company_id: str, email: str, language: str) -> dict[str, str]:
     secret, normalized = new_secret(), normalized_email(email)
-    values = {
-        "company_id": company_id,
-        "email": email,
-        "email_normalized": normalized,
-        "invited_by": actor.user_id,
-        "expires_at": unit.now + INVITATION_LIFE,
-    }
-    invitation_id = invitations.invite(unit, values)
+    invitation_id = invitations.invite(unit, company_id, email, actor.user_id, unit.now + INVITATION_LIFE)
     mails.void_links(unit, INVITATION, invitation_id)
     mails.add_link(unit, INVITATION, secret, invitation_id, INVITATION_LIFE)
     # Too many mails to one address are left out; the invitation is shown after a login all the same.
@@ -184,7 +194,7 @@ def _invite(unit: Unit, kit: Kit, actor: Actor, company_id: str, email: str, lan
     return {"id": invitation_id, "email": normalized, "state": "invited"}
 
 
-def _mine(unit: Unit, actor: Actor, invitation_id: str) -> Any:
+def _mine(unit: Unit, actor: Actor, invitation_id: str) -> StoredInvitation:
     user = people.by_id(unit.connection, actor.user_id)
     found = invitations.by_id(unit.connection, invitation_id, unit.now)
     if user is None or found is None or found.email_normalized != user.email_normalized:
@@ -194,7 +204,7 @@ def _mine(unit: Unit, actor: Actor, invitation_id: str) -> Any:
     return found
 
 
-def _hold(unit: Unit, found: Any) -> None:
+def _hold(unit: Unit, found: StoredInvitation) -> None:
     """Hold the company of an invitation, and see that the invitation did not end or move while that was waited for."""
     held = companies.hold(unit, found.company_id)
     present = invitations.by_id(unit.connection, found.id, unit.now)
@@ -206,7 +216,7 @@ def _hold(unit: Unit, found: Any) -> None:
         raise unavailable(detail="The company was imported by another one just now: repeat the request.")
 
 
-def _join(unit: Unit, actor: Actor, found: Any) -> None:
+def _join(unit: Unit, actor: Actor, found: StoredInvitation) -> None:
     _hold(unit, found)
     # The row is held, so that a staff mark, an erasure or another address either comes first or sees the membership.
     user = people.locked_by_id(unit, actor.user_id)

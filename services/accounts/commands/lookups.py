@@ -7,12 +7,14 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from services.accounts.api import Actor
+from services.accounts import api
+from services.accounts.api import Actor, needs
 from services.accounts.commands.attempts import too_many
 from services.accounts.domain import Limit, normalized_email
 from services.accounts.store import companies, people, throttles
 from services.chassis.context import Call
 from services.chassis.data.db import Database, Unit
+from services.chassis.service.declare import command
 
 PERSON_LIMIT: Final = Limit(20, timedelta(hours=1), 900, 3600)
 """Addresses that one user may have looked up in an hour."""
@@ -20,12 +22,16 @@ COMPANY_LIMIT: Final = Limit(40, timedelta(hours=1), 900, 3600)
 """Addresses that the users of one company together may have looked up in an hour."""
 
 
-def find_companies_by_email(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the companies in which the user with this address works.
+@command(
+    request=api.FindCompaniesRequest,
+    answer=api.FoundCompanies,
+    needs=(needs.LOGIN,),
+    raises=("accounts.company_needed", "accounts.too_many_attempts"),
+)
+def find_companies_by_email(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, object]:
+    """Return the companies in which the user with this address works (PRJ-3).
 
     Every question counts before it is worked on, whatever its answer will be: addresses are not to be tried in bulk.
-
-    Raises: accounts.company_needed, accounts.too_many_attempts.
     """
     actor = Actor.of(call)
     if not actor.staff:
@@ -34,7 +40,7 @@ def find_companies_by_email(database: Database, call: Call, request: Mapping[str
     if wait:
         raise too_many(wait)
 
-    def work(connection: Connection) -> dict[str, Any]:
+    def work(connection: Connection) -> dict[str, object]:
         user = people.by_email(connection, normalized_email(request["email"]))
         if user is None or user.locked or user.staff:
             return {"companies": []}

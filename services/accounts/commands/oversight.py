@@ -4,30 +4,35 @@ The person gets a mail. What the same person does for other companies is neither
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
-from services.accounts.access import hold_company, member_of, overseer, still_admin
-from services.accounts.api import Actor
+from services.accounts import api
+from services.accounts.access import hold_company, member_of, no_member, still_admin
+from services.accounts.api import Actor, needs
 from services.accounts.commands.telling import tell_by_mail
 from services.accounts.store import people, sessions
+from services.accounts.store.people import Person
+from services.chassis.answers import Answer
 from services.chassis.context import Call
 from services.chassis.data.db import Database, Unit
 from services.chassis.errors import not_found
+from services.chassis.service.declare import command
+from services.chassis.service.running import run
+
+OVERSEER: Final = (needs.RECENT_LOGIN, needs.ACCOUNT, needs.ADMINISTRATOR)
+"""Who looks after the logins of a company's users."""
 
 
-def end_user_session(database: Database, call: Call, request: Mapping[str, Any]) -> None:
-    """End a session of a user in the caller's company; its tokens are dead within a second.
-
-    Args:
-        database: of accounts.
-        call: by an administrator with a recent login.
-        request: `user_id` and `session_id`.
-
-    Raises: accounts.login_needed, accounts.confirmation_needed, accounts.scope_needed, accounts.company_needed,
-        accounts.admin_needed, accounts.company_not_found, accounts.user_not_found, accounts.session_not_found.
-    Emits: session_revoked.
-    """
-    actor, company_id = overseer(call)
+@command(
+    request=api.UserSessionRequest,
+    needs=OVERSEER,
+    raises=("accounts.company_not_found", "accounts.user_not_found", "accounts.session_not_found"),
+    emits=("session_revoked",),
+)
+def end_user_session(database: Database, call: Call, request: Mapping[str, Any]) -> Answer:
+    """End a session of a user in the caller's company; its tokens are dead within a second."""
+    actor = Actor.of(call)
+    company_id = actor.require_admin()
     user_id = request["user_id"]
 
     def work(unit: Unit) -> None:
@@ -45,22 +50,19 @@ def end_user_session(database: Database, call: Call, request: Mapping[str, Any])
         unit.emit("session_revoked", subject=user_id, company_id=company_id, data=data)
         tell_by_mail(database, unit, "session_ended", user)
 
-    database.command(call, "end_user_session", request, work)
+    return run(database, call, request, work)
 
 
-def delete_user_token(database: Database, call: Call, request: Mapping[str, Any]) -> None:
-    """Revoke an API token of a user for the caller's company; it is dead within a second.
-
-    Args:
-        database: of accounts.
-        call: by an administrator with a recent login.
-        request: `user_id` and `token_id`.
-
-    Raises: accounts.login_needed, accounts.confirmation_needed, accounts.scope_needed, accounts.company_needed,
-        accounts.admin_needed, accounts.company_not_found, accounts.user_not_found, accounts.token_not_found.
-    Emits: api_token_revoked.
-    """
-    actor, company_id = overseer(call)
+@command(
+    request=api.UserTokenRequest,
+    needs=OVERSEER,
+    raises=("accounts.company_not_found", "accounts.user_not_found", "accounts.token_not_found"),
+    emits=("api_token_revoked",),
+)
+def delete_user_token(database: Database, call: Call, request: Mapping[str, Any]) -> Answer:
+    """Revoke an API token of a user for the caller's company; it is dead within a second."""
+    actor = Actor.of(call)
+    company_id = actor.require_admin()
     user_id = request["user_id"]
 
     def work(unit: Unit) -> None:
@@ -77,17 +79,15 @@ def delete_user_token(database: Database, call: Call, request: Mapping[str, Any]
         unit.emit("api_token_revoked", subject=user_id, company_id=company_id, data=data)
         tell_by_mail(database, unit, "api_token_deleted", user, "api_token_deleted")
 
-    database.command(call, "delete_user_token", request, work)
+    return run(database, call, request, work)
 
 
-def _held_user(unit: Unit, actor: Actor, company_id: str, user_id: str) -> Any:
+def _held_user(unit: Unit, actor: Actor, company_id: str, user_id: str) -> Person:
     """Hold the company and the user, so that a refresh of the session comes before or sees the end."""
     hold_company(unit, company_id)
     still_admin(unit, actor, company_id)
     member_of(unit.connection, company_id, user_id)
     user = people.locked_by_id(unit, user_id)
     if user is None:
-        raise not_found(
-            "accounts.user_not_found", "There is no such user in the company; list its users to see their ids."
-        )
+        raise no_member()
     return user

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import sqlalchemy as sa
 
+from services.accounts.access import present_company
 from services.accounts.api import ADMIN
 from services.accounts.commands.telling import tell_membership
 from services.accounts.domain import normalized_email
@@ -60,8 +61,7 @@ def take_back_company(database: Database, company_id: str, email: str, named: Ma
             return _appointed(unit, company_id, user.id)
         if company_id not in named or unit.execute(sa.select(Company.id).where(Company.id == company_id)).first():
             raise not_found("accounts.company_not_found", f"No room knows a company {company_id}; look at the id.")
-        values = {"id": company_id, "name": named[company_id], "vendor_customer_number": None}
-        companies.add(unit, values)
+        companies.add(unit, company_id, named[company_id], None)
         companies.add_membership(unit, company_id, user.id, ADMIN)
         people.touch(unit, user.id, last_company_id=company_id)
         data = {"name": named[company_id]}
@@ -72,8 +72,7 @@ def take_back_company(database: Database, company_id: str, email: str, named: Ma
 
 
 def _appointed(unit: Unit, company_id: str, user_id: str) -> str:
-    row = companies.by_id(unit.connection, company_id)
-    assert row is not None
+    company = present_company(unit.connection, company_id)
     member = companies.membership(unit.connection, company_id, user_id)
     if companies.add_membership(unit, company_id, user_id, ADMIN):
         tell_membership(unit, "company_user_added", company_id, user_id, ADMIN, False)
@@ -81,4 +80,4 @@ def _appointed(unit: Unit, company_id: str, user_id: str) -> str:
         companies.change_membership(unit, company_id, user_id, role=ADMIN, locked=False)
         what = ["locked", "role"]
         tell_membership(unit, "company_user_changed", company_id, user_id, ADMIN, False, what=what)
-    return str(row.name)
+    return company.name

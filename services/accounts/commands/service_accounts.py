@@ -5,83 +5,93 @@ Such an account is no user: it has no address, password or company, and only its
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from services.accounts.api import SCOPE_ACCOUNT, Actor
+from services.accounts import api
+from services.accounts.api import Actor, needs
 from services.accounts.commands.api_tokens import token_expiry
 from services.accounts.commands.telling import tell_by_mail
 from services.accounts.domain import (
     API_TOKENS_AT_MOST,
     SERVICE_TOKEN_PREFIX,
-    digest,
     new_secret,
 )
 from services.accounts.kit import Kit
 from services.accounts.store import people, service_accounts, sessions
-from services.accounts.times import iso
+from services.accounts.store.service_accounts import PresentedToken, StoredServiceAccount
+from services.chassis.answers import Answer, Shown, shown
 from services.chassis.context import Call
 from services.chassis.data.db import Database, Unit
 from services.chassis.errors import ServiceError, conflict, not_found
-from services.chassis.ids import new_id
+from services.chassis.fields import write_moment
+from services.chassis.service.declare import command
+from services.chassis.service.running import run
 
-MAIL = "service_account_changed"
-
-
-def create_service_account(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Make a service account without a token.
-
-    Raises: accounts.login_needed, accounts.confirmation_needed, accounts.staff_needed, accounts.scope_needed.
-    Emits: service_account_created.
-    """
-    actor = staff_of(call)
-    values = {"name": request["name"], "scopes": sorted(set(request["scopes"]))}
-
-    def work(unit: Unit) -> dict[str, Any]:
-        account_id = new_id()
-        service_accounts.add(unit, {"id": account_id, "created_by": actor.user_id, **values})
-        _tell(database, unit, "service_account_created", actor, account_id, values)
-        row = service_accounts.by_id(unit.connection, account_id)
-        assert row is not None
-        return account_answer(row)
-
-    return database.command(call, "create_service_account", request, work, scope=actor.user_id) or {}
+MAIL: Final = "service_account_changed"
+PROVEN_STAFF: Final = (needs.RECENT_LOGIN, needs.STAFF, needs.ACCOUNT)
+"""Who looks after service accounts: staff who logged in or confirmed just now."""
 
 
-def delete_service_account(database: Database, call: Call, request: Mapping[str, Any]) -> None:
-    """End a service account with all its tokens.
+@command(
+    request=api.CreateServiceAccountRequest,
+    answer=api.ServiceAccountItem,
+    needs=PROVEN_STAFF,
+    emits=("service_account_created",),
+)
+def create_service_account(database: Database, call: Call, request: Mapping[str, Any]) -> Answer:
+    """Make a service account without a token (ACC-11)."""
+    actor = Actor.of(call)
 
-    Raises: accounts.login_needed, accounts.confirmation_needed, accounts.staff_needed, accounts.scope_needed,
-        accounts.service_account_not_found.
-    Emits: service_token_revoked, service_account_ended.
-    """
-    actor = staff_of(call)
+    def work(unit: Unit) -> StoredServiceAccount:
+        account = service_accounts.add(unit, request["name"], sorted(set(request["scopes"])), actor.user_id)
+        _tell(database, unit, "service_account_created", actor, account)
+        return account
+
+    return run(database, call, request, work, scope=actor.user_id)
+
+
+@command(
+    request=api.ServiceAccountRequest,
+    needs=PROVEN_STAFF,
+    raises=("accounts.service_account_not_found",),
+    emits=("service_token_revoked", "service_account_ended"),
+)
+def delete_service_account(database: Database, call: Call, request: Mapping[str, Any]) -> Answer:
+    """End a service account with all its tokens (ACC-11)."""
+    actor = Actor.of(call)
 
     def work(unit: Unit) -> None:
         account = _locked(unit, request["account_id"])
-        for token in service_accounts.living_tokens(unit.connection, account.id, unit.now):
-            _revoke(unit, account, token.id)
+        for token_id in service_accounts.living_tokens(unit.connection, account.id, unit.now):
+            _revoke(unit, account, token_id)
         service_accounts.end(unit, account.id)
-        data = {"name": account.name, "scopes": list(account.scopes)}
-        _tell(database, unit, "service_account_ended", actor, account.id, data)
+        _tell(database, unit, "service_account_ended", actor, account)
 
-    database.command(call, "delete_service_account", request, work, scope=actor.user_id)
+    return run(database, call, request, work, scope=actor.user_id)
 
 
-def create_service_token(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Make a token of a service account; its secret is answered this once.
+@command(
+    request=api.CreateServiceTokenRequest,
+    answer=api.NewServiceToken,
+    needs=PROVEN_STAFF,
+    raises=(
+        "accounts.service_account_not_found",
+        "accounts.expiry_past",
+        "accounts.expiry_too_late",
+        "accounts.too_many_service_tokens",
+    ),
+    emits=("service_token_created",),
+)
+def create_service_token(database: Database, call: Call, request: Mapping[str, Any]) -> Answer:
+    """Make a token of a service account; its secret is answered this once (ACC-11).
 
     It lives 90 days, or as long as asked for and at most a year.
-
-    Raises: accounts.login_needed, accounts.confirmation_needed, accounts.staff_needed, accounts.scope_needed,
-        accounts.service_account_not_found, accounts.expiry_past, accounts.expiry_too_late,
-        accounts.too_many_service_tokens.
-    Emits: service_token_created.
     """
-    actor = staff_of(call)
+    actor = Actor.of(call)
 
-    def work(unit: Unit) -> dict[str, Any]:
+    def work(unit: Unit) -> Shown:
         # Held, so that two requests at once do not both make the fiftieth.
         account = _locked(unit, request["account_id"])
         expires_at = token_expiry(request["expires_at"], unit.now)
@@ -91,26 +101,24 @@ def create_service_token(database: Database, call: Call, request: Mapping[str, A
                 f"The account has {API_TOKENS_AT_MOST} tokens already: delete one that is not needed any more.",
                 limit=API_TOKENS_AT_MOST,
             )
-        token_id, secret = new_id(), SERVICE_TOKEN_PREFIX + new_secret()
-        values = {"id": token_id, "account_id": account.id, "created_by": actor.user_id, "expires_at": expires_at}
-        service_accounts.add_token(unit, {**values, "token_hash": digest(secret)})
-        data = {"name": account.name, "scopes": list(account.scopes), "token_id": token_id}
-        data["expires_at"] = iso(expires_at)
-        _tell(database, unit, "service_token_created", actor, account.id, data)
-        return {"id": token_id, "token": secret, "expires_at": iso(expires_at)}
+        secret = SERVICE_TOKEN_PREFIX + new_secret()
+        token = service_accounts.add_token(unit, account.id, secret, actor.user_id, expires_at)
+        told = {"token_id": token.id, "expires_at": write_moment(expires_at)}
+        _tell(database, unit, "service_token_created", actor, account, **told)
+        return shown(token, token=secret)
 
-    scope = actor.user_id
-    return database.command(call, "create_service_token", request, work, scope=scope, sealed=True) or {}
+    return run(database, call, request, work, scope=actor.user_id, sealed=True)
 
 
-def delete_service_token(database: Database, call: Call, request: Mapping[str, Any]) -> None:
-    """Withdraw a token of a service account.
-
-    Raises: accounts.login_needed, accounts.confirmation_needed, accounts.staff_needed, accounts.scope_needed,
-        accounts.service_account_not_found, accounts.token_not_found.
-    Emits: service_token_revoked.
-    """
-    actor = staff_of(call)
+@command(
+    request=api.ServiceTokenRequest,
+    needs=PROVEN_STAFF,
+    raises=("accounts.service_account_not_found", "accounts.token_not_found"),
+    emits=("service_token_revoked",),
+)
+def delete_service_token(database: Database, call: Call, request: Mapping[str, Any]) -> Answer:
+    """Withdraw a token of a service account (ACC-11)."""
+    actor = Actor.of(call)
 
     def work(unit: Unit) -> None:
         account = _locked(unit, request["account_id"])
@@ -118,7 +126,7 @@ def delete_service_token(database: Database, call: Call, request: Mapping[str, A
             raise not_found("accounts.token_not_found", "The service account has no such token; list its tokens.")
         _mail(database, unit, actor, "service_token_revoked")
 
-    database.command(call, "delete_service_token", request, work, scope=actor.user_id)
+    return run(database, call, request, work, scope=actor.user_id)
 
 
 def exchange_service_token(unit: Unit, kit: Kit, secret: str) -> dict[str, Any] | None:
@@ -136,7 +144,7 @@ def renewed_service_access(connection: Connection, kit: Kit, token_id: str, now:
     return None if token is None else _access(kit, token, now)
 
 
-def _access(kit: Kit, token: Any, now: datetime) -> dict[str, Any] | None:
+def _access(kit: Kit, token: PresentedToken, now: datetime) -> dict[str, Any] | None:
     if token.ended_at is not None or token.revoked_at is not None or token.expires_at <= now:
         return None
     access, seconds = kit.service_access_token(
@@ -145,27 +153,7 @@ def _access(kit: Kit, token: Any, now: datetime) -> dict[str, Any] | None:
     return {"access_token": access, "expires_in": seconds}
 
 
-def account_answer(row: Any) -> dict[str, Any]:
-    """Return a service account as it is shown."""
-    return {
-        "id": row.id,
-        "name": row.name,
-        "scopes": list(row.scopes),
-        "created_by": row.created_by,
-        "created_at": iso(row.created_at),
-    }
-
-
-def staff_of(call: Call) -> Actor:
-    """Return the member of staff who asks, by a recent login."""
-    actor = Actor.of(call)
-    actor.require_recent_login()
-    actor.require_staff()
-    actor.require_scope(SCOPE_ACCOUNT)
-    return actor
-
-
-def _locked(unit: Unit, account_id: str) -> Any:
+def _locked(unit: Unit, account_id: str) -> StoredServiceAccount:
     account = service_accounts.by_id(unit.connection, account_id, lock=True)
     if account is None:
         raise no_account()
@@ -177,17 +165,22 @@ def no_account() -> ServiceError:
     return not_found("accounts.service_account_not_found", "There is no such service account; list them.")
 
 
-def _revoke(unit: Unit, account: Any, token_id: str) -> bool:
+def _revoke(unit: Unit, account: StoredServiceAccount, token_id: str) -> bool:
     if not service_accounts.revoke_token(unit, account.id, token_id):
         return False
     sessions.revoke(unit, "session", token_id)
-    data = {"account_id": account.id, "token_id": token_id, "name": account.name, "scopes": list(account.scopes)}
-    unit.emit("service_token_revoked", subject=account.id, data=data)
+    unit.emit("service_token_revoked", subject=account.id, data={**_told(account), "token_id": token_id})
     return True
 
 
-def _tell(database: Database, unit: Unit, type: str, actor: Actor, account_id: str, data: Mapping[str, Any]) -> None:
-    unit.emit(type, subject=account_id, data={"account_id": account_id, **data})
+def _told(account: StoredServiceAccount) -> dict[str, object]:
+    return {"account_id": account.id, "name": account.name, "scopes": account.scopes}
+
+
+def _tell(
+    database: Database, unit: Unit, type: str, actor: Actor, account: StoredServiceAccount, **more: object
+) -> None:
+    unit.emit(type, subject=account.id, data={**_told(account), **more})
     _mail(database, unit, actor, type)
 
 

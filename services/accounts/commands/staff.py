@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from services.accounts.api import SCOPE_WRITE, Actor
+from services.accounts import api
+from services.accounts.api import Actor, needs
 from services.accounts.commands.me import place
 from services.accounts.commands.telling import emit_for_user, tell_by_mail
 from services.accounts.domain import (
@@ -13,28 +14,29 @@ from services.accounts.domain import (
 )
 from services.accounts.kit import Argon2Hasher, Hasher
 from services.accounts.store import companies, people, sessions
+from services.accounts.store.people import Person
+from services.chassis.answers import Answer, Shown, shown
 from services.chassis.context import Call
 from services.chassis.data.db import Database, Unit
 from services.chassis.errors import conflict, not_found
 from services.chassis.ids import new_id
+from services.chassis.service.declare import command
+from services.chassis.service.running import run
 
 
-def update_user_staff(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Change lock, account rights or staff mark of a user.
-
-    Raises: accounts.login_needed, accounts.confirmation_needed, accounts.staff_needed, accounts.scope_needed,
-        accounts.user_not_found, accounts.staff_self, accounts.user_in_company.
-    Emits: user_locked, user_unlocked, user_changed.
-    """
+@command(
+    request=api.UpdateUserStaffRequest,
+    answer=api.StaffUser,
+    needs=(needs.RECENT_LOGIN, needs.STAFF, needs.WRITE),
+    raises=("accounts.user_not_found", "accounts.staff_self", "accounts.user_in_company"),
+    emits=("user_locked", "user_unlocked", "user_changed"),
+)
+def update_user_staff(database: Database, call: Call, request: Mapping[str, Any]) -> Answer:
+    """Change lock, account rights or staff mark of a user (ACC-9, ACC-10)."""
     actor = Actor.of(call)
-    actor.require_recent_login()
-    actor.require_staff()
-    actor.require_scope(SCOPE_WRITE)
 
-    def work(unit: Unit) -> dict[str, Any]:
-        user = people.locked_by_id(unit, request["user_id"])
-        if user is None:
-            raise not_found("accounts.user_not_found", "There is no such user; check the id.")
+    def work(unit: Unit) -> Shown:
+        user = _held(unit, request["user_id"])
         if user.id == actor.user_id and ("locked" in request or "staff" in request):
             raise conflict(
                 "accounts.staff_self",
@@ -47,11 +49,9 @@ def update_user_staff(database: Database, call: Call, request: Mapping[str, Any]
             people.change(unit, user.id, **changed)
             _tell(unit, user.id, changed)
             tell_by_mail(database, unit, "rights_changed", user)
-        row = people.by_id(unit.connection, user.id)
-        assert row is not None
-        return staff_user(row, companies.memberships(unit.connection, row.id))
+        return staff_user(_held(unit, user.id), companies.memberships(unit.connection, user.id))
 
-    return database.command(call, "update_user_staff", request, work, scope=actor.user_id) or {}
+    return run(database, call, request, work, scope=actor.user_id)
 
 
 def create_staff(
@@ -104,6 +104,13 @@ def create_staff(
     return database.write(work)
 
 
+def _held(unit: Unit, user_id: str) -> Person:
+    user = people.locked_by_id(unit, user_id)
+    if user is None:
+        raise not_found("accounts.user_not_found", "There is no such user; check the id.")
+    return user
+
+
 def _require_no_company(unit: Unit, user_id: str) -> None:
     """Refuse the staff mark to a member: staff belong to no customer's company (ACC-3). The user's row is held."""
     members = companies.memberships(unit.connection, user_id)
@@ -116,14 +123,14 @@ def _require_no_company(unit: Unit, user_id: str) -> None:
         )
 
 
-def _changes(user: Any, request: Mapping[str, Any]) -> dict[str, Any]:
+def _changes(user: Person, request: Mapping[str, Any]) -> dict[str, Any]:
     wanted = {name: request[name] for name in ("locked", "staff") if name in request}
     if "account_rights" in request:
         wanted["account_rights"] = sorted(set(request["account_rights"]))
     return {name: value for name, value in wanted.items() if getattr(user, name) != value}
 
 
-def _tell(unit: Unit, user_id: str, changed: Mapping[str, Any]) -> None:
+def _tell(unit: Unit, user_id: str, changed: Mapping[str, object]) -> None:
     if "locked" in changed:
         if changed["locked"]:
             sessions.end_all(unit, user_id, "lock")
@@ -134,16 +141,7 @@ def _tell(unit: Unit, user_id: str, changed: Mapping[str, Any]) -> None:
         emit_for_user(unit, "user_changed", user_id, {"what": sorted(others), **others})
 
 
-def staff_user(row: Any, members: Sequence[Membership]) -> dict[str, Any]:
+def staff_user(row: Person, members: Sequence[Membership]) -> Shown:
     """Return a user as staff see them, with the memberships."""
-    return {
-        "id": row.id,
-        "email": row.email,
-        "forename": row.forename,
-        "surname": row.surname,
-        "active": True,
-        "locked": row.locked,
-        "staff": row.staff,
-        "account_rights": sorted(row.account_rights),
-        "companies": [place(member) for member in members],
-    }
+    places = [place(member) for member in members]
+    return shown(row, active=True, account_rights=sorted(row.account_rights), companies=places)

@@ -64,7 +64,7 @@ def _document(connection: Connection, actor: Actor) -> dict[str, Any]:
                 "locked": row.locked,
                 "since": iso(row.created_at),
             }
-            for row in companies.memberships_whole(connection, user.id)
+            for row in companies.joined_by(connection, user.id)
         ],
         "invitations": [
             {"company": row.company_name, "invited_at": iso(row.created_at), "expires_at": iso(row.expires_at)}

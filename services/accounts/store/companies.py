@@ -1,31 +1,100 @@
 """SQL for companies and memberships."""
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
 import sqlalchemy as sa
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from services.accounts.domain import Membership as Member
 from services.accounts.models import Company, Membership, User
 from services.accounts.store.people import contains
 from services.chassis.data.db import Unit, insert_or_ignore
+from services.chassis.data.rows import columns_of
 from services.chassis.ids import new_id
 
 
-def add(unit: Unit, values: Mapping[str, Any]) -> None:
+@dataclass(frozen=True, slots=True)
+class StoredCompany:
+    """A company that was not absorbed."""
+
+    id: str
+    name: str
+    vendor_customer_number: str | None
+    otp_demanded_at: datetime | None
+    version: int
+    created_at: datetime
+
+    @property
+    def otp_demanded(self) -> bool:
+        """Whether its users need a second factor to log in."""
+        return self.otp_demanded_at is not None
+
+
+@dataclass(frozen=True, slots=True)
+class CompanyFound:
+    """A company in a list, with the number of its users."""
+
+    id: str
+    name: str
+    vendor_customer_number: str | None
+    created_at: datetime
+    users: int
+
+
+@dataclass(frozen=True, slots=True)
+class JoinedCompany:
+    """A company that a user belongs to, and since when."""
+
+    company_id: str
+    name: str
+    role: str
+    locked: bool
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CompanyMember:
+    """A user of a company, by whose membership the list is ordered; `locked` is the company's lock."""
+
+    membership_id: str
+    id: str
+    email: str
+    forename: str
+    surname: str
+    role: str
+    locked: bool
+
+
+_companies = Company.__table__
+_memberships = Membership.__table__
+_USERS = (
+    sa.select(sa.func.count()).where(_memberships.c.company_id == _companies.c.id).correlate(_companies)
+).scalar_subquery()
+_COMPANY = columns_of(StoredCompany, _companies)
+_FOUND = columns_of(CompanyFound, _companies, users=_USERS)
+_JOINED = columns_of(JoinedCompany, _memberships, name=_companies.c.name)
+_MEMBER = columns_of(Member, _memberships, company_name=_companies.c.name, otp_demanded_at=_companies.c.otp_demanded_at)
+_COMPANY_MEMBER = columns_of(
+    CompanyMember, User.__table__,
+    membership_id=_memberships.c.id, role=_memberships.c.role, locked=_memberships.c.locked,
+)  # fmt: skip
+
+
+def add(unit: Unit, company_id: str, name: str, vendor_customer_number: str | None) -> None:
     """Insert a company."""
+    values = {"id": company_id, "name": name, "vendor_customer_number": vendor_customer_number}
     unit.execute(
         sa.insert(Company).values(version=1, created_at=unit.now, absorbed_into=None, otp_demanded_at=None, **values)
     )
 
 
-def by_id(connection: Connection, company_id: str) -> Row[Any] | None:
+def by_id(connection: Connection, company_id: str) -> StoredCompany | None:
     """Return a company that was not absorbed."""
-    table = Company.__table__
-    return connection.execute(
-        sa.select(*table.c).where(table.c.id == company_id, table.c.absorbed_into.is_(None))
-    ).first()
+    statement = sa.select(*_COMPANY).where(_companies.c.id == company_id, _companies.c.absorbed_into.is_(None))
+    row = connection.execute(statement).first()
+    return None if row is None else StoredCompany(*row)
 
 
 def absorbed_ids(connection: Connection, company_id: str) -> list[str]:
@@ -66,7 +135,7 @@ def hold(unit: Unit, company_id: str) -> bool:
     return result.rowcount == 1
 
 
-def change(unit: Unit, company_id: str, **values: Any) -> None:
+def change(unit: Unit, company_id: str, **values: object) -> None:
     """Change columns of a company and count its version up."""
     unit.execute(sa.update(Company).where(Company.id == company_id).values(version=Company.version + 1, **values))
 
@@ -77,15 +146,9 @@ def names(connection: Connection, company_ids: Sequence[str]) -> dict[str, str]:
     return {row.id: row.name for row in rows}
 
 
-def search(connection: Connection, text: str | None, after: str | None, limit: int) -> Sequence[Row[Any]]:
+def search(connection: Connection, text: str | None, after: str | None, limit: int) -> list[CompanyFound]:
     """Return companies with the number of their users, one more than `limit` if there are more."""
-    users = sa.select(sa.func.count()).where(Membership.company_id == Company.id).correlate(Company).scalar_subquery()
-    statement = (
-        sa.select(Company.id, Company.name, Company.vendor_customer_number, Company.created_at, users.label("users"))
-        .where(Company.absorbed_into.is_(None))
-        .order_by(Company.id)
-        .limit(limit + 1)
-    )
+    statement = sa.select(*_FOUND).where(Company.absorbed_into.is_(None)).order_by(Company.id).limit(limit + 1)
     if after is not None:
         statement = statement.where(Company.id > after)
     if text:
@@ -96,7 +159,7 @@ def search(connection: Connection, text: str | None, after: str | None, limit: i
                 sa.func.lower(Company.vendor_customer_number).like(pattern, escape="\\"),
             )
         )
-    return connection.execute(statement).all()
+    return [CompanyFound(*row) for row in connection.execute(statement)]
 
 
 def memberships(connection: Connection, user_id: str) -> list[Member]:
@@ -107,32 +170,40 @@ def memberships(connection: Connection, user_id: str) -> list[Member]:
 def memberships_of(connection: Connection, user_ids: Collection[str]) -> dict[str, list[Member]]:
     """Return the memberships of each of these users, oldest first, by one statement."""
     rows = connection.execute(
-        sa.select(
-            Membership.user_id,
-            Membership.company_id,
-            Company.name,
-            Membership.role,
-            Membership.locked,
-            Company.otp_demanded_at,
-        )
+        sa.select(Membership.user_id, *_MEMBER)
         .join(Company, Company.id == Membership.company_id)
         .where(Membership.user_id.in_(user_ids))
         .order_by(Membership.created_at, Membership.id)
     )
     found: dict[str, list[Member]] = {user_id: [] for user_id in user_ids}
-    for row in rows:
-        found[row.user_id].append(Member(row.company_id, row.name, row.role, row.locked, row.otp_demanded_at))
+    for owner_id, *member in rows:
+        found[owner_id].append(Member(*member))
     return found
 
 
-def memberships_whole(connection: Connection, user_id: str) -> Sequence[Any]:
-    """Return a user's memberships with the company's name and the time of joining, oldest first."""
-    return connection.execute(
-        sa.select(Membership.company_id, Company.name, Membership.role, Membership.locked, Membership.created_at)
+def members(connection: Connection, company_id: str, after: str | None, limit: int) -> list[CompanyMember]:
+    """Return the users of a company by membership id, one more than `limit` if there are more."""
+    statement = (
+        sa.select(*_COMPANY_MEMBER)
+        .join(Membership, Membership.user_id == User.id)
+        .where(Membership.company_id == company_id)
+        .order_by(Membership.id)
+        .limit(limit + 1)
+    )
+    if after is not None:
+        statement = statement.where(Membership.id > after)
+    return [CompanyMember(*row) for row in connection.execute(statement)]
+
+
+def joined_by(connection: Connection, user_id: str) -> list[JoinedCompany]:
+    """Return the companies that a user belongs to with the time of joining, oldest first."""
+    rows = connection.execute(
+        sa.select(*_JOINED)
         .join(Company, Company.id == Membership.company_id)
         .where(Membership.user_id == user_id)
         .order_by(Membership.created_at, Membership.id)
-    ).all()
+    )
+    return [JoinedCompany(*row) for row in rows]
 
 
 def membership(connection: Connection, company_id: str, user_id: str) -> Member | None:
@@ -153,7 +224,7 @@ def add_membership(unit: Unit, company_id: str, user_id: str, role: str) -> bool
     return insert_or_ignore(unit.connection, Membership, values)
 
 
-def change_membership(unit: Unit, company_id: str, user_id: str, **values: Any) -> None:
+def change_membership(unit: Unit, company_id: str, user_id: str, **values: object) -> None:
     """Change role or lock of a user in a company."""
     unit.execute(
         sa.update(Membership).where(Membership.company_id == company_id, Membership.user_id == user_id).values(**values)

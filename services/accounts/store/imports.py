@@ -1,12 +1,13 @@
 """SQL for imports of other companies: what is there to move, the switch, and how far the rooms are (ACC-6)."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
+from services.accounts.api import CompanyMerge
 from services.accounts.models import (
     ApiToken,
     Company,
@@ -19,25 +20,62 @@ from services.accounts.models import (
     User,
 )
 from services.chassis.data.db import Unit, insert_or_ignore
+from services.chassis.data.rows import columns_of
 from services.chassis.ids import new_id
 
+
+@dataclass(frozen=True, slots=True)
+class StoredImport:
+    """A company that absorbed another; `moved` is what accounts itself moved, by kind."""
+
+    id: str
+    company_id: str
+    gone_id: str
+    gone_ids: list[str]
+    gone_name: str
+    moved: dict[str, int]
+    started_by: str
+    started_at: datetime
+    told_at: datetime
+    finished_at: datetime | None
+
+    @property
+    def merge(self) -> CompanyMerge:
+        """What the rooms are told of it."""
+        return CompanyMerge(self.id, self.company_id, self.gone_id, tuple(self.gone_ids), self.gone_name)
+
+
+@dataclass(frozen=True, slots=True)
+class MovingUser:
+    """A user of a company that is absorbed; `is_member`: the other company has them already."""
+
+    user_id: str
+    role: str
+    locked: bool
+    email: str
+    language: str
+    is_member: bool
+
+
 _imports = CompanyImport.__table__
+_users = User.__table__
+_COLUMNS = columns_of(StoredImport, _imports)
 
 
-def members(connection: Connection, company_id: str, into_id: str) -> Sequence[Row[Any]]:
-    """Return the users of a company: user_id, role, locked, created_at, and whether the other company has them too.
+def members(connection: Connection, company_id: str, into_id: str) -> list[MovingUser]:
+    """Return the users of a company, each with whether the other company has them too.
 
     Staff of the vendor who were put into it once are left out: they belong to no customer's company.
     """
     other = sa.exists().where(Membership.user_id == User.id, Membership.company_id == into_id)
+    own = {"email": _users.c.email, "language": _users.c.language, "is_member": other.correlate(User)}
     statement = (
-        sa.select(Membership.user_id, Membership.role, Membership.locked, Membership.created_at)
-        .add_columns(User.email, User.language, other.correlate(User).label("is_member"))
+        sa.select(*columns_of(MovingUser, Membership.__table__, **own))
         .join(User, User.id == Membership.user_id)
         .where(Membership.company_id == company_id, User.staff.is_(False))
         .order_by(Membership.user_id)
     )
-    return connection.execute(statement).all()
+    return [MovingUser(*row) for row in connection.execute(statement)]
 
 
 def hold_users(unit: Unit, company_id: str) -> None:
@@ -58,7 +96,7 @@ def absorb(unit: Unit, gone_ids: Sequence[str], into_id: str) -> None:
     unit.execute(sa.update(Company).where(Company.id.in_(gone_ids)).values(absorbed_into=into_id))
 
 
-def move_members(unit: Unit, moving: Sequence[Row[Any]], gone_id: str, into_id: str) -> None:
+def move_members(unit: Unit, moving: Sequence[MovingUser], gone_id: str, into_id: str) -> None:
     """Take users from a company that is gone into another one as members; who is there already keeps role and lock."""
     unit.execute(sa.delete(Membership).where(Membership.company_id == gone_id))
     rows = [
@@ -104,19 +142,34 @@ def move_logins(unit: Unit, gone_id: str, into_id: str) -> None:
     unit.execute(sa.update(ApiToken).where(ApiToken.company_id == gone_id).values(company_id=into_id))
 
 
-def add(unit: Unit, values: Mapping[str, Any]) -> None:
-    """Insert an import."""
-    unit.execute(sa.insert(CompanyImport).values(started_at=unit.now, told_at=unit.now, finished_at=None, **values))
+def add(unit: Unit, merge: CompanyMerge, moved: dict[str, int], started_by: str) -> StoredImport:
+    """Insert an import and return it.
+
+    Args:
+        unit: the running transaction.
+        merge: what is told of it.
+        moved: what accounts moved, by kind.
+        started_by: id of the user.
+    """
+    row = StoredImport(
+        merge.merge_id, merge.company_id, merge.gone_id, list(merge.gone_ids), merge.gone_name, moved,
+        started_by, started_at=unit.now, told_at=unit.now, finished_at=None,
+    )  # fmt: skip
+    unit.execute(sa.insert(CompanyImport).values(**asdict(row)))
+    return row
 
 
-def by_id(connection: Connection, import_id: str) -> Row[Any] | None:
+def by_id(connection: Connection, import_id: str) -> StoredImport | None:
     """Return an import."""
-    return connection.execute(sa.select(*_imports.c).where(_imports.c.id == import_id)).first()
+    row = connection.execute(sa.select(*_COLUMNS).where(_imports.c.id == import_id)).first()
+    return None if row is None else StoredImport(*row)
 
 
-def hold(unit: Unit, import_id: str) -> Row[Any] | None:
+def hold(unit: Unit, import_id: str) -> StoredImport | None:
     """Return an import and hold its row until the transaction ends."""
-    return unit.execute(sa.select(*_imports.c).where(_imports.c.id == import_id).with_for_update()).first()
+    statement = sa.select(*_COLUMNS).where(_imports.c.id == import_id).with_for_update()
+    row = unit.connection.execute(statement).first()
+    return None if row is None else StoredImport(*row)
 
 
 def rooms(connection: Connection, import_id: str) -> dict[str, dict[str, int]]:
@@ -143,15 +196,16 @@ def finish(unit: Unit, import_id: str) -> bool:
     return result.rowcount == 1
 
 
-def open_ones(connection: Connection) -> Sequence[Row[Any]]:
+def open_ones(connection: Connection) -> list[StoredImport]:
     """Return the imports that a room has not applied yet, oldest first."""
-    statement = sa.select(*_imports.c).where(_imports.c.finished_at.is_(None)).order_by(_imports.c.started_at)
-    return connection.execute(statement).all()
+    statement = sa.select(*_COLUMNS).where(_imports.c.finished_at.is_(None)).order_by(_imports.c.started_at)
+    return [StoredImport(*row) for row in connection.execute(statement)]
 
 
-def since(connection: Connection, moment: datetime) -> Sequence[Row[Any]]:
+def since(connection: Connection, moment: datetime) -> list[StoredImport]:
     """Return the imports since a time."""
-    return connection.execute(sa.select(*_imports.c).where(_imports.c.started_at >= moment)).all()
+    statement = sa.select(*_COLUMNS).where(_imports.c.started_at >= moment)
+    return [StoredImport(*row) for row in connection.execute(statement)]
 
 
 def tell_again(unit: Unit, import_id: str, told_before: datetime) -> bool:

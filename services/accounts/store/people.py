@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row
 from sqlalchemy.exc import IntegrityError
 
 from services.accounts.domain import normalized_email
-from services.accounts.models import KnownAddress, Membership, RecoveryCode, Registration, User
+from services.accounts.models import KnownAddress, RecoveryCode, Registration, User
 from services.chassis.data.db import Unit, insert_or_ignore
 
 Person = Row[Any]
@@ -203,28 +203,6 @@ def search(connection: Connection, text: str | None, after: str | None, limit: i
                 sa.func.lower(User.forename + " " + User.surname).like(pattern, escape="\\"),
             )
         )
-    return connection.execute(statement).all()
-
-
-def of_company(connection: Connection, company_id: str, after: str | None, limit: int) -> Sequence[Any]:
-    """Return the users of a company by membership id, one more than `limit` if there are more."""
-    statement = (
-        sa.select(
-            Membership.id.label("membership_id"),
-            Membership.role,
-            Membership.locked.label("membership_locked"),
-            User.id,
-            User.email,
-            User.forename,
-            User.surname,
-        )
-        .join(User, User.id == Membership.user_id)
-        .where(Membership.company_id == company_id)
-        .order_by(Membership.id)
-        .limit(limit + 1)
-    )
-    if after is not None:
-        statement = statement.where(Membership.id > after)
     return connection.execute(statement).all()
 
 

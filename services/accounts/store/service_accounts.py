@@ -1,34 +1,80 @@
 """SQL for service accounts and their tokens."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import Connection, Row
+from sqlalchemy import ColumnElement, Connection
 
 from services.accounts.domain import digest
 from services.accounts.models import ServiceAccount, ServiceToken
 from services.chassis.data.db import Unit
+from services.chassis.data.rows import columns_of
+from services.chassis.ids import new_id
 
 
-def add(unit: Unit, values: Mapping[str, Any]) -> None:
-    """Insert a service account."""
-    unit.execute(sa.insert(ServiceAccount).values(created_at=unit.now, ended_at=None, **values))
+@dataclass(frozen=True, slots=True)
+class StoredServiceAccount:
+    """A service account that was not ended."""
+
+    id: str
+    name: str
+    scopes: list[str]
+    created_by: str
+    created_at: datetime
 
 
-def by_id(connection: Connection, account_id: str, *, lock: bool = False) -> Row[Any] | None:
+@dataclass(frozen=True, slots=True)
+class StoredServiceToken:
+    """A token of a service account, without its secret."""
+
+    id: str
+    created_by: str
+    created_at: datetime
+    expires_at: datetime
+    last_used_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class PresentedToken:
+    """A token that somebody came with, whatever its state, with its account's scopes and end."""
+
+    id: str
+    account_id: str
+    scopes: list[str]
+    expires_at: datetime
+    revoked_at: datetime | None
+    ended_at: datetime | None
+
+
+_accounts = ServiceAccount.__table__
+_tokens = ServiceToken.__table__
+_ACCOUNT = columns_of(StoredServiceAccount, _accounts)
+_TOKEN = columns_of(StoredServiceToken, _tokens)
+_PRESENTED = columns_of(PresentedToken, _tokens, scopes=_accounts.c.scopes, ended_at=_accounts.c.ended_at)
+
+
+def add(unit: Unit, name: str, scopes: list[str], created_by: str) -> StoredServiceAccount:
+    """Insert a service account and return it."""
+    account = StoredServiceAccount(new_id(), name, scopes, created_by, unit.now)
+    unit.execute(sa.insert(ServiceAccount).values(ended_at=None, **asdict(account)))
+    return account
+
+
+def by_id(connection: Connection, account_id: str, *, lock: bool = False) -> StoredServiceAccount | None:
     """Return a service account that was not ended, held until the transaction ends if asked for."""
-    table = ServiceAccount.__table__
-    statement = sa.select(*table.c).where(table.c.id == account_id, table.c.ended_at.is_(None))
-    return connection.execute(statement.with_for_update() if lock else statement).first()
+    statement = sa.select(*_ACCOUNT).where(_accounts.c.id == account_id, _accounts.c.ended_at.is_(None))
+    row = connection.execute(statement.with_for_update() if lock else statement).first()
+    return None if row is None else StoredServiceAccount(*row)
 
 
-def page(connection: Connection, after: str | None, limit: int) -> Sequence[Row[Any]]:
+def page(connection: Connection, after: str | None, limit: int) -> list[StoredServiceAccount]:
     """Return service accounts that were not ended, newest first, one more than `limit` if there are more."""
-    table = ServiceAccount.__table__
-    statement = sa.select(*table.c).where(table.c.ended_at.is_(None)).order_by(table.c.id.desc()).limit(limit + 1)
-    return connection.execute(statement if after is None else statement.where(table.c.id < after)).all()
+    statement = sa.select(*_ACCOUNT).where(_accounts.c.ended_at.is_(None))
+    statement = statement.order_by(_accounts.c.id.desc()).limit(limit + 1)
+    rows = connection.execute(statement if after is None else statement.where(_accounts.c.id < after))
+    return [StoredServiceAccount(*row) for row in rows]
 
 
 def end(unit: Unit, account_id: str) -> None:
@@ -42,47 +88,56 @@ def names(connection: Connection, ids: Sequence[str]) -> dict[str, str | None]:
     return {row.id: row.name for row in rows}
 
 
-def add_token(unit: Unit, values: Mapping[str, Any]) -> None:
-    """Insert a token."""
-    unit.execute(sa.insert(ServiceToken).values(created_at=unit.now, last_used_at=None, revoked_at=None, **values))
+def add_token(unit: Unit, account_id: str, secret: str, created_by: str, expires_at: datetime) -> StoredServiceToken:
+    """Insert a token and return it.
+
+    Args:
+        unit: the running transaction.
+        account_id: whose it is.
+        secret: only its digest is stored.
+        created_by: id of the user.
+        expires_at: when it ends by itself.
+    """
+    token = StoredServiceToken(new_id(), created_by, unit.now, expires_at, last_used_at=None)
+    values = {**asdict(token), "account_id": account_id, "token_hash": digest(secret), "revoked_at": None}
+    unit.execute(sa.insert(ServiceToken).values(**values))
+    return token
 
 
-def living_tokens(connection: Connection, account_id: str, now: datetime) -> Sequence[Row[Any]]:
-    """Return the tokens of an account that could be used now."""
-    table = ServiceToken.__table__
-    statement = sa.select(*table.c).where(
-        table.c.account_id == account_id, table.c.revoked_at.is_(None), table.c.expires_at > now
+def living_tokens(connection: Connection, account_id: str, now: datetime) -> list[str]:
+    """Return the ids of the tokens of an account that could be used now."""
+    statement = sa.select(ServiceToken.id).where(
+        ServiceToken.account_id == account_id, ServiceToken.revoked_at.is_(None), ServiceToken.expires_at > now
     )
-    return connection.execute(statement).all()
+    return list(connection.execute(statement).scalars())
 
 
-def tokens(connection: Connection, account_id: str, after: str | None, limit: int) -> Sequence[Row[Any]]:
+def tokens(connection: Connection, account_id: str, after: str | None, limit: int) -> list[StoredServiceToken]:
     """Return an account's tokens that were not revoked, newest first, one more than `limit` if there are more."""
-    table = ServiceToken.__table__
     statement = (
-        sa.select(*table.c)
-        .where(table.c.account_id == account_id, table.c.revoked_at.is_(None))
-        .order_by(table.c.id.desc())
+        sa.select(*_TOKEN)
+        .where(_tokens.c.account_id == account_id, _tokens.c.revoked_at.is_(None))
+        .order_by(_tokens.c.id.desc())
         .limit(limit + 1)
     )
-    return connection.execute(statement if after is None else statement.where(table.c.id < after)).all()
+    rows = connection.execute(statement if after is None else statement.where(_tokens.c.id < after))
+    return [StoredServiceToken(*row) for row in rows]
 
 
-def token_by_secret(connection: Connection, secret: str) -> Row[Any] | None:
+def token_by_secret(connection: Connection, secret: str) -> PresentedToken | None:
     """Return a token with its account's scopes and end, by its secret, whatever its state."""
-    return _token(connection, ServiceToken.__table__.c.token_hash == digest(secret))
+    return _token(connection, _tokens.c.token_hash == digest(secret))
 
 
-def token_by_id(connection: Connection, token_id: str) -> Row[Any] | None:
+def token_by_id(connection: Connection, token_id: str) -> PresentedToken | None:
     """Return a token with its account's scopes and end, by its id, whatever its state."""
-    return _token(connection, ServiceToken.__table__.c.id == token_id)
+    return _token(connection, _tokens.c.id == token_id)
 
 
-def _token(connection: Connection, condition: Any) -> Row[Any] | None:
-    token, account = ServiceToken.__table__, ServiceAccount.__table__
-    columns: list[Any] = [*token.c, account.c.scopes, account.c.ended_at]
-    statement = sa.select(*columns).join(account, account.c.id == token.c.account_id).where(condition)
-    return connection.execute(statement).first()
+def _token(connection: Connection, condition: ColumnElement[bool]) -> PresentedToken | None:
+    statement = sa.select(*_PRESENTED).join(_accounts, _accounts.c.id == _tokens.c.account_id).where(condition)
+    row = connection.execute(statement).first()
+    return None if row is None else PresentedToken(*row)
 
 
 def use_token(unit: Unit, token_id: str) -> None:

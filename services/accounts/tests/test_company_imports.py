@@ -68,7 +68,7 @@ def applied(merge_id: str, room: str, **counts: int) -> Event:
 
 
 def note(world: World, *events: Event) -> None:
-    world.database.write(lambda unit: company_imports.note_applied(unit, list(events)))
+    world.database.write(lambda unit: company_imports.apply_history_events(unit, list(events)))
 
 
 def now() -> datetime:

@@ -10,7 +10,7 @@ from eventlet.greenpool import GreenPool
 from services.accounts.api import Actor, answers, requests
 from services.accounts.audit.people import check_people
 from services.accounts.commands import company_users, erasure, sessions
-from services.accounts.commands.companies import create_company, update_company
+from services.accounts.commands.companies import create_company, update_company, update_company_staff
 from services.accounts.commands.staff import create_staff
 from services.accounts.queries.company_users import list_company_users
 from services.accounts.tests.conftest import PASSWORD, World
@@ -195,14 +195,14 @@ def test_staff_do_in_any_company_what_its_admins_do_and_the_company_sees_it(worl
     staff = world.call_of(world.login("sue@example.org"))
     company = {"company_id": company_id}
     before = len(world.events())
-    world.do(update_company, requests.UpdateCompanyStaffRequest, staff, **company, name="Acme & Sons")
+    world.do(update_company_staff, requests.UpdateCompanyStaffRequest, staff, **company, name="Acme & Sons")
     schema = requests.UpdateCompanyUserStaffRequest
-    world.do(company_users.update_company_user, schema, staff, **company, user_id=bob, role="admin")
+    world.do(company_users.update_company_user_staff, schema, staff, **company, user_id=bob, role="admin")
     ada = Actor.of(admin).user_id
-    world.do(company_users.update_company_user, schema, staff, **company, user_id=ada, locked=True)
+    world.do(company_users.update_company_user_staff, schema, staff, **company, user_id=ada, locked=True)
     with refused("accounts.last_admin"):
-        world.do(company_users.update_company_user, schema, staff, **company, user_id=bob, role="member")
-    world.do(company_users.remove_company_user, requests.CompanyUserStaffRequest, staff, **company, user_id=ada)
+        world.do(company_users.update_company_user_staff, schema, staff, **company, user_id=bob, role="member")
+    world.do(company_users.remove_company_user_staff, requests.CompanyUserStaffRequest, staff, **company, user_id=ada)
     told = world.events()[before:]
     assert [event["type"] for event in told] == [
         "company_changed", "company_user_changed", "company_user_changed", "company_user_removed",
@@ -210,6 +210,6 @@ def test_staff_do_in_any_company_what_its_admins_do_and_the_company_sees_it(worl
     assert {(event["companyid"], event["actorid"]) for event in told} == {(company_id, Actor.of(staff).user_id)}
     for caller in (joined(world, world.call_of(world.login("bob@example.org")), "eve@example.org"), admin):
         with refused("accounts.staff_needed"):
-            world.do(company_users.update_company_user, schema, caller, **company, user_id=bob, locked=True)
+            world.do(company_users.update_company_user_staff, schema, caller, **company, user_id=bob, locked=True)
     with refused("accounts.company_not_found"):
-        world.do(update_company, requests.UpdateCompanyStaffRequest, staff, company_id=new_id(), name="x")
+        world.do(update_company_staff, requests.UpdateCompanyStaffRequest, staff, company_id=new_id(), name="x")

@@ -21,6 +21,7 @@ from services.accounts.tests.test_story import refused
 from services.chassis.context import Call
 from services.chassis.errors import ServiceError
 from services.chassis.ids import new_id
+from services.chassis.service.serving import procedures_of
 from services.chassis.wrong_fields import load_request
 
 OFFICE, ELSEWHERE = "192.0.2.1", "198.51.100.7"
@@ -32,8 +33,9 @@ VALUES: dict[str, Any] = {
 VALUES_OF: dict[str, dict[str, Any]] = {"create_service_account": {"scopes": ["orders"]}}
 RECENT = sorted(
     name
-    for name, method in inspect.getmembers(AccountsService, inspect.isfunction)
-    if "accounts.confirmation_needed" in (inspect.getdoc(method) or "")
+    for name, (_, declaration) in procedures_of(AccountsService).items()
+    if "accounts.confirmation_needed"
+    in (declaration.raises if declaration else inspect.getdoc(getattr(AccountsService, name)) or "")
 )
 
 
