@@ -7,12 +7,13 @@ import sys
 from deploy.bare.postgresql import PostgreSQL
 from deploy.bare.rabbitmq import RabbitMQ
 from tests.rig.fixtures import node_folder
+from tests.rig.scratch import scratch
 
 
 def main() -> int:
     """Run until SIGINT or SIGTERM comes."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    folders = node_folder("rabbitmq"), node_folder("postgresql")
+    folders = node_folder("rabbitmq", parent=scratch()), node_folder("postgresql", parent=scratch())
     broker, cluster = RabbitMQ(folders[0], throw_away=True), PostgreSQL(folders[1], throw_away=True)
     try:
         broker.start()

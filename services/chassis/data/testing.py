@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import atexit
+import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
 
@@ -23,6 +24,10 @@ from services.chassis.data.tables import UtcDateTime
 from services.chassis.ids import new_id
 from services.chassis.keys.keystore import KeyStore
 
+T = TypeVar("T")
+# What was lived through once: the server or "sqlite" and who lived it, then where it is, its keys and what was told.
+_LIVED: Final[dict[tuple[str, Any], tuple[str, Path, Any]]] = {}
+
 
 def make_database(service: str, uri: str, folder: Path) -> Database:
     """Return a service's database at its newest revision, with keys in `folder`.
@@ -32,6 +37,52 @@ def make_database(service: str, uri: str, folder: Path) -> Database:
     """
     _copy_template(service, uri)
     return Database(service, uri, keystore=KeyStore(folder / "keys", b"test"))
+
+
+def make_lived_database(
+    service: str, uri: str, folder: Path, live: Callable[[Database, Path], T]
+) -> tuple[Database, T]:
+    """Return a copy of a database in which something was done, for tests that each spoil it in another way.
+
+    Args:
+        uri: an SQLite file that is not there yet, or an empty PostgreSQL database by its superuser's address.
+        folder: where the copy's keys go.
+        live: does it, once a server and test run, with a folder for what it needs besides; what it returns is shared by
+            all copies, so nobody may change it.
+    """
+    url = sa.make_url(uri)
+    is_file = url.get_backend_name() == "sqlite"
+    server = "sqlite" if is_file else str(url.set(database="postgres").render_as_string(hide_password=False))
+    if (server, live) not in _LIVED:
+        _LIVED[server, live] = _live(service, server, live)
+    source, keys, told = _LIVED[server, live]
+    if is_file:
+        shutil.copyfile(source, str(url.database))
+        Path(str(url.database)).chmod(0o600)
+    else:
+        _copy_postgresql(server, source, str(url.database))
+    shutil.copytree(keys, folder / "keys", dirs_exist_ok=True)
+    return Database(service, uri, keystore=KeyStore(folder / "keys", b"test")), told
+
+
+def _live(service: str, server: str, live: Callable[[Database, Path], T]) -> tuple[str, Path, T]:
+    folder = Path(tempfile.mkdtemp(prefix="tessera-lived-", dir=os.environ.get("PYTEST_DEBUG_TEMPROOT")))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    if server == "sqlite":
+        source = str(folder / f"{service}.sqlite")
+        uri = f"sqlite:///{source}"
+    else:
+        source = f"lived_{service}_{new_id()}"
+        uri = sa.make_url(server).set(database=source).render_as_string(hide_password=False)
+        with _superuser(server) as connection:
+            connection.exec_driver_sql(f'CREATE DATABASE "{source}"')
+    database = make_database(service, uri, folder)
+    try:
+        told = live(database, folder)
+    finally:
+        # Closed, SQLite writes its log into the file, and PostgreSQL lets it be copied.
+        database.close()
+    return source, folder / "keys", told
 
 
 def make_call(
@@ -76,12 +127,16 @@ def _copy_template(service: str, uri: str) -> None:
     elif url.get_backend_name() == "postgresql" and _is_empty(uri):
         server = str(url.set(database="postgres").render_as_string(hide_password=False))
         template = _postgresql_template(service, server)
-        with _superuser(server) as connection:
-            connection.exec_driver_sql(f'DROP DATABASE "{url.database}"')
-            connection.exec_driver_sql(f'CREATE DATABASE "{url.database}" TEMPLATE "{template}"')
+        _copy_postgresql(server, template, str(url.database))
     else:
         # One that was there is brought to the newest revision.
         upgrade(service, uri)
+
+
+def _copy_postgresql(server: str, source: str, name: str) -> None:
+    with _superuser(server) as connection:
+        connection.exec_driver_sql(f'DROP DATABASE "{name}"')
+        connection.exec_driver_sql(f'CREATE DATABASE "{name}" TEMPLATE "{source}"')
 
 
 @cache

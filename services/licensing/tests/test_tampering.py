@@ -5,10 +5,15 @@ Issue 6.4: five checks were switched off one by one, and nobody's test missed th
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from copy import copy
+from pathlib import Path
+
 import pytest
 
 from services.chassis.data.audit.checks import Check, check_outbox
-from services.chassis.data.testing import flaws_of, unguarded
+from services.chassis.data.db import Database
+from services.chassis.data.testing import flaws_of, make_lived_database, unguarded
 from services.licensing.audit import check_ledger
 from services.licensing.audit.keys import check_sealed_keys
 from services.licensing.tests.things import Thing
@@ -331,8 +336,18 @@ TOGETHER: list[tuple[str, list[str], str]] = [
 
 
 @pytest.fixture
-def lived(world: World) -> World:
+def lived(database_uri: str, tmp_path: Path) -> Iterator[World]:
     """Give a world in which every kind of transfer was booked once, and nothing is wrong."""
+    database, world = make_lived_database("licensing", database_uri, tmp_path, live)
+    mine = copy(world)
+    mine.database = database
+    yield mine
+    database.close()
+
+
+def live(database: Database, _: Path) -> World:
+    """Book every kind of transfer."""
+    world = World(database)
     other, gone = world.project("Other"), world.project("Gone")
     world.stock({"port8": 30, "fax8": 30}, world.home)
     world.stock({"port8": 5, "warranty-year": 1}, other)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,8 +14,9 @@ import sqlalchemy as sa
 
 from clients.device import Device
 from services.chassis.data.audit.checks import Check
+from services.chassis.data.db import Database
 from services.chassis.data.tables import outbox
-from services.chassis.data.testing import flaws_of, make_call, unguarded
+from services.chassis.data.testing import flaws_of, make_call, make_lived_database, unguarded
 from services.licensing.audit.certificates import check_certificates
 from services.licensing.audit.files import check_files
 from services.licensing.audit.issued import check_issued
@@ -33,7 +34,7 @@ from services.licensing.models import (
     RevocationList,
     Transfer,
 )
-from services.licensing.tests.files.conftest import IP800, IP6000, Company, Door, Room
+from services.licensing.tests.files.conftest import IP800, IP6000, Door, Room
 
 
 def audited(room: Room) -> list[Check]:
@@ -53,8 +54,22 @@ def flaws(room: Room) -> list[str]:
 
 
 @pytest.fixture
-def lived(room: Room, company: Company, certified: Device, door: Door, tmp_path: Path) -> Room:
+def lived(database_uri: str, tmp_path: Path) -> Iterator[Room]:
     """Give a room with a file of each form, a return, a certificate that was revoked and one that was not."""
+    database, room = make_lived_database("licensing", database_uri, tmp_path, live)
+    yield replace(room, database=database)
+    database.close()
+
+
+def live(database: Database, folder: Path) -> Room:
+    """Issue files, return one, and revoke a certificate."""
+    room = Room(database)
+    company = room.company()
+    door = Door(room, company)
+    room.hold(IP800, company)
+    certified, other = Device(folder / "ip800"), Device(folder / "ip6000")
+    certified.keygen(IP800)
+    certified.request_certificate(door)
     record = room.hold(IP6000, company, "IP6000")
     room.put(IP6000, company, "pbx7-100", 1)
     room.put(IP6000, company, "port8", 3)
@@ -63,7 +78,6 @@ def lived(room: Room, company: Company, certified: Device, door: Door, tmp_path:
     room.put(IP800, company, "port8", 20)
     certified.fetch(door)
     certified.deliver_return(door)
-    other = Device(tmp_path / "ip6000")
     other.keygen(IP6000)
     other.request_certificate(door)
     certificate = certified.state.certificate()
