@@ -6,8 +6,9 @@ from services.accounts.api import ADMIN, Actor
 from services.accounts.domain import (
     Membership,
 )
-from services.accounts.store import companies
+from services.accounts.store import companies, people
 from services.accounts.store.companies import StoredCompany
+from services.accounts.store.people import Person
 from services.chassis.data.db import Unit
 from services.chassis.errors import ServiceError, forbidden, not_found
 
@@ -42,6 +43,28 @@ def still_admin(unit: Unit, actor: Actor, company_id: str) -> None:
         raise forbidden("accounts.admin_needed", "Only an administrator of the company may do this: ask one of them.")
 
 
+def own_account(connection: Connection, actor: Actor) -> Person:
+    """Return the caller's row.
+
+    Raises: accounts.user_not_found for an erased one.
+    """
+    user = people.by_id(connection, actor.user_id)
+    if user is None:
+        raise _erased()
+    return user
+
+
+def held_account(unit: Unit, actor: Actor) -> Person:
+    """Return the caller's row and hold it until the transaction ends.
+
+    Raises: accounts.user_not_found for an erased one.
+    """
+    user = people.locked_by_id(unit, actor.user_id)
+    if user is None:
+        raise _erased()
+    return user
+
+
 def member_of(connection: Connection, company_id: str, user_id: str) -> Membership:
     """Return a user's membership in a company.
 
@@ -62,3 +85,7 @@ def no_member() -> ServiceError:
 
 def _no_company() -> ServiceError:
     return not_found("accounts.company_not_found", "There is no such company; check the id.")
+
+
+def _erased() -> ServiceError:
+    return not_found("accounts.user_not_found", "Your account was erased: log in with another one.")

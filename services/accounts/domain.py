@@ -152,6 +152,22 @@ def forgiven(state: Throttle, now: datetime) -> Throttle:
 
 
 @dataclass(frozen=True, slots=True)
+class CompanyRole:
+    """A company and somebody's role in it."""
+
+    id: str
+    name: str
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class Place(CompanyRole):
+    """A company among those of a person, who may be locked out of it."""
+
+    locked: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Membership:
     """A user in a company, as the choice of a company needs it."""
 
@@ -161,6 +177,16 @@ class Membership:
     locked: bool
     otp_demanded_at: datetime | None = None
     """Since when the company demands a second factor of its users; None when it does not."""
+
+    @property
+    def company(self) -> CompanyRole:
+        """The company as answers carry it."""
+        return CompanyRole(self.company_id, self.company_name, self.role)
+
+    @property
+    def place(self) -> Place:
+        """The company in a list of all that a person has, with the lock."""
+        return Place(self.company_id, self.company_name, self.role, self.locked)
 
 
 def factor_is_demanded(member: Membership | None, since: datetime | None) -> bool:

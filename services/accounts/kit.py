@@ -15,6 +15,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from services.accounts import domain
 from services.accounts.api import SCOPE_ENROLMENT, SCOPE_REHEARSAL
 from services.accounts.domain import Membership
+from services.accounts.store.people import Person
 from services.chassis.ids import new_id
 from services.chassis.keys.keystore import KeyStore
 from services.chassis.keys.tokens import AUDIENCE, ISSUER, PURPOSE, TYPE
@@ -78,6 +79,14 @@ def common_passwords() -> frozenset[str]:
 
 
 @dataclass(frozen=True, slots=True)
+class Access:
+    """A signed access token and its life in seconds."""
+
+    access_token: str
+    expires_in: int
+
+
+@dataclass(frozen=True, slots=True)
 class Kit:
     """Hashing and keys of one process of accounts."""
 
@@ -86,13 +95,13 @@ class Kit:
     staff_otp: bool = False
     """Whether staff have no powers of staff before they have a second factor (S19)."""
 
-    def is_staff(self, user: Any) -> bool:
+    def is_staff(self, user: Person) -> bool:
         """Return whether a user has the powers of staff now."""
-        return bool(user.staff) and (not self.staff_otp or user.otp_confirmed_at is not None)
+        return user.staff and (not self.staff_otp or user.otp_confirmed_at is not None)
 
-    def staff_waits(self, user: Any) -> bool:
+    def staff_waits(self, user: Person) -> bool:
         """Return whether a user is staff who need a second factor first."""
-        return bool(user.staff) and not self.is_staff(user)
+        return user.staff and not self.is_staff(user)
 
     def fingerprint(self, secret: str) -> str:
         """Return a keyed fingerprint of a secret, to tell two requests apart without storing a guessable hash."""
@@ -101,7 +110,7 @@ class Kit:
 
     def access_token(
         self,
-        user: Any,
+        user: Person,
         *,
         session_id: str,
         membership: Membership | None,
@@ -112,7 +121,7 @@ class Kit:
         not_after: datetime | None = None,
         authenticated_at: datetime | None = None,
         limited: bool = False,
-    ) -> tuple[str, int]:
+    ) -> Access:
         """Sign an access token.
 
         Args:
@@ -126,9 +135,6 @@ class Kit:
             not_after: it expires then at the latest.
             authenticated_at: when the person last proved who they are (ACC-13); None for what is no login.
             limited: it is good for switching a second factor on and names no company, since one is demanded.
-
-        Returns:
-            The token and its life in seconds.
         """
         expires = now + timedelta(seconds=domain.ACCESS_SECONDS)
         if not_after is not None:
@@ -155,11 +161,11 @@ class Kit:
             "lang": user.language,
             "auth_time": None if authenticated_at is None else round(authenticated_at.timestamp(), 3),
         }
-        return self._signed(claims), max(1, int((expires - now).total_seconds()))
+        return Access(self._signed(claims), max(1, int((expires - now).total_seconds())))
 
     def service_access_token(
         self, account_id: str, *, token_id: str, scopes: Sequence[str], now: datetime, not_after: datetime
-    ) -> tuple[str, int]:
+    ) -> Access:
         """Sign an access token of a service account: it is no staff, and its scopes open single routes alone.
 
         Args:
@@ -168,9 +174,6 @@ class Kit:
             scopes: of the account.
             now: database time.
             not_after: it expires then at the latest.
-
-        Returns:
-            The token and its life in seconds.
         """
         expires = min(now + timedelta(seconds=domain.ACCESS_SECONDS), not_after)
         claims = {
@@ -191,7 +194,7 @@ class Kit:
             "project": None,
             "lang": "en",
         }
-        return self._signed(claims), max(1, int((expires - now).total_seconds()))
+        return Access(self._signed(claims), max(1, int((expires - now).total_seconds())))
 
     def rehearsal_token(
         self, claims: Mapping[str, Any], company_ids: Sequence[str], absorbing: Mapping[str, Any], now: datetime

@@ -4,7 +4,7 @@ Who proved what, and which sessions there are, does not belong here.
 """
 
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import Connection
 
@@ -18,23 +18,27 @@ from services.accounts.api import (
     factor_demanded,
 )
 from services.accounts.domain import Membership
-from services.accounts.kit import Kit
+from services.accounts.kit import Access, Kit
 from services.accounts.store import companies, people
+from services.accounts.store.people import Person
+from services.accounts.store.sessions import StoredApiToken
+from services.chassis.data.db import Unit
+from services.chassis.errors import ServiceError, forbidden
 
 INTERACTIVE: Final = (SCOPE_READ, SCOPE_WRITE, SCOPE_DEVICE, SCOPE_ACCOUNT)
 
 
-def memberships_of(connection: Connection, user: Any) -> list[Membership]:
+def memberships_of(connection: Connection, user: Person) -> list[Membership]:
     """Return where a user may work: staff of the vendor in no customer's company, whoever put them into one."""
     return [] if user.staff else companies.memberships(connection, user.id)
 
 
-def scopes_of(kit: Kit, user: Any) -> tuple[str, ...]:
+def scopes_of(kit: Kit, user: Person) -> tuple[str, ...]:
     """Return the scopes of a login."""
     return (*INTERACTIVE, SCOPE_EVENTS) if kit.is_staff(user) else INTERACTIVE
 
 
-def waits(kit: Kit, user: Any, member: Membership | None, since: datetime | None) -> bool:
+def waits(kit: Kit, user: Person, member: Membership | None, since: datetime | None) -> bool:
     """Return whether a login may do nothing but switch a second factor on."""
     if user.otp_confirmed_at is not None:
         return False
@@ -45,13 +49,13 @@ def access_for(
     connection: Connection,
     now: datetime,
     kit: Kit,
-    user: Any,
+    user: Person,
     session_id: str,
     member: Membership | None,
     scopes: tuple[str, ...],
     authenticated_at: datetime | None = None,
     since: datetime | None = None,
-) -> dict[str, Any]:
+) -> Access:
     """Return an access token with its life, good for a second factor alone where one is demanded and missing.
 
     Args:
@@ -65,7 +69,7 @@ def access_for(
         authenticated_at: when the person last proved who they are.
         since: when the session came into the company; None for a login of now.
     """
-    token, seconds = kit.access_token(
+    return kit.access_token(
         user,
         session_id=session_id,
         membership=member,
@@ -75,10 +79,9 @@ def access_for(
         authenticated_at=authenticated_at,
         limited=waits(kit, user, member, since),
     )
-    return {"access_token": token, "expires_in": seconds}
 
 
-def access_of_api_token(connection: Connection, now: datetime, kit: Kit, token: Any) -> dict[str, Any] | None:
+def access_of_api_token(connection: Connection, now: datetime, kit: Kit, token: StoredApiToken) -> Access | None:
     """Return an access token for an API token as long as it, its owner and the membership behind it are good.
 
     Raises: accounts.otp_demanded, accounts.staff_otp_needed where its owner would first need a second factor.
@@ -97,7 +100,7 @@ def access_of_api_token(connection: Connection, now: datetime, kit: Kit, token: 
     if waits(kit, user, member, None):
         raise factor_demanded(staff=kit.staff_waits(user))
     scopes = [scope for scope in token.scopes if scope != SCOPE_EVENTS or kit.is_staff(user)]
-    access, seconds = kit.access_token(
+    return kit.access_token(
         user,
         session_id=token.id,
         membership=member,
@@ -107,4 +110,21 @@ def access_of_api_token(connection: Connection, now: datetime, kit: Kit, token: 
         project_id=token.project_id,
         not_after=token.expires_at,
     )
-    return {"access_token": access, "expires_in": seconds}
+
+
+def company_of(
+    unit: Unit, user: Person, asked: str | None, last_used: str | None = None
+) -> tuple[Membership | None, bool]:
+    """Return the company that a login is for, and whether it must be refused (`domain.choose_company`)."""
+    members = memberships_of(unit.connection, user)
+    return domain.choose_company(members, asked, last_used or user.last_company_id)
+
+
+def refusal_of_company(locked: bool, asked: str | None) -> ServiceError:
+    """Return the refusal of a login to an account that is locked, or to the company that was asked for."""
+    if asked is not None and not locked:
+        return forbidden(
+            "accounts.company_not_found",
+            "You are no unlocked user of a company with this id: refresh the session to see your companies.",
+        )
+    return forbidden("accounts.locked", "The account is locked: ask an administrator to unlock it.")

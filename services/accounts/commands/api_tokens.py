@@ -4,36 +4,48 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from services.accounts.api import SCOPE_ACCOUNT, SCOPE_EVENTS, Actor
+from services.accounts import api
+from services.accounts.access import held_account
+from services.accounts.api import SCOPE_EVENTS, Actor, needs
 from services.accounts.domain import (
     API_TOKEN_DEFAULT_LIFE,
     API_TOKEN_LONGEST_LIFE,
     API_TOKEN_PREFIX,
     API_TOKENS_AT_MOST,
-    digest,
     new_secret,
 )
 from services.accounts.kit import Kit
-from services.accounts.store import companies, mails, people, sessions
-from services.accounts.times import iso
+from services.accounts.store import companies, mails, sessions
+from services.accounts.store.sessions import StoredApiToken
+from services.chassis.answers import Answer
 from services.chassis.context import Call
 from services.chassis.data.db import Database, Unit
 from services.chassis.errors import conflict, forbidden, invalid, not_found
+from services.chassis.fields import write_moment
 from services.chassis.ids import new_id
+from services.chassis.service.declare import command
+from services.chassis.service.running import run
 
 
-def create_api_token(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> dict[str, Any]:
+@command(
+    request=api.CreateApiTokenRequest,
+    answer=api.NewApiToken,
+    needs=(needs.RECENT_LOGIN, needs.ACCOUNT),
+    raises=(
+        "accounts.scope_refused",
+        "accounts.expiry_past",
+        "accounts.expiry_too_late",
+        "accounts.too_many_tokens",
+        "accounts.user_not_found",
+    ),
+    emits=("api_token_created",),
+)
+def create_api_token(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> Answer:
     """Make an API token of the caller for the company of the session; its secret is answered this once.
 
     It lives 90 days, or as long as asked for and at most a year; a mail tells its owner.
-
-    Raises: accounts.login_needed, accounts.confirmation_needed, accounts.scope_needed, accounts.scope_refused,
-        accounts.expiry_past, accounts.expiry_too_late, accounts.too_many_tokens, accounts.user_not_found.
-    Emits: api_token_created.
     """
     actor = Actor.of(call)
-    actor.require_recent_login()
-    actor.require_scope(SCOPE_ACCOUNT)
     scopes = sorted(set(request["scopes"]))
     if SCOPE_EVENTS in scopes and not actor.staff:
         raise forbidden(
@@ -42,51 +54,49 @@ def create_api_token(database: Database, call: Call, request: Mapping[str, Any],
             scope=SCOPE_EVENTS,
         )
 
-    def work(unit: Unit) -> dict[str, Any]:
+    def work(unit: Unit) -> dict[str, str]:
         expires_at = token_expiry(request["expires_at"], unit.now)
         # The company before the person, in the order of an import.
         company_id = companies.share(unit, actor.company_id)
         # Held, so that two requests at once do not both make the fiftieth.
-        user = people.locked_by_id(unit, actor.user_id)
-        if user is None:
-            raise not_found("accounts.user_not_found", "Your account was erased: log in with another one.")
+        user = held_account(unit, actor)
         if sessions.count_api_tokens(unit, actor.user_id) >= API_TOKENS_AT_MOST:
             raise conflict(
                 "accounts.too_many_tokens",
                 f"You have {API_TOKENS_AT_MOST} API tokens already: delete one that is not needed any more.",
                 limit=API_TOKENS_AT_MOST,
             )
-        token_id, secret = new_id(), API_TOKEN_PREFIX + new_secret()
-        sessions.add_api_token(
-            unit,
-            {
-                "id": token_id,
-                "user_id": actor.user_id,
-                "company_id": company_id,
-                "name": request["name"],
-                "token_hash": digest(secret),
-                "scopes": scopes,
-                "project_id": request["project_id"],
-                "expires_at": expires_at,
-            },
+        secret = API_TOKEN_PREFIX + new_secret()
+        token = StoredApiToken(
+            id=new_id(),
+            user_id=user.id,
+            company_id=company_id,
+            name=request["name"],
+            scopes=scopes,
+            project_id=request["project_id"],
+            created_at=unit.now,
+            expires_at=expires_at,
+            last_used_at=None,
+            revoked_at=None,
         )
-        bounds = {"expires_at": iso(expires_at), "project_id": request["project_id"]}
-        _tell(unit, "api_token_created", actor, company_id, token_id, request["name"], scopes, **bounds)
+        sessions.add_api_token(unit, token, secret)
+        bounds = {"expires_at": write_moment(expires_at), "project_id": token.project_id}
+        _tell(unit, "api_token_created", token, company_id, **bounds)
         mails.queue(unit, kit.keys, "api_token_created", user.language, user.email, {"act": "api_token_created"})
-        return {"id": token_id, "token": secret}
+        return {"id": token.id, "token": secret}
 
-    scope = actor.user_id
-    return database.command(call, "create_api_token", request, work, scope=scope, sealed=True) or {}
+    return run(database, call, request, work, scope=actor.user_id, sealed=True)
 
 
-def delete_api_token(database: Database, call: Call, request: Mapping[str, Any]) -> None:
-    """Revoke one of the caller's API tokens.
-
-    Raises: accounts.scope_needed, accounts.token_not_found.
-    Emits: api_token_revoked.
-    """
+@command(
+    request=api.TokenIdRequest,
+    needs=(needs.ACCOUNT,),
+    raises=("accounts.token_not_found",),
+    emits=("api_token_revoked",),
+)
+def delete_api_token(database: Database, call: Call, request: Mapping[str, Any]) -> Answer:
+    """Revoke one of the caller's API tokens."""
     actor = Actor.of(call)
-    actor.require_scope(SCOPE_ACCOUNT)
 
     def work(unit: Unit) -> None:
         company_id = companies.share(unit, actor.company_id)
@@ -96,9 +106,9 @@ def delete_api_token(database: Database, call: Call, request: Mapping[str, Any])
                 "accounts.token_not_found", "There is no such API token of yours; list your tokens to see their ids."
             )
         sessions.revoke(unit, "session", token.id)
-        _tell(unit, "api_token_revoked", actor, company_id, token.id, token.name, token.scopes)
+        _tell(unit, "api_token_revoked", token, company_id)
 
-    database.command(call, "delete_api_token", request, work, scope=actor.user_id)
+    return run(database, call, request, work, scope=actor.user_id)
 
 
 def end_api_tokens(unit: Unit, user_id: str) -> None:
@@ -110,23 +120,21 @@ def end_api_tokens(unit: Unit, user_id: str) -> None:
         if token.revoked_at is None:
             sessions.revoke_api_token(unit, user_id, token.id)
             sessions.revoke(unit, "session", token.id)
-            data = {"user_id": user_id, "token_id": token.id, "name": token.name, "scopes": list(token.scopes)}
-            company_id = companies.share(unit, token.company_id)
-            unit.emit("api_token_revoked", subject=user_id, company_id=company_id, actor_id=user_id, data=data)
+            # By the person, who has no login where a link was used.
+            _tell(unit, "api_token_revoked", token, companies.share(unit, token.company_id), actor_id=user_id)
 
 
 def _tell(
     unit: Unit,
     type: str,
-    actor: Actor,
+    token: StoredApiToken,
     company_id: str | None,
-    token_id: str,
-    name: str,
-    scopes: list[str],
+    *,
+    actor_id: str | None = None,
     **bounds: str | None,
 ) -> None:
-    data = {"user_id": actor.user_id, "token_id": token_id, "name": name, "scopes": list(scopes), **bounds}
-    unit.emit(type, subject=actor.user_id, company_id=company_id, data=data)
+    data = {"user_id": token.user_id, "token_id": token.id, "name": token.name, "scopes": token.scopes, **bounds}
+    unit.emit(type, subject=token.user_id, company_id=company_id, actor_id=actor_id, data=data)
 
 
 def token_expiry(asked: datetime | None, now: datetime) -> datetime:

@@ -1,6 +1,6 @@
 """Attempts that are counted before they are worked on, and the refusal of too many (S3)."""
 
-from typing import Any
+from typing import TypeVar
 
 from services.accounts.domain import ACCOUNT_LIMIT, ADDRESS_LIMIT, Limit
 from services.accounts.store import throttles
@@ -9,6 +9,8 @@ from services.chassis.data.db import Unit
 from services.chassis.errors import ServiceError, limited
 
 UNKNOWN_ADDRESS = "unknown"
+
+T = TypeVar("T")
 
 
 def too_many(seconds: int) -> ServiceError:
@@ -47,7 +49,7 @@ def count_mail(unit: Unit, email_normalized: str, limit: Limit) -> bool:
     return throttles.count(unit, throttles.key_of("mail", "account", email_normalized), limit) == 0
 
 
-def answer_or_raise(outcome: dict[str, Any] | ServiceError) -> dict[str, Any]:
+def answer_or_raise(outcome: T | ServiceError) -> T:
     """Raise a refusal after its transaction was committed, because what it counted must stay."""
     if isinstance(outcome, ServiceError):
         raise outcome

@@ -70,7 +70,7 @@ def import_company(database: Database, call: Call, request: Mapping[str, Any], k
     login = logins.begin(database, call, request["email"], request.get("client_address"))
     # Hashing is slow and must not happen while the database is held.
     fits = kit.hasher.verify(login.user.password_hash if login.user else None, request["password"])
-    has_code = fits and login.user.otp_confirmed_at is not None and request["otp"]
+    has_code = fits and login.user is not None and login.user.otp_confirmed_at is not None and request["otp"]
     # Counted for itself, since a refused import leaves nothing behind.
     if has_code and (wait := database.write(lambda unit: logins.count_code(unit, login), call=call)):
         raise too_many(wait)
@@ -199,13 +199,14 @@ class _Import:
 
         Raises: see `import_company`.
         """
-        if not self.fits:
+        known = self.login.user
+        if known is None or not self.fits:
             raise _login_failed()
-        user_id = self.login.user.id
+        user_id = known.id
         choice = self._choice(companies.memberships(unit.connection, user_id))
         self._hold(unit, choice)
         user = people.locked_by_id(unit, user_id)
-        if user is None or user.password_hash != self.login.user.password_hash:
+        if user is None or user.password_hash != known.password_hash:
             raise _login_failed()
         # What the user administrates is told only to somebody with the second factor as well.
         self._check_otp(unit, user)
@@ -268,6 +269,7 @@ class _Import:
     def _proof(self) -> str:
         """Digest who proved what: this session, the user with this password, this code."""
         user = self.login.user
+        assert user is not None, "the password fits"
         code = otp.normalized_recovery_code(self.request["otp"])
         parts = (self.actor.session_id, user.id, user.password_hash, code)
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()

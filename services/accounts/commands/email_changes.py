@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final
 
-from services.accounts.api import SCOPE_ACCOUNT, Actor
+from services.accounts import api
+from services.accounts.access import held_account
+from services.accounts.api import Actor, needs
 from services.accounts.commands.api_tokens import end_api_tokens
 from services.accounts.commands.proving import fits_password_again, require_password
 from services.accounts.commands.telling import emit_for_user, end_other_sessions
@@ -23,9 +25,14 @@ from services.accounts.domain import (
 )
 from services.accounts.kit import Kit
 from services.accounts.store import mails, people, throttles, undos
+from services.accounts.store.people import Person
+from services.chassis.answers import Answer
 from services.chassis.context import Call
 from services.chassis.data.db import Database, Unit
 from services.chassis.errors import ServiceError, conflict, limited, not_found
+from services.chassis.fields import EmptyAnswer
+from services.chassis.service.declare import command
+from services.chassis.service.running import answered, run
 
 PERSON_LIMIT: Final = Limit(10, timedelta(days=1), 3600, 86400)
 """Changes of address that one account may ask for in a day, to whatever addresses."""
@@ -33,24 +40,31 @@ ADDRESS_LIMIT: Final = Limit(3, timedelta(days=1), 86400, 86400)
 """Mails of changes that one address is sent in a day, whoever asks: it may be a stranger's."""
 
 
-def change_email(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> dict[str, Any]:
+@command(
+    request=api.ChangeEmailRequest,
+    answer=EmptyAnswer,
+    needs=(needs.RECENT_LOGIN, needs.ACCOUNT),
+    raises=(
+        "accounts.password_wrong",
+        "accounts.email_unchanged",
+        "accounts.user_not_found",
+        "accounts.too_many_attempts",
+        "accounts.too_many_email_changes",
+        "accounts.address_mailed_enough",
+    ),
+    emits=("email_change_requested",),
+)
+def change_email(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> Answer:
     """Send a link to a new address, and to the present one a notice with a link that stops or undoes the change.
 
     An address that has an account gets a mail that says so, and the answer is the same. Every request counts for the
     account and for the new address before the password is hashed (S24); no client address is counted.
-
-    Raises: accounts.login_needed, accounts.confirmation_needed, accounts.scope_needed, accounts.password_wrong,
-        accounts.email_unchanged, accounts.user_not_found, accounts.too_many_attempts,
-        accounts.too_many_email_changes, accounts.address_mailed_enough.
-    Emits: email_change_requested.
     """
     actor = Actor.of(call)
-    actor.require_recent_login()
-    actor.require_scope(SCOPE_ACCOUNT)
     normalized = normalized_email(request["email"])
     fingerprint = {"email": normalized, "password": kit.fingerprint(request["password"])}
     # A repetition is no further mail, and no further guess.
-    answer = database.answered(call, "change_email", fingerprint, scope=actor.user_id)
+    answer = answered(database, call, fingerprint, scope=actor.user_id)
     if answer is not None:
         return answer
     refusal = database.write(lambda unit: _count(unit, actor, normalized), call=call)
@@ -61,9 +75,9 @@ def change_email(database: Database, call: Call, request: Mapping[str, Any], kit
         # Nothing is mailed then: who mistypes the password must not use up the address.
         database.write(lambda unit: throttles.forgive(unit, _address_key(normalized)), call=call)
 
-    def work(unit: Unit) -> dict[str, Any]:
+    def work(unit: Unit) -> None:
         require_password(fits)
-        user = _self(unit, actor)
+        user = held_account(unit, actor)
         if normalized == user.email_normalized and request["email"] == user.email:
             raise conflict("accounts.email_unchanged", "This is your present address already: give another one.")
         other = people.by_email(unit.connection, normalized)
@@ -77,26 +91,26 @@ def change_email(database: Database, call: Call, request: Mapping[str, Any], kit
             mails.queue(unit, kit.keys, "already_registered", other.language, request["email"], {})
         _offer_undo(unit, kit, user, "email_change_notice")
         emit_for_user(unit, "email_change_requested", user.id, {})
-        return {}
 
-    return database.command(call, "change_email", fingerprint, work, scope=actor.user_id) or {}
+    return run(database, call, fingerprint, work, scope=actor.user_id)
 
 
-def confirm_email(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> None:
-    """Make the address of a link the address of the caller's account; nobody but its owner can.
-
-    Raises: accounts.scope_needed, accounts.user_not_found, accounts.link_invalid, accounts.email_taken.
-    Emits: email_changed.
-    """
+@command(
+    request=api.ConfirmEmailRequest,
+    needs=(needs.ACCOUNT,),
+    raises=("accounts.user_not_found", "accounts.link_invalid", "accounts.email_taken"),
+    emits=("email_changed",),
+)
+def confirm_email(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> Answer:
+    """Make the address of a link the address of the caller's account; nobody but its owner can."""
     actor = Actor.of(call)
-    actor.require_scope(SCOPE_ACCOUNT)
 
     def work(unit: Unit) -> None:
-        user = _self(unit, actor)
+        user = held_account(unit, actor)
         link = mails.open_link(unit.connection, EMAIL_CHANGE, request["token"], unit.now)
         # Another person's link stays good for that person.
-        if link is None or link.subject_id != user.id:
-            raise _link_invalid()
+        if link is None or link.email is None or link.subject_id != user.id:
+            raise link_invalid()
         mails.take_link(unit, EMAIL_CHANGE, request["token"])
         if not people.rename_email(unit, user.id, link.email):
             raise email_taken()
@@ -106,25 +120,27 @@ def confirm_email(database: Database, call: Call, request: Mapping[str, Any], ki
             _offer_undo(unit, kit, user, "email_changed")
         emit_for_user(unit, "email_changed", user.id, {})
 
-    fingerprint = {"token": kit.fingerprint(request["token"])}
-    database.command(call, "confirm_email", fingerprint, work, scope=actor.user_id)
+    return run(database, call, {"token": kit.fingerprint(request["token"])}, work, scope=actor.user_id)
 
 
-def undo_email_change(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> None:
+@command(
+    request=api.ConfirmRequest,
+    raises=("accounts.link_invalid", "accounts.email_taken"),
+    emits=("email_change_undone", "password_changed", "session_revoked", "api_token_revoked"),
+    callers=("gateway",),
+)
+def undo_email_change(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> Answer:
     """Give an account back to the address before, by the link that was mailed to it; whoever held it is out.
 
     The password counts no more, a second factor that was switched on since is off, all sessions, API tokens and open
     links end, and a link to set a new password is mailed. Links of earlier changes stay good, those of later ones end.
-
-    Raises: accounts.link_invalid, accounts.email_taken.
-    Emits: email_change_undone, password_changed, session_revoked, api_token_revoked.
     """
 
     def work(unit: Unit) -> None:
         undo = undos.take(unit, request["token"])
         user = people.locked_by_id(unit, undo.user_id) if undo is not None else None
         if undo is None or user is None:
-            raise _link_invalid()
+            raise link_invalid()
         if user.email != undo.email and not people.rename_email(unit, user.id, undo.email):
             raise email_taken()
         # What an erased account has, too: no password fits.
@@ -142,7 +158,7 @@ def undo_email_change(database: Database, call: Call, request: Mapping[str, Any]
         for told in ("email_change_undone", "password_changed"):
             emit_for_user(unit, told, user.id, {}, actor_id=user.id)
 
-    database.command(call, "undo_email_change", {"token": kit.fingerprint(request["token"])}, work)
+    return run(database, call, {"token": kit.fingerprint(request["token"])}, work)
 
 
 def end_links(unit: Unit, user_id: str) -> None:
@@ -185,18 +201,12 @@ def _address_key(normalized: str) -> str:
     return throttles.key_of("email_change", "address", normalized)
 
 
-def _offer_undo(unit: Unit, kit: Kit, user: Any, template: str) -> None:
+def _offer_undo(unit: Unit, kit: Kit, user: Person, template: str) -> None:
     secret = new_secret()
     undos.add(unit, user.id, secret, user.email)
     mails.queue(unit, kit.keys, template, user.language, user.email, {"token": secret})
 
 
-def _self(unit: Unit, actor: Actor) -> Any:
-    user = people.locked_by_id(unit, actor.user_id)
-    if user is None:
-        raise not_found("accounts.user_not_found", "Your account was erased: log in with another one.")
-    return user
-
-
-def _link_invalid() -> ServiceError:
+def link_invalid() -> ServiceError:
+    """Return the refusal of a mailed link that works no more, or never did."""
     return not_found("accounts.link_invalid", "This link is unknown, used or expired: ask for a new one.")

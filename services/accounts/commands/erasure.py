@@ -6,48 +6,60 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from services.accounts.api import SCOPE_ACCOUNT, Actor
-from services.accounts.commands.proving import fits_password_again, require_password
+from services.accounts import api
+from services.accounts.access import held_account
+from services.accounts.api import Actor, needs
+from services.accounts.commands.proving import fits_password_again, password_wrong
 from services.accounts.domain import EMAIL_CHANGE, normalized_email
 from services.accounts.kit import Kit
 from services.accounts.store import companies, invitations, mails, people, sessions, throttles, undos
+from services.accounts.store.people import Person
+from services.chassis.answers import Answer
 from services.chassis.context import Call
 from services.chassis.data import idempotency
 from services.chassis.data.db import Database, Unit
-from services.chassis.errors import conflict, not_found, unavailable
+from services.chassis.errors import conflict, unavailable
 from services.chassis.ids import first_id
+from services.chassis.service.declare import command
+from services.chassis.service.running import answered, run
 
 _OVERLAP: Final = timedelta(minutes=10)
 """Longer than a transaction lasts, and than clocks of two hosts differ."""
 
 
-def erase_me(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> None:
+@command(
+    request=api.PasswordRequest,
+    needs=(needs.ACCOUNT,),
+    raises=(
+        "accounts.password_wrong",
+        "accounts.too_many_attempts",
+        "accounts.user_not_found",
+        "accounts.erasure_refused",
+    ),
+    emits=("company_user_removed", "user_erased"),
+)
+def erase_me(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> Answer:
     """Erase the caller's account: personal data are overwritten, the id stays in histories as a former user.
 
     The last administrator of a company with other users has to hand it over first.
-
-    Raises: accounts.scope_needed, accounts.password_wrong, accounts.too_many_attempts, accounts.erasure_refused.
-    Emits: company_user_removed, user_erased.
     """
     actor = Actor.of(call)
-    actor.require_scope(SCOPE_ACCOUNT)
     fingerprint = {"password": kit.fingerprint(request["password"])}
     # A repetition is no further guess.
-    if database.answered(call, "erase_me", fingerprint, scope=actor.user_id) is not None:
-        return
+    answer = answered(database, call, fingerprint, scope=actor.user_id)
+    if answer is not None:
+        return answer
     fits = fits_password_again(database, call, kit, actor, request["password"])
     traces = _Traces(database, kit, actor.user_id) if fits else None
 
-    def work(unit: Unit) -> dict[str, Any]:
-        require_password(fits)
-        assert traces is not None
+    def work(unit: Unit) -> None:
+        if traces is None:
+            raise password_wrong()
         members = sorted(companies.memberships(unit.connection, actor.user_id), key=lambda member: member.company_id)
         for member in members:
             if not companies.hold(unit, member.company_id):
                 raise unavailable(detail="A company of yours was imported by another one just now: repeat the request.")
-        user = people.locked_by_id(unit, actor.user_id)
-        if user is None:
-            raise not_found("accounts.user_not_found", "Your account was erased: log in with another one.")
+        user = held_account(unit, actor)
         for member in members:
             _leave(unit, user.id, member.company_id, member.role)
         sessions.end_all(unit, user.id, "erased")
@@ -55,9 +67,8 @@ def erase_me(database: Database, call: Call, request: Mapping[str, Any], kit: Ki
         sessions.revoke(unit, "user", user.id)
         _forget(unit, kit, user, call.command_id, traces)
         unit.emit("user_erased", subject=user.id, data={"user_id": user.id})
-        return {}
 
-    database.command(call, "erase_me", fingerprint, work, scope=actor.user_id)
+    return run(database, call, fingerprint, work, scope=actor.user_id)
 
 
 class _Traces:
@@ -88,7 +99,7 @@ def _addresses(connection: Connection, user_id: str) -> set[str]:
     return {user.email, user.email_normalized, *(normalized_email(one) for one in (*former, pending) if one)}
 
 
-def _forget(unit: Unit, kit: Kit, user: Any, command_id: str, traces: _Traces) -> None:
+def _forget(unit: Unit, kit: Kit, user: Person, command_id: str, traces: _Traces) -> None:
     addresses = _addresses(unit.connection, user.id)
     if not addresses <= traces.addresses:
         raise unavailable(detail="Your addresses have changed just now: repeat the request.")

@@ -4,13 +4,13 @@ What a good login leads to (a session, a device's token, an import) does not bel
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 from services.accounts.commands.attempts import address_key, count_attempt, place_of, too_many
 from services.accounts.commands.proving import fits_otp
 from services.accounts.domain import ACCOUNT_LIMIT, ACTIVATION_LIFE, CODE_LIMIT, normalized_email
 from services.accounts.kit import Kit
 from services.accounts.store import companies, people, throttles
+from services.accounts.store.people import Person
 from services.chassis.addresses import network_of
 from services.chassis.context import Call
 from services.chassis.data.db import Database, Unit
@@ -28,7 +28,7 @@ def login_failed() -> ServiceError:
 class Login:
     """A login between counting and checking."""
 
-    user: Any
+    user: Person | None
     account_key: str
     code_key: str
     address: str | None
@@ -103,7 +103,7 @@ def count_code(unit: Unit, login: Login) -> int:
     return throttles.count(unit, login.code_key, CODE_LIMIT)
 
 
-def check_code(unit: Unit, kit: Kit, user: Any, login: Login, code: str) -> ServiceError | None:
+def check_code(unit: Unit, kit: Kit, user: Person, login: Login, code: str) -> ServiceError | None:
     """Count and check a code of the second factor or a recovery code; returns the refusal, None when it fits.
 
     Raises nothing: what was counted must be committed with the refusal.

@@ -7,9 +7,11 @@ from services.accounts.store import companies, mails, notices
 from services.chassis.data.db import Unit
 from services.chassis.data.outbox import Event
 from services.chassis.keys.keystore import KeyStore
+from services.chassis.service.declare import handler
 
 
-def note_notices(unit: Unit, events: Sequence[Event], keys: KeyStore) -> None:
+@handler()
+def apply_history_events(unit: Unit, events: Sequence[Event], keys: KeyStore) -> None:
     """Queue a mail to the administrators of a company that wants it, at most one an hour; other events are not ours."""
     told = {event.companyid for event in events if event.type == DEVICE_NOTICE and event.companyid is not None}
     for company_id in sorted({companies.current_id(unit.connection, one) for one in told}):

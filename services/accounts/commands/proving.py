@@ -1,16 +1,15 @@
 """Proofs of who somebody is: the password once more, a code of the second factor; and what may be a password."""
 
-from typing import Any
-
 from services.accounts import otp
 from services.accounts.api import Actor
 from services.accounts.commands.attempts import too_many
 from services.accounts.domain import ACCOUNT_LIMIT, digest, password_problem
 from services.accounts.kit import Kit, common_passwords
 from services.accounts.store import people, throttles
+from services.accounts.store.people import Person
 from services.chassis.context import Call
 from services.chassis.data.db import Database, Unit
-from services.chassis.errors import invalid
+from services.chassis.errors import ServiceError, invalid
 
 
 def check_password_choice(password: str, *words: str) -> None:
@@ -29,8 +28,9 @@ def check_password_choice(password: str, *words: str) -> None:
         )
 
 
-def fits_otp(unit: Unit, kit: Kit, user: Any, code: str) -> bool:
-    """Return whether a code of the second factor fits, and use it up (a code works once)."""
+def fits_otp(unit: Unit, kit: Kit, user: Person, code: str) -> bool:
+    """Return whether a code of the second factor, which is on, fits, and use it up (a code works once)."""
+    assert user.otp_secret is not None
     secret = kit.keys.unseal(user.otp_secret, f"users:{user.id}:otp")
     text = code.replace(" ", "")
     step = otp.matching_step(secret, text, unit.now)
@@ -48,7 +48,7 @@ def fits_password_again(database: Database, call: Call, kit: Kit, actor: Actor, 
     """
     key = throttles.key_of("password", "account", actor.user_id)
 
-    def count(unit: Unit) -> tuple[int, Any]:
+    def count(unit: Unit) -> tuple[int, Person | None]:
         return throttles.count(unit, key, ACCOUNT_LIMIT), people.by_id(unit.connection, actor.user_id)
 
     wait, user = database.write(count, call=call)
@@ -66,4 +66,9 @@ def require_password(fits: bool) -> None:
     Raises: accounts.password_wrong.
     """
     if not fits:
-        raise invalid("accounts.password_wrong", "This is not your present password: enter the right one.")
+        raise password_wrong()
+
+
+def password_wrong() -> ServiceError:
+    """Return the refusal of an act whose password was wrong."""
+    return invalid("accounts.password_wrong", "This is not your present password: enter the right one.")

@@ -9,9 +9,10 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from services.accounts import api
 from services.accounts.commands.api_tokens import end_api_tokens
 from services.accounts.commands.attempts import address_key, count_mail, place_of, too_many
-from services.accounts.commands.email_changes import end_links
+from services.accounts.commands.email_changes import end_links, link_invalid
 from services.accounts.commands.proving import check_password_choice
 from services.accounts.commands.telling import emit_for_user, end_other_sessions
 from services.accounts.domain import (
@@ -26,19 +27,26 @@ from services.accounts.domain import (
 )
 from services.accounts.kit import Kit
 from services.accounts.store import mails, people, throttles
+from services.accounts.store.people import NewPerson, StoredRegistration
+from services.chassis.answers import Answer
 from services.chassis.context import Call
 from services.chassis.data.db import Database, Unit
-from services.chassis.errors import ServiceError, conflict, invalid, not_found
-from services.chassis.fields import Loaded
+from services.chassis.errors import conflict, invalid
+from services.chassis.fields import EmptyAnswer, Loaded
 from services.chassis.ids import new_id
+from services.chassis.service.declare import command
+from services.chassis.service.running import run
 
 
-def register(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> dict[str, Any]:
-    """Take a registration and send its link, or tell the owner of a known address by mail.
-
-    Raises: accounts.terms_not_accepted, accounts.password_too_common, accounts.too_many_attempts.
-    Emits: user_registered, or registration_repeated for a known address.
-    """
+@command(
+    request=api.RegisterRequest,
+    answer=EmptyAnswer,
+    raises=("accounts.terms_not_accepted", "accounts.password_too_common", "accounts.too_many_attempts"),
+    emits=("user_registered", "registration_repeated"),
+    callers=("gateway",),
+)
+def register(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> Answer:
+    """Take a registration and send its link, or tell the owner of a known address by mail."""
     if not request["accept_terms"]:
         raise invalid("accounts.terms_not_accepted", "Accept the terms of use: send `accept_terms` as true.")
     check_password_choice(request["password"], request["email"], request["forename"], request["surname"])
@@ -47,25 +55,25 @@ def register(database: Database, call: Call, request: Mapping[str, Any], kit: Ki
     password_hash = kit.hasher.hash(request["password"])
     normalized = normalized_email(request["email"])
 
-    def work(unit: Unit) -> dict[str, Any]:
+    def work(unit: Unit) -> None:
         known = people.by_email(unit.connection, normalized)
         may_send = count_mail(unit, f"registration:{normalized}", MAIL_LIMIT)
         identifier, secret = new_id(), new_secret()
         # The same rows are written for a known address; nobody ever gets the secret of that link.
         people.add_registration(
             unit,
-            {
-                "id": identifier,
-                "email": request["email"],
-                "email_normalized": normalized,
-                "password_hash": password_hash,
-                "forename": request["forename"],
-                "surname": request["surname"],
-                "language": request["language"],
-                "vendor_customer_number": request["vendor_customer_number"],
-                "created_at": unit.now,
-                "expires_at": unit.now if known else unit.now + ACTIVATION_LIFE,
-            },
+            StoredRegistration(
+                id=identifier,
+                email=request["email"],
+                email_normalized=normalized,
+                password_hash=password_hash,
+                forename=request["forename"],
+                surname=request["surname"],
+                language=request["language"],
+                vendor_customer_number=request["vendor_customer_number"],
+                created_at=unit.now,
+                expires_at=unit.now if known else unit.now + ACTIVATION_LIFE,
+            ),
         )
         mails.add_link(unit, ACTIVATION, secret, identifier, ACTIVATION_LIFE)
         if known:
@@ -75,19 +83,21 @@ def register(database: Database, call: Call, request: Mapping[str, Any], kit: Ki
         template = "already_registered" if known else "activation"
         language = known.language if known else request["language"]
         mails.queue(unit, kit.keys, template, language, request["email"], {"token": secret}, deliver=may_send)
-        return {}
 
-    return database.command(call, "register", _without_secrets(request, kit), work) or {}
+    return run(database, call, _without_secrets(request, kit), work)
 
 
-def confirm_registration(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> None:
+@command(
+    request=api.ConfirmRegistrationRequest,
+    raises=("accounts.link_invalid", "accounts.password_needed", "accounts.password_too_common"),
+    emits=("user_activated",),
+    callers=("gateway",),
+)
+def confirm_registration(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> Answer:
     """Make the account of a registration work, with exactly the data that its link was mailed for.
 
     Where several registrations of the address were open, one may be a stranger's, and the mail does not tell whose:
     none of their passwords counts, and the owner of the mailbox chooses one. The link stays good until then.
-
-    Raises: accounts.link_invalid, accounts.password_needed, accounts.password_too_common.
-    Emits: user_activated.
     """
     password = request["password"]
     found = database.read(lambda connection: _registered(connection, request["token"], datetime.now(UTC)))
@@ -100,29 +110,32 @@ def confirm_registration(database: Database, call: Call, request: Mapping[str, A
     def work(unit: Unit) -> None:
         row = _registered(unit.connection, request["token"], unit.now)
         if row is None or mails.take_link(unit, ACTIVATION, request["token"]) is None:
-            raise _link_invalid()
+            raise link_invalid()
         if password_hash is None and people.is_contested(unit.connection, row):
             raise conflict(
                 "accounts.password_needed",
                 "This address was registered more than once: choose the password of the account and send it as "
                 "`password` with the token.",
             )
-        if not people.add(unit, _user_values(row, password_hash)):
-            raise _link_invalid()
+        if not people.add(unit, _person_of(row, password_hash)):
+            raise link_invalid()
         people.forget_registrations(unit, row.email_normalized)
         unit.emit("user_activated", subject=row.id, data={"user_id": row.id}, actor_id=row.id)
 
-    database.command(call, "confirm_registration", _without_secrets(request, kit), work)
+    return run(database, call, _without_secrets(request, kit), work)
 
 
-def resend_registration(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> dict[str, Any]:
-    """Send the link of a registration again; the older link works no more.
-
-    Raises: accounts.too_many_attempts.
-    """
+@command(
+    request=api.EmailRequest,
+    answer=EmptyAnswer,
+    raises=("accounts.too_many_attempts",),
+    callers=("gateway",),
+)
+def resend_registration(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> Answer:
+    """Send the link of a registration again; the older link works no more."""
     normalized = normalized_email(request["email"])
 
-    def work(unit: Unit) -> dict[str, Any]:
+    def work(unit: Unit) -> None:
         _count_address(unit, request, "resend")
         may_send = count_mail(unit, f"resend:{normalized}", MAIL_LIMIT)
         row = people.newest_registration(unit.connection, normalized, unit.now)
@@ -131,20 +144,22 @@ def resend_registration(database: Database, call: Call, request: Mapping[str, An
         language = row.language if row is not None else "en"
         deliver = row is not None and may_send
         _mail_link(unit, kit, ACTIVATION, registration_id, life, (language, request["email"]), deliver=deliver)
-        return {}
 
-    return database.command(call, "resend_registration", _without_secrets(request, kit), work) or {}
+    return run(database, call, _without_secrets(request, kit), work)
 
 
-def request_password_reset(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> dict[str, Any]:
-    """Send a link with which a new password can be set.
-
-    Raises: accounts.too_many_attempts.
-    Emits: password_reset_requested.
-    """
+@command(
+    request=api.EmailRequest,
+    answer=EmptyAnswer,
+    raises=("accounts.too_many_attempts",),
+    emits=("password_reset_requested",),
+    callers=("gateway",),
+)
+def request_password_reset(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> Answer:
+    """Send a link with which a new password can be set."""
     normalized = normalized_email(request["email"])
 
-    def work(unit: Unit) -> dict[str, Any]:
+    def work(unit: Unit) -> None:
         _count_address(unit, request, "reset")
         may_send = count_mail(unit, f"reset:{normalized}", MAIL_LIMIT)
         user = people.by_email(unit.connection, normalized)
@@ -157,17 +172,18 @@ def request_password_reset(database: Database, call: Call, request: Mapping[str,
             subject=user.id if user is not None else "unknown",
             data={"user_id": user.id if user is not None else None},
         )
-        return {}
 
-    return database.command(call, "request_password_reset", _without_secrets(request, kit), work) or {}
+    return run(database, call, _without_secrets(request, kit), work)
 
 
-def confirm_password_reset(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> None:
-    """Set a new password by the link of a mail and end every session, open link and API token of the account.
-
-    Raises: accounts.password_too_common, accounts.link_invalid.
-    Emits: password_changed, session_revoked, api_token_revoked.
-    """
+@command(
+    request=api.ConfirmPasswordResetRequest,
+    raises=("accounts.link_invalid", "accounts.password_too_common"),
+    emits=("password_changed", "session_revoked", "api_token_revoked"),
+    callers=("gateway",),
+)
+def confirm_password_reset(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> Answer:
+    """Set a new password by the link of a mail and end every session, open link and API token of the account."""
     check_password_choice(request["password"])
     # Nothing is hashed for a link that is only guessed; the tokens are too long to be found by looking (S24).
     found = database.read(
@@ -179,7 +195,7 @@ def confirm_password_reset(database: Database, call: Call, request: Mapping[str,
         link = mails.take_link(unit, PASSWORD_RESET, request["token"]) if password_hash else None
         user = people.locked_by_id(unit, link.subject_id) if link else None
         if user is None:
-            raise _link_invalid()
+            raise link_invalid()
         people.change(unit, user.id, password_hash=password_hash)
         end_links(unit, user.id)
         # Whoever proved to be the owner can log in from here, however often strangers fail elsewhere (S3).
@@ -191,7 +207,7 @@ def confirm_password_reset(database: Database, call: Call, request: Mapping[str,
         mails.queue(unit, kit.keys, "password_changed", user.language, user.email, {})
         emit_for_user(unit, "password_changed", user.id, {}, actor_id=user.id)
 
-    database.command(call, "confirm_password_reset", _without_secrets(request, kit), work)
+    return run(database, call, _without_secrets(request, kit), work)
 
 
 def _mail_link(
@@ -222,7 +238,7 @@ def _count_address(unit: Unit, request: Mapping[str, Any], kind: str) -> None:
         raise too_many(wait)
 
 
-def _without_secrets(request: Mapping[str, Any], kit: Kit) -> dict[str, Any]:
+def _without_secrets(request: Mapping[str, Any], kit: Kit) -> Mapping[str, Any]:
     """Return the request as it is fingerprinted: without a plain hash of a secret, and without where it came from."""
     clean = {name: value for name, value in request.items() if name not in ("client_address", "user_agent")}
     for name in ("password", "token"):
@@ -231,21 +247,21 @@ def _without_secrets(request: Mapping[str, Any], kit: Kit) -> dict[str, Any]:
     return request.but(clean) if isinstance(request, Loaded) else clean
 
 
-def _registered(connection: Connection, token: str, now: datetime) -> Any:
+def _registered(connection: Connection, token: str, now: datetime) -> StoredRegistration | None:
     """Return the open registration of a link that could be used now."""
     link = mails.open_link(connection, ACTIVATION, token, now)
     row = people.registration(connection, link.subject_id) if link is not None else None
     return row if row is not None and row.expires_at > now else None
 
 
-def _user_values(row: Any, password_hash: str | None) -> dict[str, Any]:
-    copied = ("id", "email", "email_normalized", "password_hash", "forename", "surname", "language")
-    return {
-        **{name: getattr(row, name) for name in copied},
-        "vendor_customer_number": row.vendor_customer_number,
-        **({"password_hash": password_hash} if password_hash is not None else {}),
-    }
-
-
-def _link_invalid() -> ServiceError:
-    return not_found("accounts.link_invalid", "This link is unknown, used or expired: ask for a new one.")
+def _person_of(row: StoredRegistration, password_hash: str | None) -> NewPerson:
+    return NewPerson(
+        id=row.id,
+        email=row.email,
+        email_normalized=row.email_normalized,
+        password_hash=row.password_hash if password_hash is None else password_hash,
+        forename=row.forename,
+        surname=row.surname,
+        language=row.language,
+        vendor_customer_number=row.vendor_customer_number,
+    )

@@ -5,56 +5,66 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Row
-
-from services.accounts import otp
-from services.accounts.api import SCOPE_ACCOUNT, Actor
+from services.accounts import api, otp
+from services.accounts.access import held_account
+from services.accounts.api import Actor, needs
 from services.accounts.api.actor import RECENT_SECONDS
 from services.accounts.commands.attempts import too_many
 from services.accounts.commands.telling import emit_for_user, tell_by_mail
 from services.accounts.domain import ACCOUNT_LIMIT, digest
 from services.accounts.kit import Kit
 from services.accounts.store import people, sessions, throttles
+from services.accounts.store.people import Person
+from services.accounts.store.sessions import StoredSession
+from services.chassis.answers import Answer
 from services.chassis.context import Call
 from services.chassis.data.db import Database, Unit
-from services.chassis.errors import conflict, invalid, not_found
+from services.chassis.errors import conflict, invalid
+from services.chassis.fields import EmptyRequest
+from services.chassis.service.declare import command
+from services.chassis.service.running import answered, run
 
 
-def create_otp(database: Database, call: Call, kit: Kit) -> dict[str, Any]:
-    """Give a secret for an authenticator app; it counts only once a code of it was confirmed.
-
-    Raises: accounts.login_needed, accounts.confirmation_needed, accounts.scope_needed, accounts.otp_enabled.
-    """
+@command(
+    request=EmptyRequest,
+    answer=api.OtpStart,
+    needs=(needs.RECENT_LOGIN, needs.ENROLMENT),
+    raises=("accounts.otp_enabled", "accounts.user_not_found"),
+)
+def create_otp(database: Database, call: Call, kit: Kit) -> Answer:
+    """Give a secret for an authenticator app; it counts only once a code of it was confirmed."""
     actor = Actor.of(call)
-    actor.require_recent_login()
-    actor.require_enrolment()
 
-    def work(unit: Unit) -> dict[str, Any]:
-        user = _self(unit, actor)
-        if user.otp_confirmed_at is not None:
-            raise conflict("accounts.otp_enabled", "The second factor is on already: switch it off first.")
+    def work(unit: Unit) -> dict[str, str]:
+        user = _without_factor(unit, actor)
         secret = otp.new_secret()
         # Codes of an earlier secret say nothing about those of this one.
         sealed = kit.keys.seal(secret, f"users:{user.id}:otp")
         people.touch(unit, user.id, otp_secret=sealed, otp_last_step=0)
         return {"secret": otp.base32(secret), "uri": otp.uri(secret, user.email)}
 
-    return database.command(call, "create_otp", {}, work, scope=actor.user_id, sealed=True) or {}
+    return run(database, call, {}, work, scope=actor.user_id, sealed=True)
 
 
-def confirm_otp(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> dict[str, Any]:
-    """Switch the second factor on by a code of the app; answers the recovery codes this once.
-
-    Raises: accounts.login_needed, accounts.confirmation_needed, accounts.scope_needed, accounts.otp_enabled,
-        accounts.otp_not_started, accounts.otp_wrong, accounts.too_many_attempts.
-    Emits: otp_enabled.
-    """
+@command(
+    request=api.OtpRequest,
+    answer=api.RecoveryCodes,
+    needs=(needs.RECENT_LOGIN, needs.ENROLMENT),
+    raises=(
+        "accounts.otp_enabled",
+        "accounts.otp_not_started",
+        "accounts.otp_wrong",
+        "accounts.too_many_attempts",
+        "accounts.user_not_found",
+    ),
+    emits=("otp_enabled",),
+)
+def confirm_otp(database: Database, call: Call, request: Mapping[str, Any], kit: Kit) -> Answer:
+    """Switch the second factor on by a code of the app; answers the recovery codes this once."""
     actor = Actor.of(call)
-    actor.require_recent_login()
-    actor.require_enrolment()
     fingerprint = {"otp": kit.fingerprint(request["otp"])}
     # A repetition is no further guess.
-    answer = database.answered(call, "confirm_otp", fingerprint, scope=actor.user_id, sealed=True)
+    answer = answered(database, call, fingerprint, scope=actor.user_id, sealed=True)
     if answer is not None:
         return answer
     key = throttles.key_of("otp", "account", actor.user_id)
@@ -62,10 +72,8 @@ def confirm_otp(database: Database, call: Call, request: Mapping[str, Any], kit:
     if wait:
         raise too_many(wait)
 
-    def work(unit: Unit) -> dict[str, Any]:
-        user = _self(unit, actor)
-        if user.otp_confirmed_at is not None:
-            raise conflict("accounts.otp_enabled", "The second factor is on already: switch it off first.")
+    def work(unit: Unit) -> dict[str, list[str]]:
+        user = _without_factor(unit, actor)
         if user.otp_secret is None:
             raise conflict("accounts.otp_not_started", "No second factor was started: ask for a secret first.")
         secret = kit.keys.unseal(user.otp_secret, f"users:{user.id}:otp")
@@ -83,21 +91,21 @@ def confirm_otp(database: Database, call: Call, request: Mapping[str, Any], kit:
         emit_for_user(unit, "otp_enabled", user.id, {})
         return {"recovery_codes": codes}
 
-    return database.command(call, "confirm_otp", fingerprint, work, scope=actor.user_id, sealed=True) or {}
+    return run(database, call, fingerprint, work, scope=actor.user_id, sealed=True)
 
 
-def delete_otp(database: Database, call: Call) -> None:
-    """Switch the second factor off and forget its codes.
-
-    Raises: accounts.login_needed, accounts.confirmation_needed, accounts.scope_needed, accounts.otp_not_enabled.
-    Emits: otp_disabled.
-    """
+@command(
+    request=EmptyRequest,
+    needs=(needs.RECENT_LOGIN, needs.ACCOUNT),
+    raises=("accounts.otp_not_enabled", "accounts.user_not_found"),
+    emits=("otp_disabled",),
+)
+def delete_otp(database: Database, call: Call) -> Answer:
+    """Switch the second factor off and forget its codes."""
     actor = Actor.of(call)
-    actor.require_recent_login()
-    actor.require_scope(SCOPE_ACCOUNT)
 
     def work(unit: Unit) -> None:
-        user = _self(unit, actor)
+        user = held_account(unit, actor)
         if user.otp_confirmed_at is None:
             raise conflict(
                 "accounts.otp_not_enabled", "The account has no second factor; there is nothing to switch off."
@@ -110,15 +118,15 @@ def delete_otp(database: Database, call: Call) -> None:
         tell_by_mail(database, unit, "second_factor_off", user)
         emit_for_user(unit, "otp_disabled", user.id, {})
 
-    database.command(call, "delete_otp", {}, work, scope=actor.user_id)
+    return run(database, call, {}, work, scope=actor.user_id)
 
 
-def _moment(session: Row[Any] | None) -> float | None:
+def _moment(session: StoredSession | None) -> float | None:
     return None if session is None or session.authenticated_at is None else session.authenticated_at.timestamp()
 
 
-def _self(unit: Unit, actor: Actor) -> Any:
-    user = people.locked_by_id(unit, actor.user_id)
-    if user is None:
-        raise not_found("accounts.user_not_found", "Your account was erased: log in with another one.")
+def _without_factor(unit: Unit, actor: Actor) -> Person:
+    user = held_account(unit, actor)
+    if user.otp_confirmed_at is not None:
+        raise conflict("accounts.otp_enabled", "The second factor is on already: switch it off first.")
     return user

@@ -18,7 +18,7 @@ from services.accounts.domain import (
     SERVICE_TOKEN_PREFIX,
     new_secret,
 )
-from services.accounts.kit import Kit
+from services.accounts.kit import Access, Kit
 from services.accounts.store import people, service_accounts, sessions
 from services.accounts.store.service_accounts import PresentedToken, StoredServiceAccount
 from services.chassis.answers import Answer, Shown, shown
@@ -129,7 +129,7 @@ def delete_service_token(database: Database, call: Call, request: Mapping[str, A
     return run(database, call, request, work, scope=actor.user_id)
 
 
-def exchange_service_token(unit: Unit, kit: Kit, secret: str) -> dict[str, Any] | None:
+def exchange_service_token(unit: Unit, kit: Kit, secret: str) -> Access | None:
     """Return an access token for the secret of a service account's token, None when it is none or not good."""
     token = service_accounts.token_by_secret(unit.connection, secret)
     answer = None if token is None else _access(kit, token, unit.now)
@@ -138,19 +138,18 @@ def exchange_service_token(unit: Unit, kit: Kit, secret: str) -> dict[str, Any] 
     return answer
 
 
-def renewed_service_access(connection: Connection, kit: Kit, token_id: str, now: datetime) -> dict[str, Any] | None:
+def renewed_service_access(connection: Connection, kit: Kit, token_id: str, now: datetime) -> Access | None:
     """Return a fresh access token for a service account's token, None when it is none or not good any more."""
     token = service_accounts.token_by_id(connection, token_id)
     return None if token is None else _access(kit, token, now)
 
 
-def _access(kit: Kit, token: PresentedToken, now: datetime) -> dict[str, Any] | None:
+def _access(kit: Kit, token: PresentedToken, now: datetime) -> Access | None:
     if token.ended_at is not None or token.revoked_at is not None or token.expires_at <= now:
         return None
-    access, seconds = kit.service_access_token(
+    return kit.service_access_token(
         token.account_id, token_id=token.id, scopes=token.scopes, now=now, not_after=token.expires_at
     )
-    return {"access_token": access, "expires_in": seconds}
 
 
 def _locked(unit: Unit, account_id: str) -> StoredServiceAccount:

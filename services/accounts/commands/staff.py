@@ -5,7 +5,6 @@ from typing import Any
 
 from services.accounts import api
 from services.accounts.api import Actor, needs
-from services.accounts.commands.me import place
 from services.accounts.commands.telling import emit_for_user, tell_by_mail
 from services.accounts.domain import (
     Membership,
@@ -14,7 +13,7 @@ from services.accounts.domain import (
 )
 from services.accounts.kit import Argon2Hasher, Hasher
 from services.accounts.store import companies, people, sessions
-from services.accounts.store.people import Person
+from services.accounts.store.people import NewPerson, Person
 from services.chassis.answers import Answer, Shown, shown
 from services.chassis.context import Call
 from services.chassis.data.db import Database, Unit
@@ -86,17 +85,17 @@ def create_staff(
             _tell(unit, known.id, {"staff": True})
             return known.id, None
         user_id = new_id()
-        values = {
-            "id": user_id,
-            "email": email.strip(),
-            "email_normalized": normalized,
-            "password_hash": password_hash,
-            "forename": "Staff",
-            "surname": email.split("@", maxsplit=1)[0][:64],
-            "language": "en",
-            "staff": True,
-        }
-        people.add(unit, values)
+        person = NewPerson(
+            id=user_id,
+            email=email.strip(),
+            email_normalized=normalized,
+            password_hash=password_hash,
+            forename="Staff",
+            surname=email.split("@", maxsplit=1)[0][:64],
+            language="en",
+            staff=True,
+        )
+        people.add(unit, person)
         unit.emit("user_activated", subject=user_id, data={"user_id": user_id})
         _tell(unit, user_id, {"staff": True})
         return user_id, made_up
@@ -143,5 +142,5 @@ def _tell(unit: Unit, user_id: str, changed: Mapping[str, object]) -> None:
 
 def staff_user(row: Person, members: Sequence[Membership]) -> Shown:
     """Return a user as staff see them, with the memberships."""
-    places = [place(member) for member in members]
+    places = [member.place for member in members]
     return shown(row, active=True, account_rights=sorted(row.account_rights), companies=places)

@@ -1,8 +1,9 @@
 """What is told of a person: events to each of their companies, mails about what was done to the account."""
 
-from typing import Any
+from collections.abc import Mapping
 
 from services.accounts.store import companies, mails, sessions
+from services.accounts.store.people import Person
 from services.chassis.data.db import Database, Unit
 
 
@@ -26,13 +27,15 @@ def end_other_sessions(unit: Unit, user_id: str, reason: str, *, but: str | None
         )
 
 
-def tell_by_mail(database: Database, unit: Unit, template: str, user: Any, act: str | None = None) -> None:
+def tell_by_mail(database: Database, unit: Unit, template: str, user: Person, act: str | None = None) -> None:
     """Mail a person what was done to their account (ACC-13); `act` is a key of `mails.acts.ACTS`."""
     assert database.keystore is not None
     mails.queue(unit, database.keystore, template, user.language, user.email, {"act": act} if act else {})
 
 
-def emit_for_user(unit: Unit, type: str, user_id: str, data: dict[str, Any], *, actor_id: str | None = None) -> None:
+def emit_for_user(
+    unit: Unit, type: str, user_id: str, data: Mapping[str, object], *, actor_id: str | None = None
+) -> None:
     """Emit one event about a person for each company that they belong to, or one without a company.
 
     Args:
@@ -48,7 +51,7 @@ def emit_for_user(unit: Unit, type: str, user_id: str, data: dict[str, Any], *, 
 
 
 def tell_membership(
-    unit: Unit, type: str, company_id: str, user_id: str, role: str, locked: bool, **extra: Any
+    unit: Unit, type: str, company_id: str, user_id: str, role: str, locked: bool, **extra: object
 ) -> None:
     """Emit an event about a user in a company; `extra` is its data beside `user_id`, `role` and `locked`."""
     data = {"user_id": user_id, "role": role, "locked": locked, **extra}

@@ -19,6 +19,7 @@ import structlog
 
 from services.accounts.mails.render import render
 from services.accounts.store import mails
+from services.accounts.store.mails import QueuedMail
 from services.chassis import metrics
 from services.chassis.data.db import Database
 from services.chassis.keys.keyfiles import write_private
@@ -128,30 +129,30 @@ def send_due(database: Database, keys: KeyStore, post: Post, public_url: str) ->
     Returns:
         Whether there was one, sent or not.
     """
-    row = database.write(lambda unit: mails.claim(unit, LEASE))
-    if row is None:
+    mail = database.write(lambda unit: mails.claim(unit, LEASE))
+    if mail is None:
         return False
     try:
-        message = _message(row, keys, public_url)
+        message = _message(mail, keys, public_url)
     except Exception as error:  # noqa: BLE001 - whatever it is, no other attempt would end otherwise
         # Its content may be in the error's text: that says the type alone.
         reason = f"{_PARKED}: {type(error).__name__}"
-        _log.error("mail_parked", mail=row.id, template=row.template, error=_reason(error))
-        database.write(lambda unit: mails.park(unit, row.id, reason))
+        _log.error("mail_parked", mail=mail.id, template=mail.template, error=_reason(error))
+        database.write(lambda unit: mails.park(unit, mail.id, reason))
         return True
     try:
-        post(row.id, message)
+        post(mail.id, message)
     except (OSError, smtplib.SMTPException) as error:
-        wait = WAITS[row.attempts] if row.attempts < len(WAITS) else None
+        wait = WAITS[mail.attempts] if mail.attempts < len(WAITS) else None
         if wait is None:
             _GIVEN_UP.inc()
         reason = f"{type(error).__name__}: {error}"
         # The text of an SMTP refusal may hold the address: it stays in the table and out of the log (S21).
-        _log.warning("mail_failed", mail=row.id, attempt=row.attempts + 1, error=_reason(error))
-        database.write(lambda unit: mails.failed(unit, row.id, reason, wait))
+        _log.warning("mail_failed", mail=mail.id, attempt=mail.attempts + 1, error=_reason(error))
+        database.write(lambda unit: mails.failed(unit, mail.id, reason, wait))
         return True
-    database.write(lambda unit: mails.sent(unit, row.id))
-    _log.info("mail_sent", mail=row.id, template=row.template)
+    database.write(lambda unit: mails.sent(unit, mail.id))
+    _log.info("mail_sent", mail=mail.id, template=mail.template)
     return True
 
 
@@ -162,14 +163,16 @@ def _reason(error: Exception) -> str:
     return type(error).__name__
 
 
-def _message(row: Any, keys: KeyStore, public_url: str) -> EmailMessage:
-    content = json.loads(keys.unseal(row.sealed, f"mails:{row.id}"))
+def _message(mail: QueuedMail, keys: KeyStore, public_url: str) -> EmailMessage:
+    if mail.sealed is None:
+        raise ValueError("A mail without content is due.")
+    content = json.loads(keys.unseal(mail.sealed, f"mails:{mail.id}"))
     return render(
-        row.template,
-        row.language,
+        mail.template,
+        mail.language,
         content["to"],
         content["values"],
         public_url=public_url,
-        mail_id=row.id,
-        created_at=row.created_at,
+        mail_id=mail.id,
+        created_at=mail.created_at,
     )

@@ -4,14 +4,20 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
-from services.accounts.api import SCOPE_ACCOUNT, Actor
+from services.accounts import api
+from services.accounts.access import own_account
+from services.accounts.api import Actor, needs
 from services.accounts.commands.me import me
 from services.accounts.store import companies, invitations, people, sessions, undos
+from services.accounts.store.sessions import StoredApiToken, StoredSession
 from services.accounts.times import iso
+from services.chassis.answers import dump
 from services.chassis.context import Call
 from services.chassis.data.db import Database
+from services.chassis.fields import EmptyRequest
+from services.chassis.service.declare import query
 
 MOST: Final = 1000
 """Sessions and API tokens in the document at most, the newest ones."""
@@ -31,20 +37,16 @@ _API_TOKEN: Final = (
 )  # fmt: skip
 
 
+@query(request=EmptyRequest, answer=api.Export, needs=(needs.ACCOUNT,), raises=("accounts.user_not_found",))
 def export_me(database: Database, call: Call) -> dict[str, Any]:
-    """Return everything that accounts holds of the caller.
-
-    Raises: accounts.scope_needed, accounts.user_not_found.
-    """
+    """Return everything that accounts holds of the caller."""
     actor = Actor.of(call)
-    actor.require_scope(SCOPE_ACCOUNT)
     return database.read(lambda connection: _document(connection, actor), snapshot=True)
 
 
 def _document(connection: Connection, actor: Actor) -> dict[str, Any]:
-    account = me(connection, actor)
-    user = people.by_id(connection, actor.user_id)
-    assert user is not None
+    account = dump(api.Me, me(connection, actor))
+    user = own_account(connection, actor)
     now = datetime.now(UTC)
     places = people.known_addresses(connection, user.id)
     return {
@@ -81,7 +83,7 @@ def _document(connection: Connection, actor: Actor) -> dict[str, Any]:
     }
 
 
-def _told(rows: Sequence[Row[Any]], columns: Sequence[str]) -> list[dict[str, Any]]:
+def _told(rows: Sequence[StoredSession | StoredApiToken], columns: Sequence[str]) -> list[dict[str, Any]]:
     values = ({name: getattr(row, name) for name in columns} for row in rows)
     return [
         {name: iso(value) if isinstance(value, datetime) else value for name, value in line.items()} for line in values

@@ -1,7 +1,7 @@
 """SQL that deletes what has served its time: registrations, links, throttles, tokens, revocations, source addresses."""
 
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 import sqlalchemy as sa
 
@@ -12,18 +12,18 @@ from services.chassis.data.db import Database, Unit
 DAY: Final = timedelta(days=1)
 SWEPT: Final = 500
 """So many rows go in one transaction: others wait for no longer than that takes."""
-_LIVES: Final[tuple[tuple[Any, timedelta], ...]] = (
+_LIVES: Final[tuple[tuple[type[models.Base], str, timedelta], ...]] = (
     # For as long as one may lie beside another of the same address.
-    (models.Registration.__table__.c.expires_at, 3 * DAY),
-    (models.Invitation.__table__.c.expires_at, DAY),
-    (models.EmailUndo.__table__.c.expires_at, 30 * DAY),
-    (models.Link.__table__.c.expires_at, 30 * DAY),
-    (models.ThrottleRow.__table__.c.updated_at, DAY),
-    (models.KnownAddress.__table__.c.seen_at, KNOWN_ADDRESS_LIFE),
-    (models.Revocation.__table__.c.at, DAY),
-    (models.RefreshToken.__table__.c.expires_at, DAY),
-    (models.Mail.__table__.c.created_at, 90 * DAY),
-    (models.ImportProof.__table__.c.expires_at, DAY),
+    (models.Registration, "expires_at", 3 * DAY),
+    (models.Invitation, "expires_at", DAY),
+    (models.EmailUndo, "expires_at", 30 * DAY),
+    (models.Link, "expires_at", 30 * DAY),
+    (models.ThrottleRow, "updated_at", DAY),
+    (models.KnownAddress, "seen_at", KNOWN_ADDRESS_LIFE),
+    (models.Revocation, "at", DAY),
+    (models.RefreshToken, "expires_at", DAY),
+    (models.Mail, "created_at", 90 * DAY),
+    (models.ImportProof, "expires_at", DAY),
 )
 
 
@@ -44,19 +44,19 @@ def sweep_all(database: Database) -> int:
 def sweep(unit: Unit) -> int:
     """Delete old rows, `SWEPT` at most; returns how many. Sessions stay: they tell when somebody was logged in."""
     total = 0
-    for column, life in _LIVES:
-        old = _some_of(column.table, column < unit.now - life, SWEPT - total)
-        total += unit.execute(sa.delete(column.table).where(old)).rowcount
+    for model, name, life in _LIVES:
+        old = _some_of(model.__table__, model.__table__.c[name] < unit.now - life, SWEPT - total)
+        total += unit.execute(sa.delete(model).where(old)).rowcount
         if total >= SWEPT:
             return total
     # Whoever asks for a successor after this is taken for a thief.
-    tokens: Any = models.RefreshToken.__table__
+    tokens = models.RefreshToken.__table__
     late = sa.and_(tokens.c.used_at < unit.now - REUSE_GRACE, tokens.c.successor.is_not(None))
     late_ones = _some_of(tokens, late, SWEPT - total)
-    return total + unit.execute(sa.update(tokens).where(late_ones).values(successor=None)).rowcount
+    return total + unit.execute(sa.update(models.RefreshToken).where(late_ones).values(successor=None)).rowcount
 
 
-def _some_of(table: Any, condition: Any, most: int) -> Any:
+def _some_of(table: sa.FromClause, condition: sa.ColumnElement[bool], most: int) -> sa.ColumnElement[bool]:
     """Return a condition that at most so many rows fulfill."""
-    key = list(table.primary_key.columns)
+    key = list(table.primary_key)
     return sa.tuple_(*key).in_(sa.select(*key).where(condition).limit(most))

@@ -1,24 +1,65 @@
 """SQL for mail links and the mails to send."""
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
-from typing import Any, Final
+from typing import Final, Protocol, TypeVar
 
 import sqlalchemy as sa
 from cryptography.exceptions import InvalidTag
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from services.accounts.domain import digest, normalized_email
 from services.accounts.models import Link, Mail
 from services.chassis.data.db import Unit
+from services.chassis.data.rows import columns_of
 from services.chassis.ids import new_id
 from services.chassis.keys.keystore import KeyStore
 
 LOOKED_AT: Final = 500
 """So many waiting mails are opened in one transaction."""
-Read = Callable[[Callable[[Connection], Any]], Any]
+T = TypeVar("T")
+
+
+class Read(Protocol):
+    """Runs reading work in a transaction."""
+
+    def __call__(self, work: Callable[[Connection], T], /) -> T:
+        """Return what the work returns."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLink:
+    """The token of a mail link, used or not."""
+
+    subject_id: str
+    email: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedMail:
+    """A mail to send; what it says is sealed, and gone once it was sent or given up."""
+
+    id: str
+    template: str
+    language: str
+    sealed: bytes | None
+    attempts: int
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class _SealedMail:
+    id: str
+    sealed: bytes
+
+
+_links = Link.__table__
+_mails = Mail.__table__
+_LINK = columns_of(StoredLink, _links)
+_MAIL = columns_of(QueuedMail, _mails)
+_SEALED = columns_of(_SealedMail, _mails)
 
 
 def add_link(unit: Unit, purpose: str, secret: str, subject_id: str, life: timedelta, email: str | None = None) -> None:
@@ -45,23 +86,21 @@ def add_link(unit: Unit, purpose: str, secret: str, subject_id: str, life: timed
     )
 
 
-def take_link(unit: Unit, purpose: str, secret: str) -> Row[Any] | None:
+def take_link(unit: Unit, purpose: str, secret: str) -> StoredLink | None:
     """Use up a link; returns None when it is unknown, for another purpose, used or expired."""
-    table = Link.__table__
+    table = _links
     same = sa.and_(table.c.token_hash == digest(secret), table.c.purpose == purpose)
     taken = unit.execute(
         sa.update(Link).where(same, table.c.used_at.is_(None), table.c.expires_at > unit.now).values(used_at=unit.now)
     )
-    return unit.execute(sa.select(*table.c).where(same)).first() if taken.rowcount == 1 else None
+    return _link(unit.connection, same) if taken.rowcount == 1 else None
 
 
-def open_link(connection: Connection, purpose: str, secret: str, now: datetime) -> Row[Any] | None:
+def open_link(connection: Connection, purpose: str, secret: str, now: datetime) -> StoredLink | None:
     """Return a link that could be used now, without using it up."""
-    table = Link.__table__
+    table = _links
     same = sa.and_(table.c.token_hash == digest(secret), table.c.purpose == purpose)
-    return connection.execute(
-        sa.select(*table.c).where(same, table.c.used_at.is_(None), table.c.expires_at > now)
-    ).first()
+    return _link(connection, sa.and_(same, table.c.used_at.is_(None), table.c.expires_at > now))
 
 
 def void_links(unit: Unit, purpose: str, subject_id: str) -> None:
@@ -130,19 +169,21 @@ def find_waiting(read: Read, keys: KeyStore, addresses: Collection[str], *, afte
         addresses: normalized.
         after: only mails with ids behind this one.
     """
-    table, found = Mail.__table__, []
+    found: list[str] = []
     while True:
-        waiting = sa.select(table.c.id, table.c.sealed).where(table.c.sealed.is_not(None), table.c.id > after)
-        piece = waiting.order_by(table.c.id).limit(LOOKED_AT)
-        rows = read(partial(_all, piece))
+        rows = read(_after(after))
         found += [row.id for row in rows if _recipient(keys, row) in addresses]
         if len(rows) < LOOKED_AT:
             return found
         after = rows[-1].id
 
 
-def _all(statement: Any, connection: Connection) -> Any:
-    return connection.execute(statement).all()
+def _after(mail_id: str) -> Callable[[Connection], Sequence[_SealedMail]]:
+    def work(connection: Connection) -> Sequence[_SealedMail]:
+        waiting = sa.select(*_SEALED).where(_mails.c.sealed.is_not(None), _mails.c.id > mail_id)
+        return [_SealedMail(*row) for row in connection.execute(waiting.order_by(_mails.c.id).limit(LOOKED_AT))]
+
+    return work
 
 
 def forget(unit: Unit, keys: KeyStore, addresses: Collection[str], *, found: Collection[str], after: str) -> int:
@@ -155,7 +196,11 @@ def forget(unit: Unit, keys: KeyStore, addresses: Collection[str], *, found: Col
         found: what that found before.
         after: mails with ids behind this one are looked through here.
     """
-    late = find_waiting(lambda work: work(unit.connection), keys, addresses, after=after)
+
+    def here(work: Callable[[Connection], T], /) -> T:
+        return work(unit.connection)
+
+    late = find_waiting(here, keys, addresses, after=after)
     gone = sorted({*found, *late})
     deleted = 0
     for place in range(0, len(gone), LOOKED_AT):
@@ -164,10 +209,10 @@ def forget(unit: Unit, keys: KeyStore, addresses: Collection[str], *, found: Col
     return deleted
 
 
-def _recipient(keys: KeyStore, row: Row[Any]) -> str | None:
+def _recipient(keys: KeyStore, mail: _SealedMail) -> str | None:
     """Return the normalized recipient of a mail, None where the mail cannot be opened and so tells nobody."""
     try:
-        return normalized_email(str(json.loads(keys.unseal(row.sealed, f"mails:{row.id}"))["to"]))
+        return normalized_email(str(json.loads(keys.unseal(mail.sealed, f"mails:{mail.id}"))["to"]))
     except (InvalidTag, ValueError, KeyError):
         return None
 
@@ -177,21 +222,23 @@ def forget_links(unit: Unit, user_id: str) -> None:
     unit.execute(sa.delete(Link).where(Link.subject_id == user_id))
 
 
-def claim(unit: Unit, lease: timedelta) -> Row[Any] | None:
+def claim(unit: Unit, lease: timedelta) -> QueuedMail | None:
     """Take the mail that is due longest for the time of a lease; two processes never get the same one."""
-    table = Mail.__table__
-    row = unit.execute(
-        sa.select(*table.c)
+    table = _mails
+    row = unit.connection.execute(
+        sa.select(*_MAIL)
         .where(table.c.next_at <= unit.now)
         .order_by(table.c.next_at)
         .limit(1)
         .with_for_update(skip_locked=True)
     ).first()
-    if row is not None:
-        unit.execute(
-            sa.update(Mail).where(Mail.id == row.id).values(attempts=table.c.attempts + 1, next_at=unit.now + lease)
-        )
-    return row
+    if row is None:
+        return None
+    mail = QueuedMail(*row)
+    unit.execute(
+        sa.update(Mail).where(Mail.id == mail.id).values(attempts=table.c.attempts + 1, next_at=unit.now + lease)
+    )
+    return mail
 
 
 def sent(unit: Unit, mail_id: str) -> None:
@@ -203,10 +250,9 @@ def sent(unit: Unit, mail_id: str) -> None:
 
 def failed(unit: Unit, mail_id: str, error: str, wait: timedelta | None) -> None:
     """Note why a mail did not go out and when it is tried again; None gives it up and forgets its content."""
-    values: dict[str, Any] = {"error": error[:500], "next_at": None if wait is None else unit.now + wait}
-    if wait is None:
-        values["sealed"] = None
-    unit.execute(sa.update(Mail).where(Mail.id == mail_id).values(**values))
+    noted = sa.update(Mail).where(Mail.id == mail_id).values(error=error[:500])
+    again = noted.values(next_at=None, sealed=None) if wait is None else noted.values(next_at=unit.now + wait)
+    unit.execute(again)
 
 
 def park(unit: Unit, mail_id: str, error: str) -> None:
@@ -224,3 +270,8 @@ def is_due(connection: Connection) -> bool:
     """Return whether a mail waits to be sent now."""
     due = sa.select(Mail.id).where(Mail.next_at <= datetime.now(UTC)).limit(1)
     return connection.execute(due).first() is not None
+
+
+def _link(connection: Connection, condition: sa.ColumnElement[bool]) -> StoredLink | None:
+    row = connection.execute(sa.select(*_LINK).where(condition)).first()
+    return None if row is None else StoredLink(*row)

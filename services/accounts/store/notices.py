@@ -1,17 +1,29 @@
 """SQL of the mails about devices that others do something with: whether a company wants them, at most one an hour."""
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
 import sqlalchemy as sa
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from services.accounts.models import DeviceNotice, Membership, User
 from services.chassis.data.db import Unit, insert_or_ignore
+from services.chassis.data.rows import columns_of
 
 PAUSE: Final = timedelta(hours=1)
 """So long after a mail the next one waits; what happens meanwhile is told by that one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """Whom a mail goes to, and in which language."""
+
+    email: str
+    language: str
+
+
+_RECIPIENT = columns_of(Recipient, User.__table__)
 
 
 def wanted(connection: Connection, company_id: str) -> bool:
@@ -44,10 +56,10 @@ def due(unit: Unit) -> list[str]:
     return list(unit.execute(statement.order_by(DeviceNotice.company_id)).scalars())
 
 
-def admins(connection: Connection, company_id: str) -> Sequence[Row[str, str]]:
+def admins(connection: Connection, company_id: str) -> list[Recipient]:
     """Return address and language of the administrators of a company who can work."""
     statement = (
-        sa.select(User.email, User.language)
+        sa.select(*_RECIPIENT)
         .join(Membership, Membership.user_id == User.id)
         .where(
             Membership.company_id == company_id,
@@ -57,4 +69,4 @@ def admins(connection: Connection, company_id: str) -> Sequence[Row[str, str]]:
         )
         .order_by(User.id)
     )
-    return connection.execute(statement).all()
+    return [Recipient(*row) for row in connection.execute(statement)]

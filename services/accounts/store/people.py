@@ -1,42 +1,98 @@
 """SQL for users, registrations and recovery codes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from services.accounts.domain import normalized_email
 from services.accounts.models import KnownAddress, RecoveryCode, Registration, User
 from services.chassis.data.db import Unit, insert_or_ignore
+from services.chassis.data.rows import columns_of
 
-Person = Row[Any]
-"""A row of `users` with all its columns."""
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A user who was not erased."""
+
+    id: str
+    email: str
+    email_normalized: str
+    password_hash: str
+    forename: str
+    surname: str
+    language: str
+    vendor_customer_number: str | None
+    locked: bool
+    staff: bool
+    account_rights: list[str]
+    last_company_id: str | None
+    otp_secret: bytes | None
+    otp_confirmed_at: datetime | None
+    version: int
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NewPerson:
+    """What an account starts with."""
+
+    id: str
+    email: str
+    email_normalized: str
+    password_hash: str
+    forename: str
+    surname: str
+    language: str
+    vendor_customer_number: str | None = None
+    staff: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRegistration:
+    """A registration whose link was not used yet."""
+
+    id: str
+    email: str
+    email_normalized: str
+    password_hash: str
+    forename: str
+    surname: str
+    language: str
+    vendor_customer_number: str | None
+    created_at: datetime
+    expires_at: datetime
+
+
+_users = User.__table__
+_registrations = Registration.__table__
+_PERSON = columns_of(Person, _users)
+_REGISTRATION = columns_of(StoredRegistration, _registrations)
 
 
 def by_email(connection: Connection, email_normalized: str) -> Person | None:
     """Return the user with this address."""
-    return connection.execute(sa.select(*User.__table__.c).where(User.email_normalized == email_normalized)).first()
+    return _person(connection, _users.c.email_normalized == email_normalized)
 
 
 def by_id(connection: Connection, user_id: str) -> Person | None:
     """Return the user with this id who was not erased."""
-    return connection.execute(sa.select(*User.__table__.c).where(User.id == user_id, User.erased_at.is_(None))).first()
+    return _person(connection, _is_there(user_id))
 
 
 def locked_by_id(unit: Unit, user_id: str) -> Person | None:
     """Return the user and hold the row until the transaction ends; SQLite has one writer anyway."""
-    statement = sa.select(*User.__table__.c).where(User.id == user_id, User.erased_at.is_(None)).with_for_update()
-    return unit.connection.execute(statement).first()
+    return _person(unit.connection, _is_there(user_id), lock=True)
 
 
-def add(unit: Unit, values: Mapping[str, Any]) -> bool:
+def add(unit: Unit, person: NewPerson) -> bool:
     """Insert a user unless the address is taken; returns whether it was inserted."""
     row = {
+        **asdict(person),
         "locked": False,
-        "staff": False,
         "account_rights": [],
         "last_company_id": None,
         "otp_secret": None,
@@ -45,13 +101,11 @@ def add(unit: Unit, values: Mapping[str, Any]) -> bool:
         "version": 1,
         "created_at": unit.now,
         "erased_at": None,
-        "vendor_customer_number": None,
-        **values,
     }
     return insert_or_ignore(unit.connection, User, row)
 
 
-def change(unit: Unit, user_id: str, **values: Any) -> None:
+def change(unit: Unit, user_id: str, **values: object) -> None:
     """Change columns of a user and count its version up."""
     unit.execute(sa.update(User).where(User.id == user_id).values(version=User.version + 1, **values))
 
@@ -89,7 +143,7 @@ def erase(unit: Unit, user_id: str) -> None:
     )
 
 
-def touch(unit: Unit, user_id: str, **values: Any) -> None:
+def touch(unit: Unit, user_id: str, **values: object) -> None:
     """Change columns that are no part of the visible account: the version stays."""
     unit.execute(sa.update(User).where(User.id == user_id).values(**values))
 
@@ -126,31 +180,25 @@ def replace_recovery_codes(unit: Unit, user_id: str, hashes: Sequence[str]) -> N
         unit.execute(sa.insert(RecoveryCode), [{"user_id": user_id, "code_hash": code} for code in hashes])
 
 
-def add_registration(unit: Unit, values: Mapping[str, Any]) -> None:
+def add_registration(unit: Unit, registration: StoredRegistration) -> None:
     """Insert a registration."""
-    unit.execute(sa.insert(Registration).values(**values))
+    unit.execute(sa.insert(Registration).values(**asdict(registration)))
 
 
-def registration(connection: Connection, registration_id: str) -> Row[Any] | None:
+def registration(connection: Connection, registration_id: str) -> StoredRegistration | None:
     """Return a registration."""
-    table = Registration.__table__
-    return connection.execute(sa.select(*table.c).where(table.c.id == registration_id)).first()
+    return _registration(connection, _registrations.c.id == registration_id)
 
 
-def newest_registration(connection: Connection, email_normalized: str, now: datetime) -> Row[Any] | None:
+def newest_registration(connection: Connection, email_normalized: str, now: datetime) -> StoredRegistration | None:
     """Return the newest registration of an address whose time is not over."""
-    table = Registration.__table__
-    return connection.execute(
-        sa.select(*table.c)
-        .where(table.c.email_normalized == email_normalized, table.c.expires_at > now)
-        .order_by(table.c.created_at.desc(), table.c.id.desc())
-        .limit(1)
-    ).first()
+    table = _registrations
+    return _registration(connection, table.c.email_normalized == email_normalized, table.c.expires_at > now)
 
 
-def is_contested(connection: Connection, registration: Row[Any]) -> bool:
+def is_contested(connection: Connection, registration: StoredRegistration) -> bool:
     """Return whether another registration of the same address was open at any time while this one was."""
-    table = Registration.__table__
+    table = _registrations
     statement = sa.select(table.c.id).where(
         table.c.email_normalized == registration.email_normalized,
         table.c.id != registration.id,
@@ -160,15 +208,10 @@ def is_contested(connection: Connection, registration: Row[Any]) -> bool:
     return connection.execute(statement.limit(1)).first() is not None
 
 
-def last_registration(connection: Connection, email_normalized: str, since: datetime) -> Row[Any] | None:
+def last_registration(connection: Connection, email_normalized: str, since: datetime) -> StoredRegistration | None:
     """Return the newest registration of an address since a time, also one that an account stood against."""
-    table = Registration.__table__
-    return connection.execute(
-        sa.select(*table.c)
-        .where(table.c.email_normalized == email_normalized, table.c.created_at > since)
-        .order_by(table.c.created_at.desc(), table.c.id.desc())
-        .limit(1)
-    ).first()
+    table = _registrations
+    return _registration(connection, table.c.email_normalized == email_normalized, table.c.created_at > since)
 
 
 def forget_registrations(unit: Unit, email_normalized: str) -> None:
@@ -190,9 +233,9 @@ def known_addresses(connection: Connection, user_id: str) -> list[datetime]:
     return list(connection.execute(statement.order_by(KnownAddress.seen_at.desc())).scalars())
 
 
-def search(connection: Connection, text: str | None, after: str | None, limit: int) -> Sequence[Person]:
+def search(connection: Connection, text: str | None, after: str | None, limit: int) -> list[Person]:
     """Return users by id whose address or name holds a text, one more than `limit` if there are more."""
-    statement = sa.select(*User.__table__.c).where(User.erased_at.is_(None)).order_by(User.id).limit(limit + 1)
+    statement = sa.select(*_PERSON).where(User.erased_at.is_(None)).order_by(User.id).limit(limit + 1)
     if after is not None:
         statement = statement.where(User.id > after)
     if text:
@@ -203,10 +246,28 @@ def search(connection: Connection, text: str | None, after: str | None, limit: i
                 sa.func.lower(User.forename + " " + User.surname).like(pattern, escape="\\"),
             )
         )
-    return connection.execute(statement).all()
+    return [Person(*row) for row in connection.execute(statement)]
 
 
 def contains(text: str) -> str:
     """Return a LIKE pattern for texts that hold this one, its own wildcards taken literally."""
     escaped = text.casefold().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     return f"%{escaped}%"
+
+
+def _is_there(user_id: str) -> sa.ColumnElement[bool]:
+    return sa.and_(_users.c.id == user_id, _users.c.erased_at.is_(None))
+
+
+def _person(connection: Connection, condition: sa.ColumnElement[bool], *, lock: bool = False) -> Person | None:
+    statement = sa.select(*_PERSON).where(condition)
+    row = connection.execute(statement.with_for_update() if lock else statement).first()
+    return None if row is None else Person(*row)
+
+
+def _registration(connection: Connection, *conditions: sa.ColumnElement[bool]) -> StoredRegistration | None:
+    """Return the newest one."""
+    table = _registrations
+    statement = sa.select(*_REGISTRATION).where(*conditions)
+    row = connection.execute(statement.order_by(table.c.created_at.desc(), table.c.id.desc()).limit(1)).first()
+    return None if row is None else StoredRegistration(*row)

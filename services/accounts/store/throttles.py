@@ -2,7 +2,6 @@
 
 import hashlib
 from datetime import datetime
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -10,6 +9,10 @@ from sqlalchemy import Connection
 from services.accounts.domain import KNOWN_ADDRESS_LIFE, Limit, Throttle, attempt, forgiven
 from services.accounts.models import KnownAddress, ThrottleRow
 from services.chassis.data.db import Unit, insert_or_ignore
+from services.chassis.data.rows import columns_of
+
+_throttles = ThrottleRow.__table__
+_THROTTLE = columns_of(Throttle, _throttles)
 
 
 def key_of(*parts: str) -> str:
@@ -51,7 +54,7 @@ def knows_address(connection: Connection, user_id: str, address_hash: str, now: 
 
 def remember_address(unit: Unit, user_id: str, address_hash: str) -> None:
     """Note that the user logged in from this source address."""
-    values: dict[str, Any] = {"user_id": user_id, "address_hash": address_hash, "seen_at": unit.now}
+    values = {"user_id": user_id, "address_hash": address_hash, "seen_at": unit.now}
     if not insert_or_ignore(unit.connection, KnownAddress, values):
         unit.execute(
             sa.update(KnownAddress)
@@ -61,9 +64,8 @@ def remember_address(unit: Unit, user_id: str, address_hash: str) -> None:
 
 
 def _load(connection: Connection, key: str) -> Throttle | None:
-    table = ThrottleRow.__table__
-    row = connection.execute(sa.select(*table.c).where(table.c.key == key).with_for_update()).first()
-    return None if row is None else Throttle(row.failures, row.window_started_at, row.blocked_until, row.level)
+    row = connection.execute(sa.select(*_THROTTLE).where(_throttles.c.key == key).with_for_update()).first()
+    return None if row is None else Throttle(*row)
 
 
 def _save(unit: Unit, key: str, state: Throttle) -> None:

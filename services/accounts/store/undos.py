@@ -1,18 +1,30 @@
 """SQL for the links that give an account its former address back (ACC-7)."""
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from services.accounts.domain import UNDO_LIFE, digest
 from services.accounts.models import EmailUndo
 from services.chassis.data.db import Unit
+from services.chassis.data.rows import columns_of
 from services.chassis.ids import new_id
 
+
+@dataclass(frozen=True, slots=True)
+class StoredUndo:
+    """A link that gives an account its former address back."""
+
+    user_id: str
+    email: str
+    created_at: datetime
+    expires_at: datetime
+
+
 _table = EmailUndo.__table__
+_UNDO = columns_of(StoredUndo, _table)
 
 
 def add(unit: Unit, user_id: str, secret: str, email: str) -> None:
@@ -30,7 +42,7 @@ def add(unit: Unit, user_id: str, secret: str, email: str) -> None:
     )
 
 
-def take(unit: Unit, secret: str) -> Row[Any] | None:
+def take(unit: Unit, secret: str) -> StoredUndo | None:
     """Use up a link; returns None when it is unknown, used, voided or expired."""
     same = _table.c.token_hash == digest(secret)
     taken = unit.execute(
@@ -38,10 +50,12 @@ def take(unit: Unit, secret: str) -> Row[Any] | None:
         .where(same, _table.c.used_at.is_(None), _table.c.expires_at > unit.now)
         .values(used_at=unit.now)
     )
-    return unit.execute(sa.select(*_table.c).where(same)).first() if taken.rowcount == 1 else None
+    if taken.rowcount != 1:
+        return None
+    return StoredUndo(*unit.connection.execute(sa.select(*_UNDO).where(same)).one())
 
 
-def void_since(unit: Unit, user_id: str, undone: Row[Any]) -> None:
+def void_since(unit: Unit, user_id: str, undone: StoredUndo) -> None:
     """Make the links of later changes worthless: they lead to addresses that the undone change had led to."""
     unit.execute(
         sa.update(EmailUndo)
@@ -52,14 +66,11 @@ def void_since(unit: Unit, user_id: str, undone: Row[Any]) -> None:
     )  # fmt: skip
 
 
-def open_ones(connection: Connection, user_id: str, now: datetime) -> Sequence[Any]:
+def open_ones(connection: Connection, user_id: str, now: datetime) -> list[StoredUndo]:
     """Return the links of a user that could be used now, oldest first; there are few."""
-    return connection.execute(
-        sa.select(_table.c.email, _table.c.expires_at)
-        .where(_table.c.user_id == user_id, _table.c.used_at.is_(None), _table.c.expires_at > now)
-        .order_by(_table.c.id)
-        .limit(1000)
-    ).all()
+    open_now = sa.and_(_table.c.user_id == user_id, _table.c.used_at.is_(None), _table.c.expires_at > now)
+    statement = sa.select(*_UNDO).where(open_now).order_by(_table.c.id).limit(1000)
+    return [StoredUndo(*row) for row in connection.execute(statement)]
 
 
 def addresses(connection: Connection, user_id: str) -> list[str]:

@@ -15,7 +15,7 @@ import pytest
 import sqlalchemy as sa
 
 from services.accounts.api import requests
-from services.accounts.commands import companies, invitations, registration, sessions
+from services.accounts.commands import companies, exchanges, invitations, registration, sessions
 from services.accounts.kit import Argon2Hasher, Kit
 from services.accounts.models import Mail
 from services.accounts.queries.sessions import list_revocations
@@ -113,7 +113,7 @@ class World:
 
     def renew(self, call: Call, **values: Any) -> dict[str, Any]:
         """Return a fresh access token for a call's session."""
-        answer: dict[str, Any] = self.do(sessions.renew_token, requests.RenewTokenRequest, call, **values)
+        answer: dict[str, Any] = self.do(exchanges.renew_token, requests.RenewTokenRequest, call, **values)
         return answer
 
     def member(self, email: str) -> Call:

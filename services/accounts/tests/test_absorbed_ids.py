@@ -29,6 +29,7 @@ from services.accounts.commands import (
     confirmations,
     email_changes,
     erasure,
+    exchanges,
     invitations,
     me,
     registration,
@@ -180,7 +181,7 @@ WAYS: dict[str, Way] = {
         _token,
     ),
     "a token is exchanged by a device": Way(
-        lambda gone, _: gone.do(sessions.renew_token, requests.RenewTokenRequest, gone.member)
+        lambda gone, _: gone.do(exchanges.renew_token, requests.RenewTokenRequest, gone.member)
     ),
     "a login": Way(
         lambda gone, _: gone.do(

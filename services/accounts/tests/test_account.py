@@ -14,6 +14,7 @@ from services.accounts.api import Actor, answers, requests
 from services.accounts.commands import (
     api_tokens,
     confirmations,
+    exchanges,
     invitations,
     me,
     registration,
@@ -98,7 +99,7 @@ def test_an_api_token_does_what_its_scopes_say_until_it_is_revoked(world: World)
     made = world.do(*create, **values)
     assert answers.NewApiToken().validate(made) == {}
     assert world.do(*create, again=True, **values) == world.do(*create, again=True, **values)
-    access = world.do(sessions.exchange_token, requests.ExchangeTokenRequest, token=made["token"])
+    access = world.do(exchanges.exchange_token, requests.ExchangeTokenRequest, token=made["token"])
     claims = claims_of(world.kit, access["access_token"])
     assert (claims["sid"], claims["scopes"], claims["company"]) == (made["id"], ["device", "read"], actor.company_id)
     bound = world.call_of(access)
@@ -110,7 +111,7 @@ def test_an_api_token_does_what_its_scopes_say_until_it_is_revoked(world: World)
         with refused("accounts.login_needed"):
             refused_call()
     device = world.do(
-        sessions.create_device_session,
+        exchanges.create_device_session,
         requests.CreateDeviceSessionRequest,
         login="ada@example.org",
         password=made["token"],
@@ -127,7 +128,7 @@ def test_an_api_token_does_what_its_scopes_say_until_it_is_revoked(world: World)
     world.do(api_tokens.delete_api_token, requests.TokenIdRequest, call, token_id=made["id"])
     for wrong in (made["token"], "tsk_nonsense"):
         with refused("token.invalid"):
-            world.do(sessions.exchange_token, requests.ExchangeTokenRequest, token=wrong)
+            world.do(exchanges.exchange_token, requests.ExchangeTokenRequest, token=wrong)
     with refused("accounts.session_ended"):
         world.renew(bound)
 
@@ -187,7 +188,7 @@ def test_a_second_factor_is_asked_and_each_code_works_once(world: World) -> None
     for password, code in ((PASSWORD, "accounts.otp_needed"), ("a wrong password", "accounts.login_failed")):
         with refused(code):
             world.do(
-                sessions.create_device_session,
+                exchanges.create_device_session,
                 requests.CreateDeviceSessionRequest,
                 login="ada@example.org",
                 password=password,

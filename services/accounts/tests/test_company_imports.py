@@ -14,7 +14,7 @@ from eventlet.greenpool import GreenPool
 from services.accounts import otp
 from services.accounts.api import MERGING_ROOMS, SCOPE_REHEARSAL, Actor, MergeRehearsal, answers, requests
 from services.accounts.audit import check_imports
-from services.accounts.commands import api_tokens, company_imports, invitations, second_factor, sessions
+from services.accounts.commands import api_tokens, company_imports, exchanges, invitations, second_factor
 from services.accounts.commands.companies import create_company
 from services.accounts.models import ApiToken, Company, CompanyImport, Membership, Session, User
 from services.accounts.queries.jobs import get_job
@@ -180,7 +180,7 @@ def test_api_tokens_go_on_in_the_new_company(world: World, two: Two) -> None:
         api_tokens.create_api_token, requests.CreateApiTokenRequest, two.member, name="box", scopes=["read", "device"]
     )
     take(world, two.ours)
-    access = world.do(sessions.exchange_token, requests.ExchangeTokenRequest, token=made["token"])
+    access = world.do(exchanges.exchange_token, requests.ExchangeTokenRequest, token=made["token"])
     claims = claims_of(world.kit, access["access_token"])
     assert (claims["company"], claims["companies"]) == (two.our_id, [two.our_id, two.other_id])
     assert claims["role"] == "member"

@@ -9,7 +9,7 @@ import pytest
 
 from services.accounts.api import Actor, requests
 from services.accounts.commands import api_tokens as tokens
-from services.accounts.commands import companies, company_imports, second_factor, sessions
+from services.accounts.commands import companies, company_imports, exchanges, second_factor, sessions
 from services.accounts.commands.staff import create_staff
 from services.accounts.queries.companies import get_company
 from services.accounts.tests.conftest import PASSWORD, World
@@ -155,19 +155,19 @@ def test_api_tokens_and_passwords_of_devices_stop_too(world: World, admin: Call)
     schema = requests.CreateApiTokenRequest
     token = world.do(tokens.create_api_token, schema, bob, name="box", scopes=["read", "device"])["token"]
     exchange, basic = requests.ExchangeTokenRequest, requests.CreateDeviceSessionRequest
-    world.do(sessions.exchange_token, exchange, token=token)
-    world.do(sessions.create_device_session, basic, login="bob@example.org", password=PASSWORD)
+    world.do(exchanges.exchange_token, exchange, token=token)
+    world.do(exchanges.create_device_session, basic, login="bob@example.org", password=PASSWORD)
     demand(world, admin)
     with refused("accounts.otp_demanded"):
-        world.do(sessions.exchange_token, exchange, token=token)
+        world.do(exchanges.exchange_token, exchange, token=token)
     for password in (PASSWORD, token):
         with refused("accounts.otp_demanded"):
-            world.do(sessions.create_device_session, basic, login="bob@example.org", password=password)
+            world.do(exchanges.create_device_session, basic, login="bob@example.org", password=password)
     with refused("accounts.login_failed"):
-        world.do(sessions.create_device_session, basic, login="bob@example.org", password="a wrong password")
+        world.do(exchanges.create_device_session, basic, login="bob@example.org", password="a wrong password")
     with_second_factor(world, bob)
-    world.do(sessions.exchange_token, exchange, token=token)
-    world.do(sessions.create_device_session, basic, login="bob@example.org", password=token)
+    world.do(exchanges.exchange_token, exchange, token=token)
+    world.do(exchanges.create_device_session, basic, login="bob@example.org", password=token)
 
 
 def test_a_company_that_demands_it_is_not_imported_by_a_password_alone(world: World, admin: Call) -> None:

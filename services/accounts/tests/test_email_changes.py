@@ -11,7 +11,7 @@ from eventlet.greenpool import GreenPool
 
 from services.accounts.api import Actor, answers, requests
 from services.accounts.audit.people import check_people
-from services.accounts.commands import api_tokens, email_changes, erasure, me, registration, sessions
+from services.accounts.commands import api_tokens, email_changes, erasure, exchanges, me, registration, sessions
 from services.accounts.models import EmailUndo
 from services.accounts.queries.export import export_me
 from services.accounts.queries.me import get_me
@@ -130,7 +130,7 @@ def test_the_address_before_undoes_it_whatever_the_thief_did_meanwhile(world: Wo
         values = {"refresh_token": thief["refresh_token"]}
         world.do(sessions.refresh_session, requests.RefreshSessionRequest, **values)
     with refused("token.invalid"):
-        world.do(sessions.exchange_token, requests.ExchangeTokenRequest, token=token["token"])
+        world.do(exchanges.exchange_token, requests.ExchangeTokenRequest, token=token["token"])
     with refused("accounts.link_invalid"):
         confirm(world, stolen, later[0])
     with refused("accounts.link_invalid"):

@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from services.accounts.api import requests
-from services.accounts.commands import registration, sessions
+from services.accounts.commands import exchanges, registration, sessions
 from services.accounts.kit import Kit
 from services.accounts.models import ThrottleRow
 from services.accounts.tests.conftest import PASSWORD, World
@@ -46,7 +46,7 @@ def login(world: World, email: str) -> Any:
 
 def device(world: World, email: str) -> Any:
     schema = requests.CreateDeviceSessionRequest
-    return world.do(sessions.create_device_session, schema, login=email, password="a wrong password")
+    return world.do(exchanges.create_device_session, schema, login=email, password="a wrong password")
 
 
 def register(world: World, email: str) -> Any:

@@ -14,6 +14,7 @@ from services.accounts.commands import (
     company_users,
     email_changes,
     erasure,
+    exchanges,
     invitations,
     me,
     registration,
@@ -96,11 +97,11 @@ def test_every_login_of_an_erased_account_is_dead(world: World) -> None:
     with refused("accounts.refresh_invalid"):
         world.do(sessions.refresh_session, requests.RefreshSessionRequest, refresh_token=answer["refresh_token"])
     with refused("token.invalid"):
-        world.do(sessions.exchange_token, requests.ExchangeTokenRequest, token=token["token"])
+        world.do(exchanges.exchange_token, requests.ExchangeTokenRequest, token=token["token"])
     for secret in (PASSWORD, token["token"], ""):
         with refused("accounts.login_failed" if secret else "request.invalid"):
             world.do(
-                sessions.create_device_session,
+                exchanges.create_device_session,
                 requests.CreateDeviceSessionRequest,
                 login="bob@example.org",
                 password=secret,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from services.accounts.api import EVENTS, Actor, requests
-from services.accounts.commands import company_imports, confirmations, sessions
+from services.accounts.commands import company_imports, confirmations, exchanges
 from services.accounts.tests.conftest import PASSWORD, World
 from services.accounts.tests.test_account import with_second_factor
 from services.chassis.context import Call
@@ -26,7 +26,7 @@ def log_in(world: World, call: Call, **values: Any) -> None:
 
 def at_the_door(world: World, call: Call, **values: Any) -> None:
     values = {"login": OWNER, "password": WRONG, "client_address": THERE, **values}
-    world.do(sessions.create_device_session, requests.CreateDeviceSessionRequest, **values)
+    world.do(exchanges.create_device_session, requests.CreateDeviceSessionRequest, **values)
 
 
 def confirm(world: World, call: Call, **values: Any) -> None:

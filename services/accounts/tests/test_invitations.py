@@ -11,7 +11,7 @@ from eventlet.greenpool import GreenPool
 
 from services.accounts.api import Actor, answers, requests
 from services.accounts.audit.people import check_people
-from services.accounts.commands import email_changes, invitations, lookups, sessions, staff
+from services.accounts.commands import email_changes, exchanges, invitations, lookups, sessions, staff
 from services.accounts.commands.companies import create_company
 from services.accounts.commands.staff import create_staff
 from services.accounts.models import Invitation, Membership
@@ -366,7 +366,7 @@ def test_whoever_is_locked_out_of_every_company_still_has_an_account(world: Worl
         world.login("bob@example.org", company_id=Actor.of(admin).company_id)
     with refused("accounts.locked"):
         world.do(
-            sessions.create_device_session, requests.CreateDeviceSessionRequest, login="bob@example.org",
+            exchanges.create_device_session, requests.CreateDeviceSessionRequest, login="bob@example.org",
             password=PASSWORD,
         )  # fmt: skip
     own = world.do(create_company, requests.CreateCompanyRequest, call, name="Bob Ltd")["id"]

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from services.accounts.api import DEVICE_NOTICE, requests
 from services.accounts.commands import companies, company_users
-from services.accounts.commands.notices import note_notices, send_held
+from services.accounts.commands.notices import apply_history_events, send_held
 from services.accounts.models import DeviceNotice
 from services.accounts.queries.companies import get_company
 from services.accounts.tests.conftest import World
@@ -26,7 +26,7 @@ def tell(world: World, company_id: str, type: str = DEVICE_NOTICE, count: int = 
         Event(new_id(), "history", type, datetime.now(UTC), "00-90-33-00-00-01", 1, data, company_id)
         for _ in range(count)
     ]
-    world.database.write(lambda unit: note_notices(unit, events, world.kit.keys))
+    world.database.write(lambda unit: apply_history_events(unit, events, world.kit.keys))
 
 
 def mails(world: World) -> list[tuple[str, str]]:

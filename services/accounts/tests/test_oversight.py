@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from services.accounts.api import requests
-from services.accounts.commands import api_tokens, sessions
+from services.accounts.commands import api_tokens, exchanges, sessions
 from services.accounts.commands import oversight as acts
 from services.accounts.queries.oversight import list_user_sessions, list_user_tokens
 from services.accounts.tests.conftest import World
@@ -47,7 +47,7 @@ def test_what_a_user_has_in_the_company_is_seen_and_ended(world: World, admin: C
         world.do(sessions.refresh_session, requests.RefreshSessionRequest, refresh_token=answer["refresh_token"])
     world.do(acts.delete_user_token, requests.UserTokenRequest, admin, user_id=user_id, token_id=token["id"])
     with refused("token.invalid"):
-        world.do(sessions.exchange_token, requests.ExchangeTokenRequest, token=token["token"])
+        world.do(exchanges.exchange_token, requests.ExchangeTokenRequest, token=token["token"])
     assert {session_id, token["id"]} <= {item["id"] for item in world.revocations()}
     assert world.types()[-2:] == ["session_revoked", "api_token_revoked"]
     mailed = [(mail["template"], mail["to"]) for mail in world.mails()][-2:]
@@ -74,7 +74,7 @@ def test_what_a_user_has_elsewhere_is_neither_seen_nor_touched(world: World, adm
             world.do(acts.delete_user_token, requests.UserTokenRequest, admin, user_id=user_id, token_id=name)
     assert world.types() == before
     world.do(sessions.refresh_session, requests.RefreshSessionRequest, refresh_token=answer["refresh_token"])
-    world.do(sessions.exchange_token, requests.ExchangeTokenRequest, token=token["token"])
+    world.do(exchanges.exchange_token, requests.ExchangeTokenRequest, token=token["token"])
 
 
 def test_members_and_strangers_are_refused(world: World, admin: Call) -> None:

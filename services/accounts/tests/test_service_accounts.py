@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from services.accounts import api
 from services.accounts.api import Actor, requests
-from services.accounts.commands import registration, sessions, staff
+from services.accounts.commands import exchanges, registration, staff
 from services.accounts.commands import service_accounts as commands
 from services.accounts.models import ServiceToken
 from services.accounts.queries.names import get_names
@@ -56,7 +56,7 @@ def token_of(world: World, call: Call, account_id: str, **values: Any) -> dict[s
 
 def exchange(world: World, token: str) -> Call:
     """Return a call with the access token that the gateway gets for a token."""
-    return world.call_of(world.do(sessions.exchange_token, requests.ExchangeTokenRequest, token=token))
+    return world.call_of(world.do(exchanges.exchange_token, requests.ExchangeTokenRequest, token=token))
 
 
 def test_its_token_is_a_program_without_company_role_or_login(world: World, boss: Call) -> None:
@@ -113,7 +113,7 @@ def test_it_outlives_who_made_it_and_has_no_login_at_any_door(world: World, boss
         for password in (token, PASSWORD):
             values = {"login": login, "password": password}
             with pytest.raises(ServiceError):
-                world.do(sessions.create_device_session, requests.CreateDeviceSessionRequest, **values)
+                world.do(exchanges.create_device_session, requests.CreateDeviceSessionRequest, **values)
     with refused("accounts.login_failed"):
         world.login("erp@vendor.example", token)
     world.do(registration.request_password_reset, requests.EmailRequest, email="erp@vendor.example")

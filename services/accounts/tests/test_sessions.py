@@ -11,7 +11,7 @@ from eventlet.greenpool import GreenPool
 
 from services.accounts.api import Actor, answers, requests
 from services.accounts.audit.people import check_people
-from services.accounts.commands import companies, sessions
+from services.accounts.commands import companies, exchanges, sessions
 from services.accounts.models import RefreshToken, Session, ThrottleRow
 from services.accounts.queries.sessions import list_sessions
 from services.accounts.store.housekeeping import sweep
@@ -188,14 +188,14 @@ def test_good_logins_do_not_count(world: World) -> None:
 def test_the_device_door_gets_a_short_token_that_only_reads(world: World) -> None:
     call = world.admin("ada@example.org")
     answer = world.do(
-        sessions.create_device_session, requests.CreateDeviceSessionRequest, login="ada@example.org", password=PASSWORD
+        exchanges.create_device_session, requests.CreateDeviceSessionRequest, login="ada@example.org", password=PASSWORD
     )
     assert answers.AccessToken().validate(answer) == {}
     claims = claims_of(world.kit, answer["access_token"])
     assert (claims["scopes"], claims["company"]) == (["read", "device"], Actor.of(call).company_id)
     for wrong in ({"login": "ada@example.org", "password": "nonsense"}, {"login": "x", "password": PASSWORD}):
         with refused("accounts.login_failed"):
-            world.do(sessions.create_device_session, requests.CreateDeviceSessionRequest, **wrong)
+            world.do(exchanges.create_device_session, requests.CreateDeviceSessionRequest, **wrong)
 
 
 def test_an_ended_session_stays_in_the_table_for_the_audit(world: World) -> None:

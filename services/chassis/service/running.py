@@ -72,18 +72,24 @@ def run(
 
 
 def answered(
-    database: Database, call: Call, request: Mapping[str, Any], *, scope: str | None = None, name: str | None = None
+    database: Database,
+    call: Call,
+    request: Mapping[str, Any],
+    *,
+    scope: str | None = None,
+    sealed: bool = False,
+    name: str | None = None,
 ) -> Answer | None:
     """Return what the command that is running answered when it ran with this id for this request, None if it did not.
 
     For what is asked or counted before the work, and shall not be for a repetition.
 
     Args:
-        database, call, request, scope, name: as for `run`.
+        database, call, request, scope, sealed, name: as for `run`.
 
     Raises: the refusal that it answered then.
     """
-    answer = database.answered(call, name or running().name, request, scope=scope)
+    answer = database.answered(call, name or running().name, request, scope=scope, sealed=sealed)
     return None if answer is None else Answer(answer)
 
 
