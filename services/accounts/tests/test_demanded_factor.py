@@ -196,3 +196,12 @@ def test_staff_without_one_are_led_to_it(world: World) -> None:
         Actor.of(call).require_staff()
     with_second_factor(world, call)
     Actor.of(world.call_of(refresh(world, answer))).require_staff()
+
+
+def test_who_waits_ends_the_own_session_and_no_other(world: World, admin: Call) -> None:
+    other = Actor.of(world.call_of(world.login("bob@example.org"))).session_id
+    demand(world, admin)
+    waiting = world.call_of(world.login("bob@example.org"))
+    with refused("accounts.otp_demanded"):
+        world.do(sessions.delete_session, requests.SessionRequest, waiting, session_id=other)
+    world.do(sessions.delete_session, requests.SessionRequest, waiting, session_id="current")
