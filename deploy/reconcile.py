@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 from deploy.restored import company_names, settle
 from deploy.rooms import ROOMS
-from services.accounts.commands.restored import take_back_company as make_again
+from services.accounts.restored import take_back_company as make_again
 from services.chassis.data.db import Database
 from services.chassis.data.reconcile import Reconciled, reconcile
 from services.chassis.settings import Settings

@@ -12,7 +12,7 @@ from functools import partial
 
 import sqlalchemy as sa
 
-from services.accounts.commands.restored import unknown_companies
+from services.accounts.restored import unknown_companies
 from services.chassis.data.db import Database
 from services.chassis.data.reconcile import Follower
 from services.chassis.data.unit import Unit

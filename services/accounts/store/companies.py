@@ -97,6 +97,11 @@ def by_id(connection: Connection, company_id: str) -> StoredCompany | None:
     return None if row is None else StoredCompany(*row)
 
 
+def known_ids(connection: Connection) -> set[str]:
+    """Return the ids of all companies, absorbed ones too."""
+    return set(connection.execute(sa.select(Company.id)).scalars())
+
+
 def absorbed_ids(connection: Connection, company_id: str) -> list[str]:
     """Return the ids of all companies that this one absorbed, which stay its aliases for ever (ACC-6)."""
     statement = sa.select(Company.id).where(Company.absorbed_into == company_id).order_by(Company.id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from services.accounts.api import Actor, answers, requests
 from services.accounts.audit.people import check_people
 from services.accounts.commands import company_users, erasure, sessions
 from services.accounts.commands.companies import create_company, update_company, update_company_staff
+from services.accounts.commands.invitations import add_company_user
 from services.accounts.commands.staff import create_staff
 from services.accounts.queries.company_users import list_company_users
 from services.accounts.tests.conftest import PASSWORD, World
@@ -19,6 +21,7 @@ from services.chassis.context import Call
 from services.chassis.errors import ServiceError
 from services.chassis.fields import ListRequest
 from services.chassis.ids import new_id
+from services.chassis.wrong_fields import load_request
 
 
 def update(world: World, call: Call, user_id: str, **values: Any) -> dict[str, Any]:
@@ -213,3 +216,47 @@ def test_staff_do_in_any_company_what_its_admins_do_and_the_company_sees_it(worl
             world.do(company_users.update_company_user_staff, schema, caller, **company, user_id=bob, locked=True)
     with refused("accounts.company_not_found"):
         world.do(update_company_staff, requests.UpdateCompanyStaffRequest, staff, company_id=new_id(), name="x")
+
+
+def test_a_repetition_finds_the_answer_of_before_the_doors_were_apart(world: World) -> None:
+    """Both doors keep answers under one name: what is repeated over an update of the service must find its own."""
+    admin = world.admin("ada@example.org")
+    bob = Actor.of(joined(world, admin, "bob@example.org")).user_id
+    world.activate("sue@example.org")
+    create_staff(world.database, "sue@example.org", hasher=world.kit.hasher)
+    staff = world.call_of(world.login("sue@example.org"))
+    company = {"company_id": Actor.of(admin).require_company()}
+    for door, schema, name, values in (
+        (update_company_staff, requests.UpdateCompanyStaffRequest, "update_company", {"name": "Acme & Sons"}),
+        (
+            company_users.update_company_user_staff,
+            requests.UpdateCompanyUserStaffRequest,
+            "update_company_user",
+            {"user_id": bob, "role": "admin"},
+        ),
+        (
+            company_users.remove_company_user_staff,
+            requests.CompanyUserStaffRequest,
+            "remove_company_user",
+            {"user_id": bob},
+        ),
+    ):
+        call = replace(staff, command_id=new_id())
+        answer = world.do(door, schema, call, again=True, **company, **values)
+        request = load_request(schema(), {**company, **values})
+        assert world.database.answered(call, name, request) == answer
+
+
+def test_a_token_that_is_bound_to_a_project_does_nothing_with_the_company_as_a_whole(world: World) -> None:
+    admin = world.admin("ada@example.org")
+    bob = Actor.of(joined(world, admin, "bob@example.org")).user_id
+    bound = replace(admin, claims={**admin.claims, "project": new_id()})
+    for act, schema, values in (
+        (list_company_users, ListRequest, {}),
+        (add_company_user, requests.AddCompanyUserRequest, {"email": "eve@example.org"}),
+        (update_company, requests.UpdateCompanyRequest, {"name": "Mine"}),
+        (company_users.update_company_user, requests.UpdateCompanyUserRequest, {"user_id": bob, "locked": True}),
+        (company_users.remove_company_user, requests.CompanyUserRequest, {"user_id": bob}),
+    ):
+        with refused("accounts.token_bound"):
+            world.do(act, schema, bound, **values)

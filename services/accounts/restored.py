@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import sqlalchemy as sa
-
 from services.accounts.access import present_company
 from services.accounts.api import ADMIN
 from services.accounts.commands.telling import tell_membership
 from services.accounts.domain import normalized_email
-from services.accounts.models import Company
 from services.accounts.store import companies, people
 from services.chassis.data.db import Database
 from services.chassis.data.unit import Unit
@@ -24,7 +21,7 @@ def unknown_companies(unit: Unit, named: Mapping[str, str]) -> list[str]:
         unit: of accounts' database.
         named: id -> name, as projects knows them.
     """
-    known = set(unit.execute(sa.select(Company.id)).scalars())
+    known = companies.known_ids(unit.connection)
     return [
         f"company {company_id} {name!r} was made after the backup, and nobody can log in to it: let one of its people "
         f"register again, and run: tessera-admin take-back-company {company_id} E-MAIL"
@@ -59,7 +56,7 @@ def take_back_company(database: Database, company_id: str, email: str, named: Ma
             raise conflict("accounts.staff_in_company", "Staff are in no customer's company; name another account.")
         if companies.hold(unit, company_id):
             return _appointed(unit, company_id, user.id)
-        if company_id not in named or unit.execute(sa.select(Company.id).where(Company.id == company_id)).first():
+        if company_id not in named or company_id in companies.known_ids(unit.connection):
             raise not_found("accounts.company_not_found", f"No room knows a company {company_id}; look at the id.")
         companies.add(unit, company_id, named[company_id], None)
         companies.add_membership(unit, company_id, user.id, ADMIN)
