@@ -59,7 +59,9 @@ class Router:
             request.not_found: there is nothing at this path.
             request.method_not_allowed: there is, but not for this method; `allow` lists those it takes.
         """
-        parts = [_decoded(part) for part in path[1:].split("/")]
+        parts = path[1:].split("/")
+        if "%" in path or not path.isascii():
+            parts = [_decoded(part) for part in parts]
         node = self._walk(self._root, parts, 0)
         if node is None:
             raise not_found("request.not_found", "There is nothing at this address.")
@@ -89,8 +91,6 @@ def not_allowed(method: str, allow: list[str]) -> ServiceError:
 
 
 def _decoded(part: str) -> str:
-    if "%" not in part and part.isascii():
-        return part
     try:
         decoded = unquote_to_bytes(part).decode("utf-8")
     except (UnicodeDecodeError, UnicodeEncodeError):

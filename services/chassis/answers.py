@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from functools import cache
+from functools import cache, partial
 from typing import Any, Final
 
 from marshmallow import Schema, fields
@@ -18,6 +18,8 @@ from marshmallow import Schema, fields
 from services.chassis.fields import write_moment
 
 _MISSING: Final = object()
+_NOTHING: Final[Mapping[str, object]] = {}
+_JSON: Final = frozenset({str, int, float, bool, type(None)})
 _strict = False
 
 Convert = Callable[[Any], Any]
@@ -78,15 +80,24 @@ def dump(schema: type[Schema], value: object) -> Answer:
     """
     if isinstance(value, Answer):
         return value
+    row: object = value
+    more: Mapping[str, object] = _NOTHING
+    while isinstance(row, Shown):
+        more = {**row.more, **more}
+        row = row.row
     answer = Answer()
-    get = _getter(value)
+    # Both are C: an answer costs no call of ours for a field that is JSON as it stands.
+    get: Callable[[str, object], Any] = row.get if isinstance(row, Mapping) else partial(getattr, row)
     for field in _fields_of(schema):
-        found = get(field.name)
+        name = field.name
+        found = more[name] if name in more else get(name, _MISSING)
         if found is _MISSING:
             if field.required:
-                raise Undeclared(f"{type(value).__name__} has no {field.name}, which {schema.__name__} names.")
+                raise Undeclared(f"{type(value).__name__} has no {name}, which {schema.__name__} names.")
+        elif type(found) in _JSON or field.convert is None:
+            answer[field.key] = found
         else:
-            answer[field.key] = found if field.convert is None or found is None else field.convert(found)
+            answer[field.key] = field.convert(found)
     if _strict:
         _refuse_surplus(schema, value)
     return answer
@@ -100,15 +111,6 @@ def _fields_of(schema: type[Schema]) -> tuple[_Field, ...]:
     )
 
 
-def _getter(value: object) -> Convert:
-    if isinstance(value, Mapping):
-        return lambda name: value.get(name, _MISSING)
-    if isinstance(value, Shown):
-        row, more = _getter(value.row), value.more
-        return lambda name: more[name] if name in more else row(name)
-    return lambda name: getattr(value, name, _MISSING)
-
-
 def _converter(field: fields.Field[Any]) -> Convert | None:
     """Return how a value of a field becomes JSON, None if it is JSON already."""
     if isinstance(field, fields.Nested):
@@ -116,12 +118,12 @@ def _converter(field: fields.Field[Any]) -> Convert | None:
         return (lambda values: [dump(nested, value) for value in values]) if field.many else lambda v: dump(nested, v)
     if isinstance(field, fields.List):
         inner = _converter(field.inner)
-        return list if inner is None else lambda values: [None if v is None else inner(v) for v in values]
+        return list if inner is None else lambda values: [v if type(v) in _JSON else inner(v) for v in values]
     return _text if isinstance(field, fields.String | fields.DateTime | fields.Date) else None
 
 
 def _text(value: str | date) -> str:
-    if isinstance(value, str):
+    if isinstance(value, str):  # an enumeration's member
         return value
     # A `datetime` is a `date` too.
     return write_moment(value) if isinstance(value, datetime) else value.isoformat()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, missing, post_load, validate
@@ -87,12 +88,16 @@ class RequestSchema(Schema):
 
     @post_load
     def _remember_defaults(self, values: dict[str, Any], **_: Any) -> Loaded:
-        defaults = {
-            field.attribute or name: field.load_default() if callable(field.load_default) else field.load_default
-            for name, field in self.load_fields.items()
-            if field.load_default is not missing
-        }
-        return Loaded(values, defaults)
+        return Loaded(values, _defaults_of(type(self)))
+
+
+@cache
+def _defaults_of(schema: type[Schema]) -> dict[str, Any]:
+    return {
+        field.attribute or name: field.load_default() if callable(field.load_default) else field.load_default
+        for name, field in schema().load_fields.items()
+        if field.load_default is not missing
+    }
 
 
 class AnswerSchema(Schema):

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
-from typing import Any
+from typing import Any, Final
 
 import structlog
 
-_SECRET_NAMES = ("password", "token", "secret", "passphrase", "otp", "authorization", "activation_key")
+_SECRET_NAMES: Final = re.compile("password|token|secret|passphrase|otp|authorization|activation_key", re.IGNORECASE)
 
 
 def _hide_secrets(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
-    return {name: _without_secrets(name, value) for name, value in event.items()}
+    for name, value in event.items():
+        if _SECRET_NAMES.search(name):
+            event[name] = "***"
+        elif isinstance(value, dict | list | tuple):
+            event[name] = _without_secrets(value)
+    return event
 
 
-def _without_secrets(name: object, value: Any) -> Any:
+def _without_secrets(value: Any) -> Any:
     """Return a value without what is secret by its name, at any depth."""
-    if isinstance(name, str) and any(word in name.lower() for word in _SECRET_NAMES):
-        return "***"
     if isinstance(value, dict):
-        return {inner: _without_secrets(inner, inside) for inner, inside in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_secrets(None, inside) for inside in value]
-    return value
+        return {
+            name: "***" if isinstance(name, str) and _SECRET_NAMES.search(name) else _without_secrets(inner)
+            for name, inner in value.items()
+        }
+    return [_without_secrets(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def configure(service: str, level: str = "INFO") -> None:

@@ -3,6 +3,7 @@
 import unicodedata
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from typing import Final
 
 SEE: Final = "see"
@@ -146,7 +147,12 @@ def roles_of(access: str, *, admin: bool, staff: bool) -> tuple[str, ...]:
 
 def may_have(name: str, roles: Collection[str]) -> bool:
     """Return whether someone in one of these columns can have a power at all, be it with an account right."""
-    return any(power.name == name and getattr(power, role) != NO for power in POWERS for role in roles)
+    return name in _possible(frozenset(roles))
+
+
+@cache
+def _possible(roles: frozenset[str]) -> frozenset[str]:
+    return frozenset(power.name for power in POWERS if any(getattr(power, role) != NO for role in roles))
 
 
 def powers_of(relations: Collection[str], rights: Collection[str], state: str = OPEN) -> tuple[str, ...]:
@@ -157,6 +163,11 @@ def powers_of(relations: Collection[str], rights: Collection[str], state: str = 
         rights: the account rights of the person.
         state: the project's state; an archived one is read-only, a closed one (being deleted) is only seen.
     """
+    return _powers_of(frozenset(relations), frozenset(rights), state)
+
+
+@lru_cache(1024)
+def _powers_of(relations: frozenset[str], rights: frozenset[str], state: str) -> tuple[str, ...]:
     powers = [
         power for power in POWERS if power.of_project and any(power.holds(relation, rights) for relation in relations)
     ]

@@ -26,6 +26,7 @@ KEPT: Final = timedelta(days=30)
 SWEPT: Final = 1000
 LOOKED_AT: Final = 1000
 """So many stored answers are looked at in one transaction."""
+_PLAIN: Final = frozenset({str, int, float, bool, type(None)})
 Read = Callable[[Callable[[Connection], Any]], Any]
 
 _TAKE_POSTGRESQL = (
@@ -129,7 +130,7 @@ def told(value: Any) -> Any:
     """Return a request without the fields that have their default, in whatever depth."""
     if isinstance(value, Mapping):
         given = value.told() if isinstance(value, Loaded) else value
-        return {name: told(inner) for name, inner in given.items()}
+        return {name: inner if type(inner) in _PLAIN else told(inner) for name, inner in given.items()}
     return [told(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 

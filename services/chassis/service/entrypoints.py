@@ -113,7 +113,10 @@ class RpcConsumer(SharedExtension, ProviderCollector):
 
         An answer that is larger than a message may be is replaced by a refusal, since the caller would drop it (R27).
         """
-        content = wire.encode(body)
+        self.reply(message, envelope, wire.encode(body))
+
+    def reply(self, message: Any, envelope: wire.Envelope, content: bytes) -> None:
+        """Do what `finish` does with a reply that is bytes already."""
         if len(content) > wire.MAX_BYTES:
             _log.error("the answer of %s has %d bytes and was refused", envelope.method, len(content))
             refusal = invalid("request.answer_too_large", ERRORS["request.answer_too_large"])
@@ -231,13 +234,12 @@ class Rpc(Entrypoint):
             # later step had stored is a replay to whoever asked for the whole.
             replayed = (body["replayed"] or refusal.replayed) and refusal.is_final
             body = {"result": None, "error": wire.error_body(refusal), "replayed": replayed}
-        else:
-            try:
-                wire.encode(result)
-            except (TypeError, ValueError):
-                _unexpected.exception("result is not JSON", method=self.method_name)
-                body = {"result": None, "error": wire.error_body(internal()), "replayed": False}
-        self.consumer.finish(message, envelope, body)
+        try:
+            content = wire.encode(body)
+        except (TypeError, ValueError):
+            _unexpected.exception("result is not JSON", method=self.method_name)
+            content = wire.encode({"result": None, "error": wire.error_body(internal()), "replayed": False})
+        self.consumer.reply(message, envelope, content)
         return result, exc_info
 
     def _refusal(self, exc_info: Any) -> ServiceError:

@@ -57,10 +57,9 @@ def _method(service: type, function: Callable[..., Any], declaration: Declaratio
         raise TypeError(f"{declaration.name} needs {', '.join(missing)}, which {service.__name__} has not.")
 
     def method(self: Any, call: Call, request: Mapping[str, Any]) -> Any:
-        provided = {name: getattr(self, name) for name in needed}
         # What is public may need neither.
-        provided |= {name: value for name, value in (("call", call), ("request", request)) if name in takes}
-        return function(**provided)
+        given = {"call": call, "request": request}
+        return function(**{name: given[name] if name in given else getattr(self, name) for name in takes})
 
     method.__name__ = declaration.name
     method.__qualname__ = f"{service.__name__}.{declaration.name}"
