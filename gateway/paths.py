@@ -24,19 +24,20 @@ _SERIAL: Final = re.compile(r"[0-9A-Za-z-]{1,64}")
 NOBODYS_ID: Final = "ffffffff-ffff-7fff-bfff-ffffffffffff"
 
 
-def read_parameter(name: str, value: str) -> str:
+def read_parameter(name: str, value: str, *, is_id: bool = False) -> str:
     """Return a path parameter as the rooms get it: as it came where it can be an id of its kind, else nobody's.
 
     Args:
         name: of the parameter; its kind follows from it.
         value: decoded, of any characters and length.
+        is_id: whether the serial number is an id, as those of files are and those of certificates are not.
     """
     if name == "hardware_id":
         return value if _is_hardware_id(value) else NOBODYS_HARDWARE
     if name == "number":
         return value if _is_order_number(value) else NOBODYS_NUMBER
     if name == "serial":
-        return value if _SERIAL.fullmatch(value) else NOBODYS_ID
+        return value if (_ID if is_id else _SERIAL).fullmatch(value) else NOBODYS_ID
     if name == "session_id" and value == "current":
         return value
     if name == "id" or name.endswith("_id"):

@@ -11,6 +11,7 @@ from urllib.parse import unquote_to_bytes
 from gateway.paths import read_parameter
 from gateway.row import Row
 from services.chassis.errors import ServiceError, invalid, not_found
+from services.chassis.fields import Id
 
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f]")
 _ANY: Final = "{}"
@@ -71,7 +72,9 @@ class Router:
             raise not_allowed(method, allow)
         shapes = row.path.strip("/").split("/")
         given = [part for shape, part in zip(shapes, parts, strict=True) if shape[:1] == "{"]
-        return Match(row, {name: read_parameter(name, part) for name, part in zip(row.path_names, given, strict=True)})
+        named = zip(row.path_names, given, strict=True)
+        ids = {name for name in row.path_names if isinstance(row.wire_fields.get(name), Id)}
+        return Match(row, {name: read_parameter(name, part, is_id=name in ids) for name, part in named})
 
     def _walk(self, node: _Node, parts: list[str], depth: int) -> _Node | None:
         if depth == len(parts):

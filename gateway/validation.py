@@ -131,6 +131,8 @@ def _body_of(row: Row, request: Request) -> dict[str, Any]:
     media_type, _, parameters = request.headers.get("content-type", "").partition(";")
     media_type = media_type.strip().lower()
     announced = request.headers.get("content-length", "0") != "0"
+    if announced and request.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
+        raise invalid("request.unsupported_media_type", "The body is compressed; send it as it is.", accepted=row.takes)
     if (announced or media_type) and media_type != row.takes:
         raise invalid(
             "request.unsupported_media_type",

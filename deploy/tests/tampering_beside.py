@@ -7,7 +7,22 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from deploy.tests.tampering import ADA, BOX, BUILT, GONE, HOME, MAC, MADE, NEW, NOW, Forgery, event_row, forged
+from deploy.tests.tampering import (
+    ADA,
+    BOX,
+    BUILT,
+    GONE,
+    HOME,
+    MAC,
+    MADE,
+    NEW,
+    NOW,
+    ROLE,
+    SITE,
+    Forgery,
+    event_row,
+    forged,
+)
 from services.accounts import models as people
 from services.chassis.data.place import Place
 from services.chassis.data.tables import applied_events, log_epochs, positions
@@ -39,6 +54,16 @@ def _built(**changes: Any) -> Forgery:
     )
 
 
+_ROLES = ((1, "admin"), (2, "member"))
+
+
+def _told_role(number: int, role: str) -> tuple[Any, dict[str, Any]]:
+    """Return the row of an event about a role, of which the later ones were emitted before the others."""
+    data = {"user_id": "u", "role": role, "locked": False}
+    table, values = event_row("company_user_changed", f"u{number}", _companyid="new", **data)
+    return table, {**values, "sequence": number, "emission": 9 - number}
+
+
 def _set_back(connection: sa.Connection) -> None:
     forge(connection, positions, source="accounts", sequence=3)
     forge(connection, applied_events, source="accounts", event_id="e4", sequence=4)
@@ -53,7 +78,100 @@ _IMPORT = {"merge_id": "i", "company_id": "new", "gone_id": "old", "gone_ids": [
 _POWERS = "people have the powers that were told"
 _RECORD = {**BOX, "deleted_at": None, "order_number": None}
 _SENT = event_row("project_created", "p", version=1)
+_ACTIVE = event_row("user_activated", "u")
+_WRITTEN = {**ADA, "email_normalized": "ada@example.org"}
+_RESET = {"id": "l", "purpose": "password_reset", "subject_id": "u", "created_at": NOW, "used_at": None}
+_UNDO = {"id": "l", "user_id": "u", "created_at": NOW, "used_at": None}
+_CHANGED = event_row("company_changed", "c", name="Old", what=["otp_demanded"])
 BESIDE: list[tuple[str, str, Forgery, str]] = [
+    ("accounts", _POWERS, forged((people.User, ADA)), "user u was told as activated 0 times"),
+    ("accounts", _POWERS, forged(_ACTIVE), "user u was told of and is not there"),
+    (
+        "accounts",
+        _POWERS,
+        forged((people.User, ADA), _ACTIVE, _second(event_row("user_erased", "u"))),
+        "user u is not erased, and was told otherwise",
+    ),
+    (
+        "accounts",
+        _POWERS,
+        forged((people.User, {**ADA, "erased_at": NOW}), _ACTIVE),
+        "user u is erased, and was told otherwise",
+    ),
+    (
+        "accounts",
+        "companies have the names that were told",
+        forged(event_row("company_created", "c", name="Old")),
+        "company c was told and is not there",
+    ),
+    (
+        "accounts",
+        "companies have the names that were told",
+        forged(
+            (people.Company, {"id": "c", "name": "Old"}),
+            event_row("company_created", "c", name="Old"),
+            _second(_CHANGED),
+        ),
+        "company c demands no second factor, and was told otherwise",
+    ),
+    (
+        "accounts",
+        "companies have the names that were told",
+        forged(
+            (people.Company, {"id": "c", "name": "Old", "otp_demanded_at": NOW}),
+            event_row("company_created", "c", name="Old"),
+        ),
+        "company c demands a second factor, and was told otherwise",
+    ),
+    (
+        "accounts",
+        "addresses are looked up as written",
+        forged((people.User, {**ADA, "email_normalized": "eve@example.org"})),
+        "users u is looked up by another address",
+    ),
+    (
+        "accounts",
+        "links were offered as told",
+        forged((people.User, _WRITTEN), (people.Link, {**_RESET, "expires_at": _LATER})),
+        "the link l to a new password of user u is of 2026-11-24T00:00:00+00:00, when none was told",
+    ),
+    (
+        "accounts",
+        "links were offered as told",
+        forged((people.User, _WRITTEN), (people.EmailUndo, {**_UNDO, "expires_at": NOW + timedelta(days=8)})),
+        "the link l to a former address of user u ends later than such links do",
+    ),
+    (
+        "accounts",
+        "recovery codes are of second factors",
+        forged((people.User, _WRITTEN), (people.RecoveryCode, {"user_id": "u", "code_hash": "0" * 64})),
+        "user u has recovery codes and no second factor",
+    ),
+    (
+        "accounts",
+        "invitations are as they were told",
+        forged(
+            (
+                people.Invitation,
+                {"id": "i", "company_id": "c", "created_at": NOW, "expires_at": NOW + timedelta(days=900)},
+            ),
+            event_row("company_user_invited", "i", _companyid="c"),
+        ),
+        "invitation i ends at 2029-05-12 00:00:00, later than an invitation does",
+    ),
+    (
+        "accounts",
+        "memberships are as they were told",
+        # The number says which was told last; the order of emission is in no line of history.
+        forged((people.Membership, ROLE), *(_told_role(number, role) for number, role in _ROLES)),
+        'and was told as ["member", false]',
+    ),
+    (
+        "devices",
+        "records belong to their projects",
+        forged(BUILT, SITE, (things.Device, {**BOX, "order_number": "4711", "proven_by": None})),
+        "device d has its order's number, which proves, and is not proven",
+    ),
     (
         "accounts",
         _POWERS,

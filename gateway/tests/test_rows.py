@@ -139,6 +139,15 @@ def test_the_wrong_media_type_is_refused(gateway: Gateway, row: Row) -> None:
 
 
 @pytest.mark.parametrize("row", WRITES, ids=name_of)
+def test_a_compressed_body_is_refused_and_not_taken_for_plain(gateway: Gateway, row: Row) -> None:
+    for encoding in ("gzip", "br", "deflate", "identity, gzip"):
+        headers = {"Content-Type": row.takes, "Content-Encoding": encoding}
+        answer = gateway.ask(row.method, path_of(row), b"{}", token=token_of(gateway, row), headers=headers)
+        check_problem(answer, 415, "request.unsupported_media_type", door=is_door(row))
+    assert gateway.rooms.calls == []
+
+
+@pytest.mark.parametrize("row", WRITES, ids=name_of)
 def test_a_body_that_is_too_large_is_refused(gateway: Gateway, row: Row) -> None:
     body = b" " * ((1 << 20) + 1)
     headers = {"Content-Type": row.takes}

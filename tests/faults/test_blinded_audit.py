@@ -27,6 +27,8 @@ TESTS = {
     "services/licensing/audit/stored.py": "services/licensing/tests/test_tampering.py",
     "services/licensing/audit/issued.py": "services/licensing/tests/files/test_audit.py",
     "services/accounts/audit/grants.py": "deploy/tests/test_tampering.py",
+    "services/accounts/audit/offered.py": "deploy/tests/test_tampering.py",
+    "services/licensing/audit/filed.py": "services/licensing/tests/test_tampering.py",
     "services/accounts/audit/told.py": "deploy/tests/test_tampering.py",
     "services/chassis/data/audit/rows.py": "deploy/tests/test_tampering.py",
     "services/accounts/audit/__init__.py": "deploy/tests/test_tampering.py",

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 from sqlalchemy.orm import aliased
 
 from services.accounts.audit.grants import check_grants
+from services.accounts.audit.offered import check_offered
 from services.accounts.audit.people import check_people
 from services.accounts.audit.told import check_told
 from services.accounts.models import (
@@ -50,6 +51,7 @@ def report(connection: Connection, keys: KeyStore) -> Report:
         partial(check_people, connection, keys),
         partial(check_told, connection),
         partial(check_grants, connection),
+        partial(check_offered, connection),
         partial(check_imports, connection),
     )
 

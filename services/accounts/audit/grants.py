@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Row
 from sqlalchemy.orm import aliased
 
-from services.accounts.domain import SESSION_LIFE
+from services.accounts.domain import INVITATION_LIFE, SESSION_LIFE
 from services.accounts.models import ApiToken, Company, CompanyImport, Invitation, ServiceAccount, ServiceToken, Session
 from services.accounts.times import iso
 from services.chassis.data.audit.checks import Check, Flaws, events, stream
@@ -75,7 +75,7 @@ def _granted(connection: Connection, what: str, statement: Any, types: tuple[str
         for row, event in events(connection, types):
             with flaws.reading(f"event {row.id} about {what}"):
                 fact = [event.type == types[0], row.created_at.isoformat(), event.companyid, dict(event.data)]
-                told.add(event.data[named], json.dumps(fact), rank=row.emission)
+                told.add(event.data[named], json.dumps(fact))
         rows = stream(connection, statement.order_by(in_order(connection, statement.selected_columns.id)))
         for key, found, facts in merged(((row.id, row) for row in rows), told.items()):
             for row in found:
@@ -118,27 +118,39 @@ def _invitations(connection: Connection) -> Check:
     flaws = Flaws()
 
     def flawed(row: Any, companies: list[str]) -> str | None:
+        if row.expires_at > row.created_at + INVITATION_LIFE:
+            return f"invitation {row.id} ends at {row.expires_at:%Y-%m-%d %H:%M:%S}, later than an invitation does"
         if row.company_id in {_today(connection, company_id) for company_id in companies}:
             return None
         return f"invitation {row.id} is of company {row.company_id}, and was told of {companies}"
 
-    statement = sa.select(Invitation.id, Invitation.company_id)
+    statement = sa.select(Invitation.id, Invitation.company_id, Invitation.created_at, Invitation.expires_at)
     checked = _each(connection, flaws, statement, ("company_user_invited",), lambda event: event.companyid, flawed)
     return Check("invitations are as they were told", checked, flaws.told())
 
 
 def _companies(connection: Connection) -> Check:
-    """Every company has the name that was told last and its time of founding."""
+    """Every company that was told is there, has the name that was told last, and demands a second factor as told."""
     flaws = Flaws()
 
-    def flawed(row: Any, names: list[str]) -> str | None:
-        if names and names[-1] == row.name:
-            return None
-        return f"company {row.id} is called {row.name!r}, and was told as {names[-1:]}"
+    def flawed(row: Any, facts: list[str]) -> str | None:
+        said = [json.loads(fact) for fact in facts]
+        if not said or said[-1][0] != row.name:
+            return f"company {row.id} is called {row.name!r}, and was told as {[name for name, _ in said[-1:]]}"
+        # It is told as changed, and only when it is: an odd number of times where it is on.
+        if (row.otp_demanded_at is not None) != (sum(turned for _, turned in said) % 2 == 1):
+            is_on = row.otp_demanded_at is not None
+            return f"company {row.id} demands {'a' if is_on else 'no'} second factor, and was told otherwise"
+        return None
 
-    statement = sa.select(Company.id, Company.name)
+    def fact_of(event: Any) -> str:
+        return json.dumps([event.data["name"], "otp_demanded" in event.data.get("what", ())])
+
+    statement = sa.select(Company.id, Company.name, Company.otp_demanded_at)
     types = ("company_created", "company_changed")
-    checked = _each(connection, flaws, statement, types, lambda event: event.data["name"], flawed)
+    checked = _each(
+        connection, flaws, statement, types, fact_of, flawed, missing="company {} was told and is not there"
+    )
     return Check("companies have the names that were told", checked, flaws.told())
 
 
@@ -149,14 +161,17 @@ def _each(
     types: tuple[str, ...],
     fact_of: Callable[[Any], Any],
     flawed: Callable[[Any, list[str]], str | None],
+    missing: str = "",
 ) -> int:
     checked = 0
     with Scratch() as told:
         for row, event in events(connection, types):
             with flaws.reading(f"event {row.id}, {event.type}"):
-                told.add(event.subject, str(fact_of(event)), rank=row.emission)
+                told.add(event.subject, str(fact_of(event)))
         rows = stream(connection, statement.order_by(in_order(connection, statement.selected_columns.id)))
-        for _, found, facts in merged(((row.id, row) for row in rows), told.items()):
+        for key, found, facts in merged(((row.id, row) for row in rows), told.items()):
+            if missing and not found:
+                flaws.add(missing.format(key))
             for one in found:
                 checked += 1
                 flaw = flawed(one, facts)

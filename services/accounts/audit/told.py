@@ -15,7 +15,7 @@ from services.chassis.data.audit.sorted import Scratch, in_order, merged
 
 _MEMBERS = ("company_created", "company_user_added", "company_user_changed", "company_user_removed")
 _FACTORS = ("otp_enabled", "otp_disabled", "email_change_undone")
-_PEOPLE = ("user_changed", "user_locked", "user_unlocked", *_FACTORS)
+_PEOPLE = ("user_activated", "user_changed", "user_erased", "user_locked", "user_unlocked", *_FACTORS)
 
 
 def check_told(connection: Connection) -> list[Check]:
@@ -36,7 +36,7 @@ def _memberships_told(connection: Connection) -> Check:
                 founds = event.type == "company_created"
                 user_id = event.actorid if founds else event.data["user_id"]
                 power = None if event.type == "company_user_removed" else _power(event.data, founds=founds)
-                told.add(f"{event.companyid} {user_id}", json.dumps(power), rank=row.emission)
+                told.add(f"{event.companyid} {user_id}", json.dumps(power))
         columns = sa.select(Membership.company_id, Membership.user_id, Membership.role, Membership.locked)
         for member in stream(connection, columns):
             stored.add(f"{member.company_id} {member.user_id}", json.dumps([member.role, member.locked]))
@@ -66,7 +66,7 @@ def _people_told(connection: Connection) -> Check:
     flaws, checked = Flaws(), 0
     with Scratch() as told:
         for row, event in events(connection, _PEOPLE):
-            told.add(event.subject, row.event, rank=row.emission)
+            told.add(event.subject, row.event)
         columns = sa.select(User.id, User.locked, User.staff, User.account_rights, User.erased_at)
         columns = columns.add_columns(User.otp_confirmed_at)
         rows = stream(connection, columns.order_by(in_order(connection, User.id)))
@@ -83,6 +83,11 @@ def _person_flaws(found: list[Row[Any]], told: list[Mapping[str, Any]]) -> Itera
         yield "was told of and is not there"
         return
     (row,) = found
+    types = [event["type"] for event in told]
+    if types.count("user_activated") != 1:
+        yield f"was told as activated {types.count('user_activated')} times"
+    if (row.erased_at is not None) != ("user_erased" in types):
+        yield f"is {'' if row.erased_at else 'not '}erased, and was told otherwise"
     if row.erased_at is not None:
         return
     said: dict[str, Any] = {"locked": False, "staff": False, "account_rights": []}

@@ -105,6 +105,8 @@ def _records(connection: Connection) -> Check:
             flaws.add(f"device {row.id}: {row.hardware_id} is not in the production data")
         elif row.order_number not in (None, row.built_for):
             flaws.add(f"device {row.id} has the number of another order than {row.hardware_id}")
+        if row.order_number is not None and row.proven_by is None:
+            flaws.add(f"device {row.id} has its order's number, which proves, and is not proven")
         if row.proven_by not in (None, *PROOFS):
             flaws.add(f"device {row.id} was proven by {row.proven_by!r}")
     return Check("records belong to their projects", checked, flaws.told(), digest.hexdigest())
@@ -129,9 +131,9 @@ def _told(connection: Connection) -> Check:
     statement = sa.select(*columns, Device.deleted_at, Device.added_at, *texts)
     with Scratch() as told:
         for row, event in events(connection, _TOLD):
-            told.add(event.subject, row.event, rank=row.emission)
+            told.add(event.subject, row.event)
             if event.type == "device_merged" and event.deviceid is not None:
-                told.add(event.deviceid, json.dumps({**json.loads(row.event), "type": _KEPT}), rank=row.emission)
+                told.add(event.deviceid, json.dumps({**json.loads(row.event), "type": _KEPT}))
         rows = stream(connection, statement.order_by(in_order(connection, Device.id)))
         for device_id, found, documents in merged(((row.id, row) for row in rows), told.items()):
             checked += len(found)
@@ -204,7 +206,7 @@ def _built_as_told(connection: Connection) -> Check:
         for row, event in events(connection, _BUILT):
             # Companies are told of marks too, by their records; the one about the thing itself counts.
             if event.subject == event.hardwareid:
-                told.add(event.subject, row.event, rank=row.emission)
+                told.add(event.subject, row.event)
         rows = stream(connection, statement.order_by(in_order(connection, built.hardware_id)))
         for hardware_id, found, documents in merged(((row.hardware_id, row) for row in rows), told.items()):
             checked += len(found)

@@ -93,10 +93,7 @@ def report(connection: Connection, signed_heads: SignedHeads) -> Report:
         signed = Signed()
 
     def heads() -> list[Check]:
-        checks = [
-            Check("signed heads", signed.documents, flaws.told(), signed.digest),
-            _signed_lately(connection, signed),
-        ]
+        checks = [Check("signed heads", signed.documents, flaws.told(), signed.digest)]
         checks += [_signed_lately(connection, signed), _chains(connection, signed)]
         if signed.set_aside:
             checks.append(Check("signed heads that a restore set aside", signed.set_aside))

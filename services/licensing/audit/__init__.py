@@ -25,6 +25,7 @@ from services.chassis.data.tables import metadata
 from services.chassis.keys.keystore import KeyStore
 from services.chassis.settings import Settings
 from services.licensing.audit.certificates import check_certificates
+from services.licensing.audit.filed import check_filed
 from services.licensing.audit.files import check_files
 from services.licensing.audit.issued import check_issued
 from services.licensing.audit.keys import check_keys, check_sealed_keys
@@ -68,7 +69,7 @@ def report(connection: Connection, keystore: KeyStore) -> Report:
         partial(check_rows, connection, Base.metadata, aliases.metadata, metadata),
         *ledger_checks(connection),
         partial(check_files, connection, keystore),
-        partial(check_certificates, connection),
+        partial(check_certificates, connection, keystore),
         partial(check_issued, connection),
         partial(check_sealed_keys, connection, keystore),
         partial(aliases.check_unused, connection, OWNERS),
@@ -93,6 +94,7 @@ def ledger_checks(connection: Connection) -> list[Callable[[], Check | list[Chec
         _check_totals,
         _check_keys,
         check_lines,
+        check_filed,
         _check_projects,
         _check_deletions,
         _check_orders,
@@ -211,7 +213,10 @@ def _key_flaws(key: _Key, moved: _Pools | None, held: _Pools) -> Iterator[str]:
             yield f"is used and still holds {left}"
     elif moved is not None:
         yield f"is {key.state} and was redeemed"
-    elif key.state == "open" and left != contents:
+    elif key.state != "open":
+        # Nothing cancels the key of an order, and none of them ends.
+        yield f"is {key.state}, which no key of an order becomes"
+    elif left != contents:
         yield f"should hold {contents} and holds {left}"
 
 

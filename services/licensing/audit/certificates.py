@@ -16,29 +16,35 @@ from sqlalchemy import Connection
 from services.chassis.data.audit.checks import Check, Flaws, events, stream
 from services.chassis.data.audit.sorted import Scratch, in_order, merged
 from services.chassis.data.rows import part_of
+from services.chassis.keys.keystore import KeyStore
 from services.licensing.certificates import profile
 from services.licensing.certificates.requests import key_digest
-from services.licensing.commands.authority import CRL_OVERLAP
+from services.licensing.commands.authority import CRL_OVERLAP, ISSUING_KEY, ROOT_KEY
 from services.licensing.commands.certifying import subject_of
 from services.licensing.models import Authority, DeviceCertificate
 from services.licensing.store import certificates as store
-from services.licensing.store.certificates import StoredCertificate, StoredList
+from services.licensing.store.certificates import StoredAuthority, StoredCertificate, StoredList
 
 _TOLD = ("certificate_issued", "certificate_revoked")
 
 
-def check_certificates(connection: Connection) -> list[Check]:
+def check_certificates(connection: Connection, keystore: KeyStore) -> list[Check]:
     """Return the checks of certificates: signatures, states against the log, revocation list against states.
 
     Args:
         connection: of a snapshot.
+        keystore: licensing's; only public parts are used.
     """
-    return [_signed(connection), _told(connection), _listed(connection)]
+    return [_signed(connection, keystore), _told(connection), _listed(connection)]
 
 
-def _signed(connection: Connection) -> Check:
+def _signed(connection: Connection, keystore: KeyStore) -> Check:
     """Every signed certificate is, field by field, what the profile makes of its row (S16), and has its key."""
     flaws, checked = Flaws(), 0
+    for authority in (*store.authorities(connection, store.ISSUING), *store.authorities(connection, store.ROOT)):
+        with flaws.reading(f"the authority {authority.kid}"):
+            if not _is_ours(authority, keystore):
+                flaws.add(f"the authority {authority.kid} ({authority.role}) is of no key of ours; see what it signed")
     issuer = Authority.certificate.label("issuer")
     statement = sa.select(DeviceCertificate.__table__, issuer).outerjoin(
         Authority, Authority.kid == DeviceCertificate.authority
@@ -49,6 +55,16 @@ def _signed(connection: Connection) -> Check:
             for flaw in _certificate_flaws(part_of(row, StoredCertificate), row.issuer):
                 flaws.add(f"certificate {row.serial} of {row.hardware_id}: {flaw}")
     return Check("device certificates match their records", checked, flaws.told())
+
+
+def _is_ours(authority: StoredAuthority, keystore: KeyStore) -> bool:
+    """Tell whether an authority certifies a key of the key store; the root's may be off the machine."""
+    is_root = authority.role == store.ROOT
+    keys = {key.kid: key.private.public_key() for key, _ in keystore.states(ROOT_KEY if is_root else ISSUING_KEY)}
+    if is_root and not keys:
+        return True
+    certificate = x509.load_pem_x509_certificate(authority.certificate.encode())
+    return keys.get(authority.kid) == certificate.public_key()
 
 
 def _certificate_flaws(stored: StoredCertificate, issuer: str | None) -> Iterator[str]:
@@ -70,7 +86,7 @@ def _told(connection: Connection) -> Check:
     with Scratch() as told:
         for row, event in events(connection, _TOLD):
             with flaws.reading(f"event {row.id} about a certificate"):
-                told.add(event.data["serial"], json.dumps([event.type, event.hardwareid]), rank=row.emission)
+                told.add(event.data["serial"], json.dumps([event.type, event.hardwareid]))
         rows = stream(connection, sa.select(*columns).order_by(in_order(connection, row_of.serial)))
         for serial, found, facts in merged(((row.serial, row) for row in rows), told.items()):
             checked += len(found)

@@ -20,7 +20,7 @@ from services.licensing.certificates.requests import load_key
 from services.licensing.commands.authority import FILE_KEY, TEXT_KEY
 from services.licensing.commands.files import text_lines, vendor_secret
 from services.licensing.files import envelope, payload, signing, text
-from services.licensing.files.returns import RETURN_PURPOSE, counter_of
+from services.licensing.files.returns import RETURN_PURPOSE, counter_of, names_of
 from services.licensing.models import FileCounter, LicenseFileRow, LicenseReturn, Transfer
 from services.licensing.store import certificates as certificate_store
 from services.licensing.store import files as store
@@ -81,6 +81,8 @@ def _file_flaws(connection: Connection, keystore: KeyStore, stored: StoredFile) 
         certificate = certificate_store.find(connection, stored.certificate_serial)
         if certificate is None or certificate.hardware_id != stored.hardware_id:
             yield f"it was made for the certificate {stored.certificate_serial}, which is none of the device's"
+        elif envelope.read(stored.content.encode()).recipient != envelope.key_name(load_key(certificate.public_key)):
+            yield f"it is encrypted to another key than that of the certificate {stored.certificate_serial}"
     if stored.form == store.TEXT:
         if stored.signature is not None:
             yield "it is a text and has a signature"
@@ -182,6 +184,8 @@ def _return_flaws(connection: Connection, given: StoredReturn) -> Iterator[str]:
         yield "its document is not what was accepted"
     elif not _signed_by_device(connection, given):
         yield f"no certificate of {given.hardware_id} signed it"
+    elif names_of(signed) != (given.hardware_id, given.serial):
+        yield f"its document returns the file {names_of(signed)[1]} of {names_of(signed)[0]}"
 
 
 def _check_floors(connection: Connection) -> Check:

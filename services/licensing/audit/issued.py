@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.orm import aliased
 
+from services.chassis.data import aliases
 from services.chassis.data.audit.checks import Check, Flaws, events, stream
 from services.chassis.data.audit.sorted import Scratch, merged
 from services.chassis.data.rows import columns_of, part_of
@@ -133,6 +134,19 @@ def _check_acceptances(connection: Connection) -> Check:
                 f"company {row.company_id} accepted a key of {row.hardware_id} by the certificate {row.serial}, which "
                 "is none of the device's with this key"
             )
+    with Scratch() as told, Scratch() as stored:
+        for noted, event in events(connection, ("certificate_accepted",)):
+            with flaws.reading(f"event {noted.id} about an accepted key"):
+                company_id = aliases.current(connection, str(event.companyid))
+                said = (company_id, event.data["fingerprint"], event.data["serial"], event.actorid, noted.created_at)
+                told.add(str(event.hardwareid), _fact(*said))
+        for given in stream(connection, sa.select(taken.__table__)):
+            company_id = aliases.current(connection, given.company_id)
+            said = (company_id, given.key_digest, given.serial, given.accepted_by, given.accepted_at)
+            stored.add(given.hardware_id, _fact(*said))
+        for hardware_id, found, facts in merged(stored.items(), told.items()):
+            for fact in sorted(set(found) - set(facts)):
+                flaws.add(f"a key of {hardware_id} is noted as accepted, {fact}, and nobody was told so")
     return Check("accepted keys are of certificates", checked, flaws.told())
 
 

@@ -101,7 +101,7 @@ def _check_keys(connection: Connection) -> Check:
     with Scratch() as told:
         for row, event in events(connection, ("activation_key_redeemed",)):
             with flaws.reading(f"event {row.id} about a key"):
-                told.add(event.subject, str(event.data["comment"]), rank=row.emission)
+                told.add(event.subject, str(event.data["comment"]))
         rows = stream(connection, statement.order_by(in_order(connection, key.id)))
         for key_id, found, comments in merged(((row.id, row) for row in rows), told.items()):
             for row in found:
@@ -148,7 +148,7 @@ def _check_orders(connection: Connection) -> Check:
     with Scratch() as told:
         for row, event in events(connection, ("order_entered",)):
             with flaws.reading(f"event {row.id} about an order"):
-                told.add(event.subject, _order_told(event.data, row.created_at), rank=row.emission)
+                told.add(event.subject, _order_told(event.data, row.created_at))
         rows = stream(connection, sa.select(Order.__table__).order_by(in_order(connection, Order.number)))
         for number, found, facts in merged(((row.number, row) for row in rows), told.items()):
             if not found:

@@ -120,6 +120,16 @@ def counter_of(signed: bytes) -> int:
     return int(read_signed(signed, RETURN_PURPOSE, _RETURN_HEADERS)["counter"])
 
 
+def names_of(signed: bytes) -> tuple[str, str]:
+    """Return the device and the serial number of the file that a return names, of the bytes under its signature.
+
+    Raises:
+        FormatError: `malformed` when it is not a return.
+    """
+    values = read_signed(signed, RETURN_PURPOSE, _RETURN_HEADERS)
+    return values["device"], values["serial"]
+
+
 def split_proof(pem: str) -> tuple[str, str | None]:
     """Split an upload into the request's PEM and the proof's base64, which may stand behind it."""
     match = _PROOF_PEM.search(pem)

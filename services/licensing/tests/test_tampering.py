@@ -309,7 +309,39 @@ def _passing_by(kind: str, giver: str) -> list[str]:
     return [made[1], made[3], made[0], made[2]]
 
 
+_TWINS = "license_type = 'fax8' AND quantity = 4"
+_FILED_TWIN = f"(SELECT min(id) FROM device_lines WHERE {_TWINS} AND file_issued = 'plain')"
+_LATER_TWIN = f"(SELECT max(id) FROM device_lines WHERE {_TWINS} AND file_issued = 'none')"
+_OTHER_LATCH = "CASE file_issued WHEN 'plain' THEN 'none' ELSE 'plain' END"
+_OF_GUEST = "(SELECT max(id) FROM transfers WHERE kind = 'assign')"
+_GUEST = "(SELECT company_id FROM projects WHERE name = 'Guest''s own')"
 TOGETHER: list[tuple[str, list[str], str]] = [
+    (
+        "keys are redeemed at most once",
+        [f"UPDATE activation_keys SET state = 'cancelled' WHERE id = {_OPEN}"],
+        "is cancelled, which no key of an order becomes",
+    ),
+    (
+        "keys are redeemed at most once",
+        [f"UPDATE activation_keys SET state = 'expired' WHERE id = {_OPEN}"],
+        "is expired, which no key of an order becomes",
+    ),
+    (
+        "every transfer was told once",
+        [
+            f"UPDATE device_lines SET company_id = {_GUEST} WHERE transfer_id = {_OF_GUEST}",
+            f"UPDATE transfers SET company_id = {_GUEST} WHERE id = {_OF_GUEST}",
+        ],
+        "was told 0 times to",
+    ),
+    (
+        "device lines match their files in time",
+        [
+            f"UPDATE license_file_lines SET line_id = {_LATER_TWIN} WHERE line_id = {_FILED_TWIN}",
+            f"UPDATE device_lines SET file_issued = {_OTHER_LATCH} WHERE {_TWINS} AND file_issued IN ('plain', 'none')",
+        ],
+        "which was assigned only afterwards",
+    ),
     ("every event was booked as told", _passing_by("order", "'issued'"), "of issued alone"),
     ("every event was booked as told", _passing_by("correct", "'issued'"), "of issued alone"),
     ("every event was booked as told", _passing_by("return", "'issued'"), "-1 warranty-year of issued"),
@@ -373,6 +405,14 @@ def live(database: Database, _: Path) -> World:
     world.ask("correct_balance", world.staff(), project_id=empty, quantity=1, **body)
     world.ask("correct_balance", world.staff(), project_id=empty, quantity=-1, **body)
     world.ask("delete_project", world.admin(), project_id=empty)
+    world.assign(plain, {"fax8": 4})
+    guest = World(world.database)
+    guest.projects, guest.devices = world.projects, world.devices
+    guest.home = guest.project("Guest's own")
+    guest.stock({"port8": 10})
+    world.projects.let(world.home, guest.company)
+    world.devices.share(world.home, guest.company)
+    guest.assign(device, {"port8": 5}, sources=[guest.home])
     assert [check for check in audited(world) if check.flaws] == []
     return world
 

@@ -114,7 +114,7 @@ def _told(connection: Connection) -> Check:
     statement = sa.select(*columns, Project.created_by, Project.created_at)
     with Scratch() as told:
         for row, event in events(connection, _TOLD):
-            told.add(event.subject, row.event, rank=row.emission)
+            told.add(event.subject, row.event)
         rows = stream(connection, statement.order_by(in_order(connection, Project.id)))
         for project_id, found, documents in merged(((row.id, row) for row in rows), told.items()):
             checked += len(found)
@@ -183,7 +183,7 @@ def _rights_told(connection: Connection) -> Check:
             with flaws.reading(f"event {row.id} about a right"):
                 guest_id = event.data["guest_company_id"]
                 # A right of a company that was imported since is the importing one's, or has ended with the import.
-                told.add(f"{event.subject} {guest_id}", event.type, rank=row.emission)
+                told.add(f"{event.subject} {guest_id}", event.type)
         for right in stream(connection, sa.select(ProjectRight.project_id, ProjectRight.company_id)):
             stored.add(f"{right.project_id} {right.company_id}", "")
         for key, found, types in merged(stored.items(), told.items()):

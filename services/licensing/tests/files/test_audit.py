@@ -5,23 +5,29 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from clients.device import Device
 from services.chassis.data.audit.checks import Check
 from services.chassis.data.db import Database
+from services.chassis.data.rows import part_of
 from services.chassis.data.tables import outbox
 from services.chassis.data.testing import flaws_of, make_call, make_lived_database, unguarded
 from services.licensing.audit.certificates import check_certificates
 from services.licensing.audit.files import check_files
 from services.licensing.audit.issued import check_issued
 from services.licensing.audit.keys import check_sealed_keys
+from services.licensing.certificates import profile
+from services.licensing.certificates.requests import key_digest
 from services.licensing.commands.authority import FILE_KEY, private
+from services.licensing.commands.certifying import subject_of
 from services.licensing.files import envelope, payload, signing
 from services.licensing.models import (
     Authority,
@@ -34,6 +40,7 @@ from services.licensing.models import (
     RevocationList,
     Transfer,
 )
+from services.licensing.store.certificates import StoredCertificate
 from services.licensing.tests.files.conftest import IP800, IP6000, Door, Room
 
 
@@ -41,7 +48,11 @@ def audited(room: Room) -> list[Check]:
     """Return all checks of files and certificates."""
 
     def work(connection: sa.Connection) -> list[Check]:
-        checks = [*check_files(connection, room.keystore), *check_certificates(connection), *check_issued(connection)]
+        checks = [
+            *check_files(connection, room.keystore),
+            *check_certificates(connection, room.keystore),
+            *check_issued(connection),
+        ]
         return [*checks, check_sealed_keys(connection, room.keystore)]
 
     return room.database.read(work, snapshot=True)
@@ -136,7 +147,65 @@ def _signed_anew(room: Room) -> Any:
     return _store(row, content=envelope.wrap(forged, signed, signature, None))
 
 
+def _other_recipient(room: Room) -> Any:
+    row = _row(room, "encrypted")
+    file = envelope.read(row.content.encode())
+    return _store(row, content=envelope.write(replace(file, recipient="a" * 32)))
+
+
+def _return_of_other_file(room: Room) -> Any:
+    """Let the device's own document stand for another file of it that it never returned."""
+    other = _row(room, "plain").serial
+    return sa.update(LicenseReturn).values(serial=other)
+
+
+def _rogue_certificate(room: Room) -> Any:
+    """Certify a key of the attacker's for a device by an authority of his, and note that as one of ours."""
+    now = datetime.now(UTC)
+    root_key, key, mine = (ec.generate_private_key(ec.SECP256R1()) for _ in range(3))
+    root = profile.make_root(root_key, now)
+    authority = profile.make_issuing(key.public_key(), "1", root, root_key, now)
+    certificates = sa.select(DeviceCertificate.__table__).where(DeviceCertificate.hardware_id == IP6000)
+    row: Any = room.database.read(lambda connection: connection.execute(certificates).one())
+    der = mine.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    stored = replace(part_of(row, StoredCertificate), public_key=der, key_digest=key_digest(der), authority="rogue")
+    made = profile.pem(profile.make_device(subject_of(stored), authority, key))
+    with unguarded(room.database) as connection:
+        values = {"kid": "rogue", "role": "issuing", "certificate": profile.pem(authority), "created_at": now}
+        connection.execute(sa.insert(Authority).values(values))
+    changed = {"public_key": der, "key_digest": key_digest(der), "authority": "rogue", "certificate": made}
+    return sa.update(DeviceCertificate).where(DeviceCertificate.serial == row.serial).values(changed)
+
+
+def _rogue_list(room: Room) -> Any:
+    """Publish by an authority of the attacker's that nothing is revoked."""
+    now = datetime.now(UTC)
+    root_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    authority = profile.make_issuing(key.public_key(), "1", profile.make_root(root_key, now), root_key, now)
+    with unguarded(room.database) as connection:
+        values = {"kid": "rogue", "role": "issuing", "certificate": profile.pem(authority), "created_at": now}
+        connection.execute(sa.insert(Authority).values(values))
+    content = profile.make_crl([], 2, authority, key, now, now + timedelta(days=7))
+    return sa.insert(RevocationList).values(number=2, issued_at=now, content=content)
+
+
+def _accepted(room: Room) -> Any:
+    """Let a company have accepted a key of which nobody told it."""
+    row = _row(room, "encrypted")
+    find = sa.select(DeviceCertificate.__table__).where(DeviceCertificate.serial == row.certificate_serial)
+    one: Any = room.database.read(lambda connection: connection.execute(find).one())
+    values = {"key_digest": one.key_digest, "serial": one.serial, "hardware_id": one.hardware_id}
+    return sa.insert(CertificateAcceptance).values(
+        **values, company_id="c", accepted_by="u", accepted_at=one.recorded_at
+    )
+
+
 FORGED: list[tuple[str, Callable[[Room], Any], str]] = [
+    ("stored license files verify", _other_recipient, "it is encrypted to another key than that of the certificate"),
+    ("files are returned at most once", _return_of_other_file, "its document returns the file"),
+    ("device certificates match their records", _rogue_certificate, "the authority rogue (issuing) is of no key"),
+    ("device certificates match their records", _rogue_list, "the authority rogue (issuing) is of no key of ours"),
+    ("accepted keys are of certificates", _accepted, "and nobody was told so"),
     ("stored license files verify", _other_text, "its text has other lines"),
     ("stored license files verify", _foreign_envelope, "its envelope says something else"),
     ("stored license files verify", _signed_anew, "its envelope holds another content"),
