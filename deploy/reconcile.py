@@ -84,7 +84,8 @@ def told(found: Reconciled, settled: Sequence[str], *, dry_run: bool) -> str:
     if dry_run:
         lines.append("Nothing was changed; run it without --dry-run to do so.")
     elif found.epoch is None:
-        lines.append(f"Nothing to do: every room follows the log of {found.source}.")
+        what = "Nothing else" if settled else "Nothing"
+        lines.append(f"{what} to do: every room follows the log of {found.source}.")
     else:
         lines.append(
             f"Reconciled: {found.source} goes on in the epoch {found.epoch}. Look at what is lost, then audit."

@@ -49,7 +49,9 @@ def settle(
     """
     work = _WORKS.get(source.service)
     lost = {(event.type, event.subject) for follower in followers for event in follower.lost}
-    if work is None or not any(follower.is_ahead for follower in followers):
+    # A deletion that licensing had only begun was told to nobody by event: no room need be ahead of it.
+    is_ahead = any(follower.is_ahead for follower in followers) or source.service == "licensing"
+    if work is None or not is_ahead:
         return []
     done = _written(source, work(others, lost), dry_run=dry_run)
     if source.service == "devices" and not dry_run:
@@ -99,6 +101,15 @@ def _devices(others: Mapping[str, Database], lost: set[tuple[str, str]]) -> Work
     return partial(take_back_devices, orders=orders, lost=sorted(lost), marks=marks)
 
 
+def _licensing(others: Mapping[str, Database], lost: set[tuple[str, str]]) -> Work:
+    closings = [
+        *others["projects"].read(lambda connection: list(projects.closings(connection)), snapshot=True),
+        *others["devices"].read(lambda connection: list(devices.closings(connection)), snapshot=True),
+    ]
+    ended = {closing_id: project_id for project_id, closing_id in closings}
+    return partial(licensing_restored.end_unknown_closings, closings=ended)
+
+
 def _unknown_records(connection: sa.Connection, device_ids: list[str]) -> list[str]:
     known = set(connection.execute(sa.select(Device.id).where(Device.id.in_(device_ids))).scalars())
     return [device_id for device_id in device_ids if device_id not in known]
@@ -113,4 +124,5 @@ _WORKS: dict[str, Callable[[Mapping[str, Database], set[tuple[str, str]]], Work]
     "accounts": _accounts,
     "projects": _projects,
     "devices": _devices,
+    "licensing": _licensing,
 }
