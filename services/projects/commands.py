@@ -1,9 +1,9 @@
 """The writes of projects: one function per write, one transaction each; what other rooms know is asked before."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from services.accounts.api import AccountsClient, Actor, needs
+from services.accounts.api import AccountsClient, Actor, NamedCompany, needs
 from services.chassis.answers import Answer, Shown
 from services.chassis.context import Call
 from services.chassis.data import aliases
@@ -174,11 +174,12 @@ def add_right(database: Database, call: Call, request: Mapping[str, Any], accoun
     answer = answered(database, call, request)
     if answer is not None:
         return answer
-    found_id, guest_name = _guest(accounts.find_companies_by_email(call, email=request["email"]), request, actor)
+    found = NamedCompany.all_of_answer(accounts.find_companies_by_email(call, email=request["email"]))
+    guest = _guest(found, request["company_id"], actor)
 
     def work(unit: Unit) -> Shown:
         # It may have been imported by another company since, even by the caller's own.
-        guest_id = aliases.share(unit.connection, found_id)
+        guest_id = aliases.share(unit.connection, guest.id)
         store.hold(unit, request["project_id"])
         row, access = load_with_power(unit.connection, actor, request["project_id"], MANAGE)
         if guest_id == row.company_id:
@@ -187,7 +188,7 @@ def add_right(database: Database, call: Call, request: Mapping[str, Any], accoun
         right = StoredRight(row.id, guest_id, unit.now, actor.user_id)
         if store.add_right(unit, right):
             tell_right(unit, "project_right_granted", row, guest_id)
-        return right_answer(store.right(unit.connection, row.id, guest_id) or right, {guest_id: guest_name})
+        return right_answer(store.right(unit.connection, row.id, guest_id) or right, {guest_id: guest.name})
 
     return run(database, call, request, work)
 
@@ -277,12 +278,10 @@ def _own_company() -> ServiceError:
     )
 
 
-def _guest(found: Mapping[str, Any], request: Mapping[str, Any], actor: Actor) -> tuple[str, str]:
-    """Return id and name of the one company that is meant."""
-    everyone = found["companies"]
-    wanted = request["company_id"]
-    meant = [company for company in everyone if wanted in (None, company["id"])]
-    others = [company for company in meant if not actor.owns(company["id"])]
+def _guest(found: Sequence[NamedCompany], wanted: str | None, actor: Actor) -> NamedCompany:
+    """Return the one company that is meant."""
+    meant = [company for company in found if wanted in (None, company.id)]
+    others = [company for company in meant if not actor.owns(company.id)]
     if not others and meant:
         raise _own_company()
     if not others:
@@ -295,6 +294,6 @@ def _guest(found: Mapping[str, Any], request: Mapping[str, Any], actor: Actor) -
         raise conflict(
             "projects.company_ambiguous",
             "The user belongs to several companies: name one of them as `company_id`.",
-            companies=others,
+            companies=[company.ref() for company in others],
         )
-    return others[0]["id"], others[0]["name"]
+    return others[0]

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from sqlalchemy import Connection
 
-from services.accounts.api import AccountsClient
+from services.accounts.api import AccountsClient, KnownNames
 from services.chassis.context import Call
 from services.chassis.data.db import Database, Unit
 from services.chassis.data.outbox import Event
@@ -45,7 +45,7 @@ def complete_names(
     missing = sorted(set(company_ids) - set(known))
     if not missing:
         return dict(known)
-    told: dict[str, str] = accounts.get_names(call, user_ids=[], company_ids=missing)["companies"]
+    told = KnownNames.of_answer(accounts.get_names(call, user_ids=[], company_ids=missing)).companies
     if told:
         database.write(lambda unit: store.add_company_names(unit, told))
     return {**known, **told}

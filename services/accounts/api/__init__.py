@@ -126,6 +126,7 @@ from services.accounts.api.service_accounts import (
     ServiceTokenList,
     ServiceTokenRequest,
 )
+from services.accounts.api.told import KnownNames, NamedCompany
 
 __all__ = [
     "ACCOUNT_RIGHTS",
@@ -196,6 +197,7 @@ __all__ = [
     "InvitedUser",
     "Job",
     "JobRequest",
+    "KnownNames",
     "ListCompanyUsersStaffRequest",
     "ListOfUserRequest",
     "ListRevocationsRequest",
@@ -205,6 +207,7 @@ __all__ = [
     "MovingUsers",
     "MyInvitation",
     "MyInvitationList",
+    "NamedCompany",
     "Names",
     "NewApiToken",
     "NewServiceToken",

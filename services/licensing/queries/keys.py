@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-from services.accounts.api import SCOPE_ORDERS, SCOPE_READ, AccountsClient, Actor, needs
+from services.accounts.api import SCOPE_ORDERS, SCOPE_READ, AccountsClient, Actor, KnownNames, needs
 from services.chassis.answers import Page, Shown, shown
 from services.chassis.context import Call
 from services.chassis.data.db import Database
@@ -103,11 +103,9 @@ def _names(call: Call, accounts: AccountsClient, user_ids: Sequence[str]) -> Map
     if not user_ids:
         return {}
     try:
-        names = accounts.get_names(call, user_ids=sorted(set(user_ids)), company_ids=[])
+        return KnownNames.of_answer(accounts.get_names(call, user_ids=sorted(set(user_ids)), company_ids=[])).users
     except ServiceError as error:
         # The list is worth having without names while accounts is away.
         if error.kind != "unavailable":
             raise
         return {}
-    users: Mapping[str, str] = names["users"]
-    return users
