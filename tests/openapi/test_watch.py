@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.openapi import watch
 from tests.openapi.answers import findings
 
 ID = "01a20bb3-db07-7506-9682-6d4ec3e2575e"
@@ -64,3 +65,19 @@ def test_an_address_that_is_in_no_row_is_refused_by_the_door_alone() -> None:
     assert findings("GET", "/v1/nothing", 404, HEADERS, body) == []
     assert findings("GET", "/v1/nothing", 404, HEADERS, json.dumps(MISSING).encode())
     assert findings("GET", "/v1/nothing", 200, HEADERS, b"{}")
+
+
+@pytest.mark.parametrize("test", ["tests/integration/test_door.py::test_x", "tests/faults/test_kills.py::test_x"])
+def test_a_journey_gets_no_500_though_it_is_told(monkeypatch: pytest.MonkeyPatch, test: str) -> None:
+    body = {**MISSING, "type": "/problems/service.internal", "code": "service.internal", "status": 500}
+    monkeypatch.setattr(watch, "_running", [test])
+    answer = ("GET", f"/v1/projects/{ID}", 500, HEADERS, json.dumps(body).encode())
+    assert findings(*answer) == []
+    if test.startswith(watch.JOURNEYS):
+        with pytest.raises(AssertionError, match="a journey gets no 500"):
+            watch.look(*answer)
+    else:
+        watch.look(*answer)
+    # Found on purpose: what is kept would fail this test as well.
+    assert bool(watch._kept) is test.startswith(watch.JOURNEYS)
+    watch._kept.clear()
