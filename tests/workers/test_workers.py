@@ -7,7 +7,8 @@ from typing import Final
 
 import pytest
 
-from tests.workers.__main__ import run
+from tests.workers.__main__ import ROOT, run
+from tests.workers.plugin import LONGEST, Group
 
 HEAD: Final = """import os
 import pathlib
@@ -58,6 +59,15 @@ def test_every_test_is_run_once(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert outcome(tmp_path, dict.fromkeys("abcde", GOOD)) == 0
     assert len(list((tmp_path / "ran").iterdir())) == 100
     assert "100 passed, 0 failed, 0 skipped, 0 lost" in capsys.readouterr().out
+
+
+def test_what_takes_longest_begins_first_and_is_there() -> None:
+    groups = [Group(name, "") for name in ("services/short.py", *reversed(LONGEST))]
+    for group in groups:
+        group.items = [None] * 500  # type: ignore[list-item]
+    first = sorted(LONGEST, key=lambda name: (-LONGEST[name], name))
+    assert [group.name for group in sorted(groups, key=lambda one: one.rank(""))] == [*first, "services/short.py"]
+    assert [name for name in LONGEST if not (ROOT / name).is_file()] == []
 
 
 @pytest.mark.parametrize("name", WRONG)
