@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -184,31 +185,38 @@ def _order_flaws(row: _Order, told: Sequence[_Told]) -> Iterator[str]:
 
 def _check_catalogue(connection: Connection) -> Check:
     """License types, versions and models are those that the product is shipped with."""
-    flaws = Flaws()
-    types, models, versions = expand(json.loads(_SHIPPED.read_text()))
-    names = [column.name for column in LicenseType.__table__.columns if column.name != "position"]
-    shipped: dict[tuple[str, str | int], tuple[object, ...]] = {
-        ("license type", one.id): (*(getattr(one, name) for name in names), place) for place, one in enumerate(types)
-    }
+    flaws, shipped = Flaws(), _shipped()
+    columns = [LicenseType.__table__.c[name] for name in (*_type_columns(), "position")]
     stored: dict[tuple[str, str | int], tuple[object, ...]] = {
-        ("license type", row.id): (*(getattr(row, name) for name in names), row.position)
-        for row in connection.execute(sa.select(LicenseType.__table__))
+        ("license type", row.id): tuple(row) for row in connection.execute(sa.select(*columns))
     }
-    shipped |= {("device type", m.id): (m.category, m.warranty_months, dict(m.maxima), "default") for m in models}
     # Nothing edits models yet; what will, must tell of it.
     stored |= {
         ("device type", row.id): (row.category, row.warranty_months, row.maxima, row.origin)
         for row in connection.execute(sa.select(DeviceType.__table__))
     }
-    shipped |= {("version", version): (offered,) for version, offered in versions.items()}
     stored |= {
         ("version", row.version): (row.offered,) for row in connection.execute(sa.select(CatalogueVersion.__table__))
     }
-    for kind, name in sorted(shipped.keys() | stored.keys(), key=str):
-        is_, was = stored.get((kind, name)), shipped.get((kind, name))
-        if is_ != was:
-            flaws.add(f"{kind} {name} is {is_}, and was shipped as {was}")
+    wrong = [one for one in shipped.keys() | stored.keys() if stored.get(one) != shipped.get(one)]
+    for kind, name in sorted(wrong, key=str):
+        flaws.add(f"{kind} {name} is {stored.get((kind, name))}, and was shipped as {shipped.get((kind, name))}")
     return Check("the catalogue is as shipped", len(stored), flaws.told())
+
+
+def _type_columns() -> list[str]:
+    return [column.name for column in LicenseType.__table__.columns if column.name != "position"]
+
+
+@cache
+def _shipped() -> Mapping[tuple[str, str | int], tuple[object, ...]]:
+    types, models, versions = expand(json.loads(_SHIPPED.read_text()))
+    names = _type_columns()
+    return {
+        **{("license type", one.id): (*(getattr(one, name) for name in names), n) for n, one in enumerate(types)},
+        **{("device type", one.id): (one.category, one.warranty_months, dict(one.maxima), "default") for one in models},
+        **{("version", version): (offered,) for version, offered in versions.items()},
+    }
 
 
 def _shown(values: tuple[object, ...]) -> str:
