@@ -73,14 +73,13 @@ class World:
         }
         self.do(registration.register, requests.RegisterRequest, **values)
 
-    def mails(self) -> list[dict[str, Any]]:
-        """Return the waiting mails, oldest first, unsealed."""
+    def mails(self, template: str | None = None, *, newest: int | None = None) -> list[dict[str, Any]]:
+        """Return the waiting mails, oldest first, unsealed: all, or of a kind, or so many of the newest."""
+        waiting = sa.select(*Mail.__table__.c).where(Mail.sent_at.is_(None)).order_by(Mail.id.desc()).limit(newest)
         with self.database.engine.connect() as connection:
-            rows = connection.execute(
-                sa.select(*Mail.__table__.c).where(Mail.sent_at.is_(None)).order_by(Mail.id)
-            ).all()
+            rows = connection.execute(waiting.where(Mail.template == template) if template else waiting).all()
         found = []
-        for row in rows:
+        for row in reversed(rows):
             assert row.sealed is not None
             content = json.loads(self.kit.keys.unseal(row.sealed, f"mails:{row.id}"))
             found.append({"template": row.template, "language": row.language, **content})
@@ -88,7 +87,7 @@ class World:
 
     def last_token(self, template: str) -> str:
         """Return the link token of the newest waiting mail of a kind."""
-        return str([mail for mail in self.mails() if mail["template"] == template][-1]["values"]["token"])
+        return str(self.mails(template, newest=1)[-1]["values"]["token"])
 
     def activate(self, email: str, **changes: Any) -> None:
         """Register and use the link."""
