@@ -56,7 +56,7 @@ clean: ## Remove the virtual environment and caches; data in .data stays
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache tessera.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# No address of a package index belongs into a committed file: everyone uses the one pip is set up with.
+# No address of a package index belongs in a committed file: everyone uses the one pip is set up with.
 LOCK_OPTIONS := --quiet --generate-hashes --allow-unsafe --strip-extras \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options
 
