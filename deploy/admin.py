@@ -6,7 +6,7 @@ tessera-admin rotate-keys ROOM PURPOSE      make a new signing key; nobody is lo
 tessera-admin revoke-key ROOM PURPOSE KID   take an old signing key out of use for good
 tessera-admin reconcile-events SOURCE       let the rooms follow SOURCE again after its database was restored
 tessera-admin take-back-company ID EMAIL    give a company without people an administrator, after a restore of accounts
-tessera-admin retry-parked-mails            send mails again that could not be made
+tessera-admin retry-parked-mails            send e-mails that could not be made
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _BELIEVED: Final = {
     ("licensing", "license-files"): "the rooms refuse it within two seconds, a device believes it until it next asks "
     "for its file or the keys",
     ("licensing", "license-text"): "text files are made anew; devices believe the files that it made before",
-    ("history", "history-heads"): "heads of before stay good, and it signs none behind them",
+    ("history", "history-heads"): "earlier heads stay valid, and it signs none after them",
 }
 _ADDRESS = re.compile(r"[^@\s]{1,64}@[^@\s]+\.[^@\s]+")
 
@@ -48,7 +48,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 
 @app.callback()
 def _commands() -> None:
-    """Commands for who runs Tessera, on the machine that holds its data."""
+    """Commands for whoever runs Tessera, on the machine that holds its data."""
 
 
 @app.command("create-staff")
@@ -74,7 +74,7 @@ def create_staff(email: str) -> None:
     write_private(path, f"{password}\n".encode())
     sys.stdout.write(
         f"{email} is a staff account now; its password is in {path}.\n"
-        "Its login is good for nothing but switching a second factor on (POST /v1/me/otp), unless TESSERA_STAFF_OTP is "
+        "Its login can do nothing but switch on a second factor (POST /v1/me/otp), unless TESSERA_STAFF_OTP is "
         "0.\n"
     )
 
@@ -90,14 +90,14 @@ def list_keys() -> None:
 def rotate_keys(
     room: str, purpose: str, lead_seconds: Annotated[int, typer.Option(min=0, max=86_400)] = _LEAD_SECONDS
 ) -> None:
-    """Make a new signing key for PURPOSE of ROOM, on an installation that runs or not; nobody is logged out.
+    """Make a new signing key for PURPOSE of ROOM, whether the installation is running or not; nobody is logged out.
 
-    It is published at once and signs after LEAD_SECONDS. The key before it stays good for checking; with 0, keys of
-    PURPOSE that wait to sign are revoked.
+    It is published at once and signs after LEAD_SECONDS. The previous key stays valid for checking; with 0, keys of
+    PURPOSE that are waiting to sign are revoked.
     """
     kid = _done(lambda settings: keys.rotate(settings, room, purpose, timedelta(seconds=lead_seconds)))
     sys.stdout.write(
-        f"{kid} of {room} is published and signs in {lead_seconds} s; the key before it stays good for checking.\n"
+        f"{kid} of {room} is published and signs in {lead_seconds} s; the previous key stays valid for checking.\n"
     )
 
 
@@ -105,7 +105,8 @@ def rotate_keys(
 def revoke_key(room: str, purpose: str, kid: str) -> None:
     """Take an old signing key out of use for good, because it may have been stolen.
 
-    Access tokens that it signed are refused within two seconds; people's sessions get new ones by their refresh tokens.
+    Access tokens that it signed are refused within two seconds; people's sessions get new ones with their refresh
+    tokens.
     """
     _done(lambda settings: keys.revoke(settings, room, purpose, kid))
     believed = _BELIEVED.get((room, purpose), "what it signed is believed for two more seconds at most")
@@ -114,15 +115,15 @@ def revoke_key(room: str, purpose: str, kid: str) -> None:
 
 @app.command("reconcile-events")
 def reconcile(source: str, dry_run: Annotated[bool, typer.Option("--dry-run")] = False) -> None:
-    """Let the rooms follow SOURCE again after its database was restored, on an installation that runs or not.
+    """Let the rooms follow SOURCE again after its database was restored, whether the installation is running or not.
 
-    Names every event that a room has applied and that SOURCE knows no more, and takes back what others still know
-    of it; --dry-run only tells.
+    Names every event that a room has applied and that SOURCE no longer knows, and takes back what others still know
+    of it; --dry-run only reports.
     """
     found, settled = _done(lambda settings: reconcile_events(settings, source, dry_run=dry_run))
     sys.stdout.write(told(found, settled, dry_run=dry_run))
     if source == "history" and not dry_run and _done(lambda settings: accept_restore(settings, datetime.now(UTC))):
-        sys.stdout.write("The heads that were signed before the restore are set aside; `make audit` tells how many.\n")
+        sys.stdout.write("The heads that were signed before the restore are set aside; `make audit` says how many.\n")
 
 
 @app.command("take-back-company")
@@ -134,9 +135,9 @@ def take_back(company: str, email: str) -> None:
 
 @app.command("retry-parked-mails")
 def retry_parked_mails() -> None:
-    """Let mails be sent that could not be made, once the reason is mended; `make audit` names them."""
+    """Send the e-mails that could not be made, once the cause is fixed; `make audit` names them."""
     count = _done(release_mails)
-    sys.stdout.write(f"{count} mails are tried again.\n")
+    sys.stdout.write(f"{count} e-mails are tried again.\n")
 
 
 def _done(act: Callable[[Settings], T]) -> T:

@@ -42,7 +42,7 @@ def require_auditable(settings: Settings, rooms: Collection[str]) -> None:
         uri = settings.service_database_uri(room)
         path = Path(uri.removeprefix("sqlite:///"))
         if uri.startswith("sqlite:///") and not path.exists():
-            raise AuditError(f"{room} has no database at {path}: start Tessera, or bring the file back from a backup.")
+            raise AuditError(f"{room} has no database at {path}: start Tessera, or restore the file from a backup.")
         engine = make_engine(uri, pool_size=1)
         try:
             _require(settings, room, engine)

@@ -59,7 +59,7 @@ def take_back_company(settings: Settings, company_id: str, email: str) -> str:
 
 
 def told(found: Reconciled, settled: Sequence[str], *, dry_run: bool) -> str:
-    """Write for a person what was found: a line per room, under it each event that the source knows no more.
+    """Write for a person what was found: a line per room, under it each event that the source no longer knows.
 
     Args:
         found: about the log.

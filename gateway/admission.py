@@ -36,14 +36,14 @@ class Admission:
         """
         if not self._working.acquire(blocking=False):
             if self.waiting >= self._limit:
-                raise unavailable("service.overloaded", "Too much is asked at once; try again in a moment.")
+                raise unavailable("service.overloaded", "There are too many requests at once; try again in a moment.")
             self.waiting += 1
             try:
                 got = self._working.acquire(timeout=min(self._seconds, max(call.remaining(), 0.01)))
             finally:
                 self.waiting -= 1
             if not got:
-                raise unavailable("service.overloaded", "Too much is asked at once; try again in a moment.")
+                raise unavailable("service.overloaded", "There are too many requests at once; try again in a moment.")
         self.working += 1
         try:
             yield

@@ -183,7 +183,7 @@ class Authentication:
             login, colon, password = "", "", ""
         # NUL is legal in UTF-8, and no database takes it.
         if not colon or not login or not password or "\0" in login + password:
-            raise unauthenticated("token.missing", "Send login and password of the portal account (HTTP Basic).")
+            raise unauthenticated("token.missing", "Send the login and password of the portal account (HTTP Basic).")
         arguments = {"login": login, "password": password}
         return self._exchange("create_device_session", credentials, arguments, request, call)
 
@@ -242,7 +242,7 @@ def authorize(row: Row, identity: Identity | None) -> None:
         if actor.service:
             raise forbidden(
                 "accounts.scope_needed",
-                f"A service account reaches the routes of its scopes only, which are {', '.join(sorted(actor.scopes))}"
+                f"A service account can use only the routes of its scopes, which are {', '.join(sorted(actor.scopes))}"
                 ".",
                 scope=row.needed_scope,
             )
@@ -254,9 +254,7 @@ def authorize(row: Row, identity: Identity | None) -> None:
     elif row.right in (Right.COMPANY, Right.DEVICE) and not actor.staff:
         actor.require_company()
     if row.power is not None and not may_have(row.power, _columns(actor)):
-        raise forbidden(
-            "access.power_needed", "This can be done by users of a company only: log in as one.", power=row.power
-        )
+        raise forbidden("access.power_needed", "Only users of a company can do this: log in as one.", power=row.power)
     # Last: who has not the right would confirm for nothing.
     if row.recent:
         actor.require_recent_login()

@@ -139,7 +139,7 @@ class Connection:
                         return None
                     raise invalid(
                         "request.timeout",
-                        "The request did not arrive within 15 seconds; send it again, at once and whole.",
+                        "The request did not arrive within 15 seconds; send it again, whole and without a pause.",
                     ) from None
 
     def _receive(self, until: float | None = None) -> None:
@@ -174,7 +174,7 @@ class Connection:
             name, value = raw_name.decode("ascii"), raw_value.decode("latin-1")
             if name in headers:
                 if name in _SINGLE:
-                    raise invalid("request.bad_request", f"The header {name} is there twice; send it once.")
+                    raise invalid("request.bad_request", f"The header {name} appears twice; send it once.")
                 value = f"{headers[name]}, {value}"
             headers[name] = value
         # h11 bounds only what it cannot read yet, not a head that came in one piece.
@@ -202,7 +202,7 @@ class Connection:
 
     def _check_framing(self, headers: dict[str, str]) -> None:
         if "transfer-encoding" in headers:
-            raise invalid("request.length_required", "Chunked bodies are not taken; send a Content-Length.")
+            raise invalid("request.length_required", "Chunked bodies are not accepted; send a Content-Length.")
         self._length = int(headers.get("content-length", "0"))
 
     def _check_host(self) -> None:
@@ -234,7 +234,7 @@ class Connection:
         if self._length > self._limits.body:
             raise invalid(
                 "request.too_large",
-                f"The body has {self._length} bytes; at most {self._limits.body} are taken: send less at once.",
+                f"The body has {self._length} bytes; at most {self._limits.body} are accepted: send less at once.",
                 length=self._length, limit=self._limits.body,
             )  # fmt: skip
         self._taken = True

@@ -164,7 +164,7 @@ class Handler:
         except ServiceError as error:
             if error.code == "request.method_not_allowed":
                 raise stale(
-                    "request.stale", "This address gives no ETag to compare If-Match with; leave it out."
+                    "request.stale", "This address has no ETag to compare If-Match with; leave it out."
                 ) from None
             if error.kind == "not_found":
                 return None

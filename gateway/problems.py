@@ -29,11 +29,11 @@ STATUS_AT_THE_EDGE: Final[dict[str, int]] = {
 }
 
 ERRORS: Final[dict[str, str]] = {
-    "request.timeout": "The request did not arrive in time; send it again at once and whole.",
+    "request.timeout": "The request did not arrive in time; send it again, whole and without a pause.",
     "request.host_refused": "This server does not answer for the name in Host; check the address.",
     "request.headers_too_large": "The request's head is larger than 16 KiB; send fewer or shorter headers.",
     "request.bad_idempotency_key": "The Idempotency-Key must have 1 to 200 visible ASCII characters.",
-    "service.overloaded": "Too much is asked at once; try again in a moment.",
+    "service.overloaded": "There are too many requests at once; try again in a moment.",
     "service.starting": "The service is starting; try again in a moment.",
     "token.outdated": "The access token was made before the user belonged to a company; refresh the session, then "
     "repeat the request.",

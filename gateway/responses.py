@@ -54,10 +54,10 @@ _NAMES: Final = {
     "XErrorCode": "X-Error-Code",
 }
 _REASONS: Final = {
-    304: "What the client has is the newest.", 400: "Malformed.", 401: "No good login.", 403: "Not allowed.",
+    304: "What the client has is the newest.", 400: "Malformed.", 401: "No valid login.", 403: "Not allowed.",
     404: "Not there, or another company's.", 405: "Another method's address.", 408: "The request came too slowly.",
-    409: "Refused because of what is stored.", 411: "A body without length.", 412: "Changed since it was read.",
-    413: "The body is too large.", 415: "Another media type is taken.", 421: "Another host's name.",
+    409: "Refused because of what is stored.", 411: "A body without a length.", 412: "Changed since it was read.",
+    413: "The body is too large.", 415: "Another media type is expected.", 421: "Another host's name.",
     422: "Wrong by itself.", 429: "Too many attempts.", 431: "The head is too large.", 500: "Failed on our side.",
     503: "Not now, or the outcome is unknown: repeat with the same Idempotency-Key.",
 }  # fmt: skip

@@ -98,5 +98,5 @@ def _decoded(part: str) -> str:
         decoded = unquote_to_bytes(part).decode("utf-8")
     except (UnicodeDecodeError, UnicodeEncodeError):
         return _NOTHING
-    # What is no printable text names nothing: no literal, and nobody's id.
+    # What is not printable text names nothing: no literal, and nobody's id.
     return _NOTHING if _UNPRINTABLE.search(decoded) else decoded

@@ -15,7 +15,7 @@ from typing import Final
 
 FILE: Final = Path(__file__).parent / "texts" / "sentences.de.json"
 FACT: Final = re.compile(r"\{(?!id\})(\w+)(?::(\w+))?\}")
-"""A fact in a template, with how German writes it: `day`, `word`, `words`, `either`; `{id}` belongs to an address."""
+"""A fact in a template, with how German writes it (`day`, `word`, `words`, `either`, `quoted`); `{id}` is none."""
 _DAY: Final = re.compile(r"(\d{4})-(\d\d)-(\d\d)")
 _MOST: Final = 1000
 """Characters of a sentence in which facts are looked for: the work grows with a power of it, and people wrote parts."""
@@ -68,6 +68,8 @@ def _written(value: str, how: str | None) -> str:
         case "words":
             counted = (one.partition(" ") for one in value.split(", "))
             return ", ".join(f"{number} {german_of(noun) or noun}" for number, _, noun in counted)
+        case "quoted":
+            return f"„{value[1:-1]}“" if value[:1] in "'\"" else value
         case "either":
             return value.replace(" or ", " oder ")
         case _:

@@ -136,7 +136,7 @@ def _body_of(row: Row, request: Request) -> dict[str, Any]:
     if (announced or media_type) and media_type != row.takes:
         raise invalid(
             "request.unsupported_media_type",
-            f"The body's media type is {media_type or 'missing'}; this address takes {row.takes}.",
+            f"The body's media type is {media_type or 'missing'}; this address accepts {row.takes}.",
             accepted=row.takes,
         )
     body = request.read_body() if announced else b""
@@ -158,7 +158,9 @@ def _json_of(body: bytes, parameters: str) -> dict[str, Any]:
     charset = parameters.lower().replace(" ", "").replace('"', "")
     if "charset=" in charset and "charset=utf-8" not in charset:
         raise invalid(
-            "request.unsupported_media_type", "JSON bodies are taken in UTF-8 only.", accepted=f"{JSON}; charset=utf-8"
+            "request.unsupported_media_type",
+            "JSON bodies are accepted in UTF-8 only.",
+            accepted=f"{JSON}; charset=utf-8",
         )
     try:
         value = json.loads(body.decode("utf-8"), object_pairs_hook=_object, parse_constant=_no_constant)
@@ -168,7 +170,7 @@ def _json_of(body: bytes, parameters: str) -> dict[str, Any]:
         raise invalid("request.invalid", "The body must be a JSON object.", errors=[entry("", "Not a valid object.")])
     # NUL and half surrogate pairs are legal escapes in JSON and cannot be stored as text.
     if _ESCAPES.search(body) and not _storable(value):
-        raise invalid("request.malformed_json", "The body holds characters that are no text (NUL, half surrogates).")
+        raise invalid("request.malformed_json", "The body holds characters that are not text (NUL, half surrogates).")
     return value
 
 

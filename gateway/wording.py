@@ -19,16 +19,16 @@ _FIELDS: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
     (re.compile(pattern), german)
     for pattern, german in (
         (r"Must have at least (\d+) characters\.", r"Mindestens \1 Zeichen sind nötig."),
-        (r"Must have at most (\d+) characters\.", r"Höchstens \1 Zeichen gehen."),
+        (r"Must have at most (\d+) characters\.", r"Höchstens \1 Zeichen sind erlaubt."),
         (
             r"Must not contain (U\+\w+): write one line, without control and invisible characters\.",
-            r"\1 geht nicht: Schreiben Sie eine Zeile, ohne Steuerzeichen und unsichtbare Zeichen.",
+            r"\1 ist nicht erlaubt: Schreiben Sie eine Zeile, ohne Steuerzeichen und unsichtbare Zeichen.",
         ),
         (
             r"Must not contain (U\+\w+): leave out control and invisible characters; lines end with U\+000A\.",
-            r"\1 geht nicht: Lassen Sie Steuerzeichen und unsichtbare Zeichen weg; Zeilen enden mit U+000A.",
+            r"\1 ist nicht erlaubt: Lassen Sie Steuerzeichen und unsichtbare Zeichen weg; Zeilen enden mit U+000A.",
         ),
-        (r"Must not contain NUL or half surrogate pairs\.", "NUL und halbe Surrogatpaare gehen nicht."),
+        (r"Must not contain NUL or half surrogate pairs\.", "NUL und halbe Surrogatpaare sind nicht erlaubt."),
         (r"Must not be 0\.", "Der Wert darf nicht 0 sein."),
         (r"Missing data for required field\.", "Dieses Feld fehlt."),
         (r"Unknown field\.", "Dieses Feld gibt es hier nicht."),
@@ -55,10 +55,10 @@ _FIELDS: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
         (r"Invalid value\.|Invalid input\.", "Der Wert ist nicht gültig."),
         (r"Must not be empty\.", "Das Feld darf nicht leer sein."),
         (r"Must not be empty; leave the parameter out\.", "Der Parameter ist leer; lassen Sie ihn weg."),
-        (r"Must be given once\.", "Der Parameter darf nur einmal dastehen."),
+        (r"Must be given once\.", "Der Parameter darf nur einmal angegeben werden."),
         (r"Must be printable UTF-8\.", "Das muss druckbares UTF-8 sein."),
         (r"Shorter than minimum length (\d+)\.", r"Mindestens \1 Stellen sind nötig."),
-        (r"Longer than maximum length (\d+)\.", r"Höchstens \1 Stellen gehen."),
+        (r"Longer than maximum length (\d+)\.", r"Höchstens \1 Stellen sind erlaubt."),
         (r"Length must be between (\d+) and (\d+)\.", r"Die Länge muss zwischen \1 und \2 liegen."),
         (r"Length must be (\d+)\.", r"Die Länge muss \1 sein."),
         (r"Must be greater than or equal to (\S+)\.", r"Der Wert muss mindestens \1 sein."),
@@ -70,7 +70,7 @@ _FIELDS: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
         (r"Must be one of: (.+)\.", r"Der Wert muss einer von diesen sein: \1."),
         (
             r"Must be an id as this interface gives it out\.",
-            "Das muss eine Kennung sein, wie diese Schnittstelle sie gibt.",
+            "Das muss eine Kennung sein, wie diese Schnittstelle sie ausgibt.",
         ),
         (r"Must hold at least one device\.", "Mindestens ein Gerät ist nötig."),
         (r"Give exactly one of (.+) and (\w+)\.", r"Geben Sie genau eines an von: \1, \2."),

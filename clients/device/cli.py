@@ -39,7 +39,7 @@ PasswordFileOption = Annotated[
     Path | None,
     typer.Option(
         "--password-file",
-        help="File with the password or an API token of scope device; else TESSERA_DEVICE_PASSWORD or a prompt.",
+        help="File with the password or an API token of scope device; otherwise TESSERA_DEVICE_PASSWORD or a prompt.",
     ),
 ]
 DEFAULT_STATE = Path(".tessera-device")
@@ -124,7 +124,7 @@ def prove_possession(
     record: Annotated[str, typer.Argument(help="Id of your company's record of the device (GET /v1/devices).")],
     state: StateOption = DEFAULT_STATE,
 ) -> None:
-    """Print the device's word that you have it in hand; send it within a day as `proof` of the possession."""
+    """Print the device's signed statement that you have it in hand; send it as `proof` of possession within a day."""
     typer.echo(word_of(Device(state), record), nl=False)
 
 
@@ -155,7 +155,7 @@ def install(
 def verify(
     file: Annotated[Path, typer.Argument(help="A license file.", exists=True, dir_okay=False)],
     state: StateOption = DEFAULT_STATE,
-    keys: Annotated[Path | None, typer.Option("--keys", help="JWK set of /v1/keys; default the pinned one.")] = None,
+    keys: Annotated[Path | None, typer.Option("--keys", help="JWK set of /v1/keys; by default the pinned one.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Verify a license file offline without installing it."""

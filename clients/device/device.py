@@ -354,7 +354,7 @@ class Device:
         der = _public_der(leaf.public_key())
         used = next((name for name, key in names.items() if key and _public_der(key.public_key()) == der), None)
         if used is None:
-            raise DeviceError("bad_certificate", "The certificate is for another key than this device's.")
+            raise DeviceError("bad_certificate", "The certificate is for a key other than this device's.")
         common_names = [item.value for item in leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
         if self.hardware_id not in common_names:
             raise DeviceError("bad_certificate", f"The certificate is for {common_names}, not for {self.hardware_id}.")

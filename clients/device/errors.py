@@ -6,20 +6,23 @@ from typing import Final
 
 # Word -> (exit code, what it means and what to do). Append only: firmware scripts test these numbers.
 EXIT_CODES: Final[dict[str, tuple[int, str]]] = {
-    "unexpected": (1, "Something failed that should not; the text says what."),
+    "unexpected": (1, "Something failed that should not have; the text says what."),
     "usage": (2, "The command line is wrong; see --help."),
     "unreachable": (3, "The portal does not answer. Nothing changed on the device; try again later."),
     "refused": (4, "The portal refused the request; its code and text are shown."),
-    "login_refused": (5, "The portal does not take this login; check name and password or use an API token."),
+    "login_refused": (
+        5,
+        "The portal does not accept this login; check the e-mail address and the password, or use an API token.",
+    ),
     "malformed": (10, "This is not a license file of a known format; download it again and do not edit it."),
     "changed": (11, "The file was changed after it was issued; download it again."),
     "other_device": (12, "The file is for another device; download the file of this device."),
     "old_counter": (13, "The file is older than one that was installed before; download the current one."),
     "unknown_key": (14, "The file is signed with a key that is not among the published ones; update the keys."),
     "expired": (15, "The test license in the file has expired; it can no longer be installed."),
-    "unreadable": (16, "The file is encrypted to another key than this device's; fetch it again."),
+    "unreadable": (16, "The file is encrypted to a key other than this device's; fetch it again."),
     "not_ready": (20, "The device's folder lacks what is needed first, such as a key or a certificate."),
-    "exists": (21, "There is something already that would be overwritten."),
+    "exists": (21, "Something is already there that would be overwritten."),
     "bad_certificate": (22, "The certificate is not for this device and its key, or its issuers do not fit."),
 }
 

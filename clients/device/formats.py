@@ -106,7 +106,7 @@ def open_license_file(
         if device_key is None:
             raise DeviceError("unreadable", "The file is encrypted and this device has no key yet.")
         if values["recipient"] != key_name(device_key.public_key()):
-            raise DeviceError("unreadable", "The file is encrypted to another key than this device's present one.")
+            raise DeviceError("unreadable", "The file is encrypted to a key other than this device's present one.")
         info = f"TESSERA LICENSE FILE HPKE|1|{company}|{device}|{serial}|{key}".encode()
         try:
             content = _SUITE.decrypt(content, device_key, info)
@@ -114,7 +114,7 @@ def open_license_file(
             raise DeviceError("changed", "The file was changed: it cannot be decrypted.") from error
     file = read_signed(content, keys[key])
     if (file.form, file.company, file.device, file.serial, file.key) != (form, company, device, serial, key):
-        raise DeviceError("changed", "The file was changed: its envelope says something else than its signed content.")
+        raise DeviceError("changed", "The file was changed: its envelope and its signed content differ.")
     if file.device != hardware_id:
         raise _other_device(file.device, hardware_id)
     if file.counter < last_counter:
@@ -279,7 +279,7 @@ def read_keys(jwk_set: object) -> dict[str, ec.EllipticCurvePublicKey]:
                 x, y = (int.from_bytes(_base64url(key[name]), "big") for name in ("x", "y"))
                 found[str(key["kid"])] = ec.EllipticCurvePublicNumbers(x, y, ec.SECP256R1()).public_key()
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DeviceError("malformed", f"The verification keys hold one that cannot be read: {error}.") from error
+        raise DeviceError("malformed", f"One of the verification keys cannot be read: {error}.") from error
     return found
 
 
@@ -335,7 +335,7 @@ def _base64(text: str) -> bytes:
     except (binascii.Error, ValueError) as error:
         raise DeviceError("malformed", "The content of the file is not base64.") from error
     if base64.b64encode(value).decode() != text:
-        raise DeviceError("changed", "The file was changed: its base64 is not in its one form.")
+        raise DeviceError("changed", "The file was changed: its base64 is not written in the one allowed form.")
     return value
 
 

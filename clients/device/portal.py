@@ -107,7 +107,7 @@ def _refusal(response: requests.Response, content: bytes) -> DeviceError:
     text = content[:500].decode("utf-8", "replace").strip().split("\n")[0] or response.reason or "no text"
     text = "".join(sign if sign.isprintable() else "?" for sign in text)
     if status == 401:
-        return DeviceError("login_refused", f"The portal does not take this login: {text}", code)
+        return DeviceError("login_refused", f"The portal does not accept this login: {text}", code)
     # The first request with the same key may still be at work: no word about its outcome.
     if status >= 500 or status == 429 or code == "idempotency.in_progress":
         return DeviceError("unreachable", f"The portal cannot answer now ({status} {code}): {text}", code)

@@ -50,7 +50,7 @@ class State:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         record = self.record()
         if record.setdefault("hardware_id", hardware_id) != hardware_id:
-            raise DeviceError("exists", f"The folder {self.folder} is the one of the device {record['hardware_id']}.")
+            raise DeviceError("exists", f"The folder {self.folder} belongs to the device {record['hardware_id']}.")
         self.save_record(record)
 
     def record(self) -> dict[str, Any]:

@@ -19,7 +19,7 @@ class MeAndProject(api.Me):
 ROWS = (
     Row(
         "POST", "/v1/registrations", "accounts", "register", Right.NONE,
-        "Register an account; a mail with a link follows. The answer never tells whether the address is known.",
+        "Register an account; an e-mail with a link follows. The answer never tells whether the address is known.",
         request=api.RegisterRequest, answer=EmptyAnswer, status=202,
     ),
     Row(
@@ -44,7 +44,7 @@ ROWS = (
     ),
     Row(
         "POST", "/v1/sessions", "accounts", "create_session", Right.NONE,
-        "Log in; the session is in the company asked for, else the last used one, else the only one.",
+        "Log in; the session is in the company asked for, else in the one used last, else in the only one.",
         request=api.CreateSessionRequest, answer=api.Session, status=201, keyed=False,
     ),
     Row(
@@ -54,33 +54,33 @@ ROWS = (
     ),
     Row(
         "POST", "/v1/sessions/current/confirmations", "accounts", "confirm_session", Right.LOGIN,
-        "Prove once more who one is: the answer's token counts as a login of now, for acts that need a recent one.",
+        "Prove once more who you are: the answer's token counts as a fresh login, for acts that need a recent one.",
         enrolment=True, request=api.ConfirmSessionRequest, answer=api.AccessToken, status=201, keyed=False,
         scope=api.SCOPE_ACCOUNT,
     ),
     Row(
         "GET", "/v1/sessions", "accounts", "list_sessions", Right.LOGIN,
-        "List one's own sessions.",
+        "List your own sessions.",
         request=ListRequest, answer=api.SessionList, scope=api.SCOPE_ACCOUNT,
     ),
     Row(
         "DELETE", "/v1/sessions/{session_id}", "accounts", "delete_session", Right.LOGIN,
-        "End one of one's own sessions; `current` is the one in use. Its tokens are dead within a second.",
+        "End one of your own sessions; `current` is the one in use. Its tokens are dead within a second.",
         enrolment=True, request=api.SessionRequest, status=204, keyed=False, scope=api.SCOPE_ACCOUNT, revokes=True,
     ),
     Row(
         "GET", "/v1/me", "accounts", "get_me", Right.LOGIN,
-        "Show one's own account, and the project chosen for all pages.",
+        "Show your own account, and the project chosen for all pages.",
         enrolment=True, request=EmptyRequest, answer=MeAndProject, compose=compose.me,
     ),
     Row(
         "PATCH", "/v1/me", "accounts", "update_me", Right.LOGIN,
-        "Change one's own personal data; what is absent stays.",
+        "Change your own personal data; absent fields stay as they are.",
         request=api.UpdateMeRequest, answer=api.Me, scope=api.SCOPE_ACCOUNT,
     ),
     Row(
         "PUT", "/v1/me/password", "accounts", "change_password", Right.LOGIN,
-        "Change one's own password; the old one is asked for.",
+        "Change your own password; the old one is needed.",
         request=api.ChangePasswordRequest, status=204, scope=api.SCOPE_ACCOUNT, revokes=True,
     ),
     Row(
@@ -90,32 +90,32 @@ ROWS = (
     ),
     Row(
         "POST", "/v1/me/email-changes/confirmations", "accounts", "confirm_email", Right.LOGIN,
-        "Change one's own e-mail address with the token of the mail to the new one.",
+        "Change your own e-mail address with the token mailed to the new one.",
         request=api.ConfirmEmailRequest, status=204, scope=api.SCOPE_ACCOUNT,
     ),
     Row(
         "POST", "/v1/email-changes/undos", "accounts", "undo_email_change", Right.NONE,
-        "Undo a change of the e-mail address with the token of the mail to the address before; all logins end.",
+        "Undo a change of the e-mail address with the token mailed to the old one; all logins end.",
         request=api.ConfirmRequest, status=204, revokes=True,
     ),
     Row(
         "GET", "/v1/me/export", "accounts", "export_me", Right.LOGIN,
-        "Take along everything that is held of oneself: account, companies, sessions, API tokens, history lines.",
+        "Export everything that is held about you: account, companies, sessions, API tokens, history lines.",
         request=EmptyRequest, answer=api.Export, scope=api.SCOPE_ACCOUNT, compose=compose.export,
     ),
     Row(
         "POST", "/v1/me/erasure", "accounts", "erase_me", Right.LOGIN,
-        "Erase one's own account and personal data for good; the password is asked for.",
+        "Erase your own account and personal data for good; the password is needed.",
         request=api.PasswordRequest, status=204, scope=api.SCOPE_ACCOUNT, revokes=True,
     ),
     Row(
         "GET", "/v1/me/tokens", "accounts", "list_api_tokens", Right.LOGIN,
-        "List one's own API tokens, without their secrets.",
+        "List your own API tokens, without their secrets.",
         recent=True, request=ListRequest, answer=api.ApiTokenList, scope=api.SCOPE_ACCOUNT,
     ),
     Row(
         "POST", "/v1/me/tokens", "accounts", "create_api_token", Right.LOGIN,
-        "Make an API token; its secret is shown this once.",
+        "Make an API token; its secret is shown only once.",
         recent=True, request=api.CreateApiTokenRequest, answer=api.NewApiToken, status=201, scope=api.SCOPE_ACCOUNT,
         compose=compose.create_api_token,
     ),
@@ -131,7 +131,7 @@ ROWS = (
     ),
     Row(
         "POST", "/v1/me/otp/confirmations", "accounts", "confirm_otp", Right.LOGIN,
-        "Switch the second factor on with a code of the app; the recovery codes are shown this once.",
+        "Switch the second factor on with a code from the app; the recovery codes are shown only once.",
         enrolment=True, recent=True, request=api.OtpRequest, answer=api.RecoveryCodes, scope=api.SCOPE_ACCOUNT,
     ),
     Row(

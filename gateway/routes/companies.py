@@ -41,7 +41,8 @@ ROWS = (
     ),
     Row(
         "PATCH", "/v1/company", "accounts", "update_company", Right.ADMIN,
-        "Change the company's data; what is absent stays. `otp_demanded` needs a recent login, `device_notices` one.",
+        "Change the company's data; absent fields stay as they are. `otp_demanded` needs a recent login, "
+        "`device_notices` a login.",
         request=api.UpdateCompanyRequest, answer=api.Company,
     ),
     Row(
@@ -62,18 +63,18 @@ ROWS = (
     ),
     Row(
         "DELETE", "/v1/company/users/{user_id}", "accounts", "remove_company_user", Right.ADMIN,
-        "Take a user out of the company, or an open invitation back.",
+        "Take a user out of the company, or withdraw an open invitation.",
         recent=True, request=api.CompanyUserRequest, status=204, revokes=True,
     ),
     Row(
         "POST", "/v1/company/imports", "accounts", "import_company", Right.ADMIN,
-        "Import another company, by the login of one of its administrators; a rehearsal tells what moves.",
+        "Import another company, with the login of one of its administrators; a rehearsal shows what moves.",
         recent=True, request=api.ImportCompanyRequest, answer=api.Job, rehearsal=ImportPreview, status=202,
         dry_run=True, scope=api.SCOPE_ACCOUNT, compose=compose.import_company, revokes=True,
     ),
     Row(
         "GET", "/v1/jobs/{job_id}", "accounts", "get_job", Right.COMPANY,
-        "Tell how far long work is, and what came of it.",
+        "Show how far a long job has got, and what came of it.",
         request=api.JobRequest, answer=api.Job,
     ),
     Row(
@@ -83,7 +84,7 @@ ROWS = (
     ),
     Row(
         "GET", "/v1/me/invitations", "accounts", "list_my_invitations", Right.LOGIN,
-        "List the open invitations to one's own address.",
+        "List the open invitations to your own address.",
         request=ListRequest, answer=api.MyInvitationList, scope=api.SCOPE_ACCOUNT,
     ),
     Row(
@@ -93,7 +94,7 @@ ROWS = (
     ),
     Row(
         "DELETE", "/v1/me/invitations/{invitation_id}", "accounts", "decline_invitation", Right.LOGIN,
-        "Decline an invitation; the link of its mail works no more.",
+        "Decline an invitation; the link in its e-mail stops working.",
         request=api.InvitationRequest, status=204, scope=api.SCOPE_ACCOUNT,
     ),
 )  # fmt: skip

@@ -25,7 +25,7 @@ ROWS = (
     ),
     Row(
         "PATCH", "/v1/devices/{device_id}", "devices", "update_device", Right.COMPANY,
-        "Change the comments of a device; what is absent stays.",
+        "Change the comments of a device; absent fields stay as they are.",
         power=ADD, request=api.UpdateDeviceRequest, answer=api.Device,
     ),
     Row(
@@ -35,17 +35,17 @@ ROWS = (
     ),
     Row(
         "POST", "/v1/device-moves", "devices", "move_devices", Right.COMPANY,
-        "Take devices to another project of the same company, with a result for each.",
+        "Move devices to another project of the same company, with a result for each.",
         power=MANAGE_DEVICES, request=api.MoveDevicesRequest, answer=api.MoveDevicesAnswer, dry_run=True,
     ),
     Row(
         "GET", "/v1/warranty", "devices", "check_warranty", Right.LOGIN,
-        "Tell type, warranty and RMA mark of any device by its hardware id; never who has it.",
+        "Show type, warranty and RMA mark of any device by its hardware id; never who has it.",
         request=api.HardwareRequest, answer=api.WarrantyAnswer,
     ),
     Row(
         "GET", "/v1/orders/{number}/devices", "devices", "list_order_devices", Right.COMPANY,
-        "List the devices of an order; to know its number is to be allowed to.",
+        "List the devices of an order; whoever knows its number may.",
         request=api.ListOrderDevicesRequest, answer=api.OrderDevices,
     ),
 )  # fmt: skip

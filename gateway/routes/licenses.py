@@ -14,7 +14,7 @@ ROWS = (
     ),
     Row(
         "GET", "/v1/devices/{device_id}/licenses", "licensing", "list_device_licenses", Right.COMPANY,
-        "List what is installed on a device, what of it can go back, and the state of its license file.",
+        "List what is installed on a device, what of it can be returned, and the state of its license file.",
         power=SEE, request=api.ListDeviceLicensesRequest, answer=api.DeviceLicenses,
     ),
     Row(
@@ -34,7 +34,7 @@ ROWS = (
     ),
     Row(
         "DELETE", "/v1/devices/{device_id}/floating-license", "licensing", "remove_floating", Right.COMPANY,
-        "Take the floating license off.",
+        "Remove the floating license.",
         power=ADD, request=api.DeviceRequest, status=204,
     ),
 )  # fmt: skip

@@ -13,7 +13,7 @@ ROWS = (
     ),
     Row(
         "DELETE", "/v1/company/users/{user_id}/sessions/{session_id}", "accounts", "end_user_session", Right.ADMIN,
-        "End a session of a user in this company; the user gets a mail.",
+        "End a session of a user in this company; the user gets an e-mail.",
         recent=True, request=api.UserSessionRequest, status=204, scope=api.SCOPE_ACCOUNT, revokes=True,
     ),
     Row(
@@ -23,7 +23,7 @@ ROWS = (
     ),
     Row(
         "DELETE", "/v1/company/users/{user_id}/tokens/{token_id}", "accounts", "delete_user_token", Right.ADMIN,
-        "Withdraw an API token of a user for this company; the user gets a mail.",
+        "Withdraw an API token of a user for this company; the user gets an e-mail.",
         recent=True, request=api.UserTokenRequest, status=204, scope=api.SCOPE_ACCOUNT, revokes=True,
     ),
 )  # fmt: skip

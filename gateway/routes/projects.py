@@ -11,7 +11,7 @@ from services.projects import api
 ROWS = (
     Row(
         "GET", "/v1/projects", "projects", "list_projects", Right.COMPANY,
-        "List one's own projects and those of others in which one's company may work.",
+        "List your own projects and those of others in which your company may work.",
         request=api.ListProjectsRequest, answer=api.ProjectList,
     ),
     Row(
@@ -26,17 +26,18 @@ ROWS = (
     ),
     Row(
         "PATCH", "/v1/projects/{project_id}", "projects", "update_project", Right.COMPANY,
-        "Rename, describe, archive a project; what is absent stays. Only one without devices is archived.",
+        "Rename, describe or archive a project; absent fields stay as they are. Only one without devices can be "
+        "archived.",
         request=api.UpdateProjectRequest, answer=api.Project, power=api.MANAGE, compose=compose.update_project,
     ),
     Row(
         "DELETE", "/v1/projects/{project_id}", "licensing", "delete_project", Right.COMPANY,
-        "Delete a project that has no devices, keys, rights and balance; the refusal tells what is in the way.",
+        "Delete a project that has no devices, keys, rights or balance; the refusal says what is in the way.",
         request=DeleteProjectRequest, status=204, power=api.MANAGE,
     ),
     Row(
         "GET", "/v1/me/selected-project", "projects", "get_selected_project", Right.LOGIN,
-        "Tell the project chosen for all pages; null for all own projects.",
+        "Show the project chosen for all pages; null for all own projects.",
         request=EmptyRequest, answer=api.SelectedProject,
     ),
     Row(

@@ -28,7 +28,7 @@ ROWS = (
     ),
     Row(
         "GET", "/v1/staff/companies", "accounts", "list_companies_staff", Right.STAFF,
-        "List companies whose name holds a text.",
+        "List companies whose name contains a text.",
         request=accounts.SearchRequest, answer=accounts.StaffCompanyList,
     ),
     Row(
@@ -38,7 +38,7 @@ ROWS = (
     ),
     Row(
         "PATCH", "/v1/staff/companies/{company_id}", "accounts", "update_company_staff", Right.STAFF,
-        "Change a company's data; what is absent stays. `otp_demanded` needs a recent login.",
+        "Change a company's data; absent fields stay as they are. `otp_demanded` needs a recent login.",
         request=accounts.UpdateCompanyStaffRequest, answer=accounts.Company,
     ),
     Row(
@@ -60,7 +60,7 @@ ROWS = (
     ),
     Row(
         "GET", "/v1/staff/users", "accounts", "list_users_staff", Right.STAFF,
-        "List users whose e-mail address or name holds a text.",
+        "List users whose e-mail address or name contains a text.",
         request=accounts.SearchRequest, answer=accounts.StaffUserList,
     ),
     Row(
@@ -92,7 +92,7 @@ ROWS = (
     ),
     Row(
         "POST", "/v1/staff/service-accounts/{account_id}/tokens", "accounts", "create_service_token", Right.STAFF,
-        "Make a token of a service account; its secret is shown this once.",
+        "Make a token of a service account; its secret is shown only once.",
         recent=True, request=accounts.CreateServiceTokenRequest, answer=accounts.NewServiceToken, status=201,
         scope=accounts.SCOPE_ACCOUNT,
     ),
@@ -104,12 +104,12 @@ ROWS = (
     ),
     Row(
         "PATCH", "/v1/staff/devices/{hardware_id}", "devices", "update_production_staff", Right.STAFF,
-        "Set the RMA mark of a device or take it off, or vouch for the possession of one company.",
+        "Set the RMA mark of a device or remove it, or vouch for the possession of one company.",
         request=devices.UpdateProductionStaffRequest, answer=devices.ProductionDevice,
     ),
     Row(
         "POST", "/v1/staff/balance-corrections", "licensing", "correct_balance", Right.STAFF,
-        "Correct a project's balance by a posting with a reason.",
+        "Correct a project's balance with a posting that states a reason.",
         power=CORRECT, request=licensing.CorrectBalanceRequest, answer=licensing.BalanceCorrection, status=201,
     ),
 )  # fmt: skip

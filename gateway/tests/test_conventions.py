@@ -156,7 +156,7 @@ def test_who_lacks_a_scope_is_told_what_helps(gateway: Gateway) -> None:
     token = gateway.tokens.make(scopes=["orders", "search"], service=True)
     answer = gateway.ask("GET", "/v1/balance", token=token, headers={"Accept-Language": "de"})
     check_problem(answer, 403, "accounts.scope_needed")
-    assert answer.body["detail"].endswith("und das sind orders, search.")
+    assert answer.body["detail"].endswith("öffnen: orders, search.")
     body = {"old_password": "x" * 12, "new_password": "y" * 12}
     answer = gateway.ask("PUT", "/v1/me/password", body, token=gateway.tokens.make(scopes=["read", "write"]))
     check_problem(answer, 403, "accounts.scope_needed")
@@ -177,7 +177,7 @@ def test_the_language_is_the_clients(gateway: Gateway) -> None:
     gateway.rooms.on("devices", "add_devices", ServiceError("invalid", "devices.too_many", english))
     body = {"project_id": new_id(), "text": "x"}
     for accept, expected in (
-        ("de-DE,de;q=0.9,en;q=0.5", "513 Hardwarenummern"),
+        ("de-DE,de;q=0.9,en;q=0.5", "Es wurden 513 Hardwarenummern"),
         ("fr", "513 hardware"),
         ("de;q=0,en", "513 hardware"),
     ):

@@ -61,7 +61,7 @@ def test_reasons_of_actions_are_german_and_name_the_right(gateway: Gateway) -> N
 @pytest.mark.parametrize(
     ("path", "body", "pointer", "german"),
     [
-        ("/v1/projects", {"name": "x" * 1000}, "/name", r"Höchstens \d+ Zeichen gehen\."),
+        ("/v1/projects", {"name": "x" * 1000}, "/name", r"Höchstens \d+ Zeichen sind erlaubt\."),
         ("/v1/projects?limit=900", None, "?limit", r"Der Wert muss zwischen 1 und 200 liegen\."),
         ("/v1/devices?sort=odd", None, "?sort", r"Der Wert muss einer von diesen sein: hardware_id, .+\."),
         ("/v1/balance-moves-of-nobody", None, None, r"Unter dieser Adresse gibt es nichts\."),

@@ -143,7 +143,7 @@ def test_what_people_read_holds_nothing_that_they_cannot_see(field: Text) -> Non
 
 
 def test_a_name_with_another_direction_is_refused_with_field_and_remedy(gateway: Gateway) -> None:
-    for language, remedy in (("en", "write one line"), ("de", "U+202E geht nicht: Schreiben Sie eine Zeile")):
+    for language, remedy in (("en", "write one line"), ("de", "U+202E ist nicht erlaubt: Schreiben Sie eine Zeile")):
         answer = gateway.ask("POST", "/v1/projects", {"name": "North\u202egnp"}, headers={"Accept-Language": language})
         check_problem(answer, 422, "request.invalid")
         [error] = answer.body["errors"]

@@ -55,8 +55,8 @@ TOLD_OTHERWISE: Final = frozenset(
 )
 _VERBS: Final = (
     "accept|add|ask|assign|change|check|choose|compare|contact|correct|create|delete|do|draw|enter|exchange|give|go on|"
-    "hand|leave|let|list|look|log in|make|move|name|open|prove|read|refresh|repeat|request|return|see|send|set|split|"
-    "switch|take|try|upload|use|wait|write"
+    "hand|leave|let|list|look|log in|make|move|name|open|prove|read|refresh|remove|repeat|request|return|see|send|set|"
+    "split|swap|switch|take|try|upload|use|wait|write"
 )
 _ENGLISH_REMEDY: Final = re.compile(rf"(?:^|[;:,.}}] |\b(?:and|or|then) )(?:{_VERBS})\b", re.IGNORECASE)
 _GERMAN_REMEDY: Final = re.compile(r"\b\w+e?n Sie\b")
@@ -160,7 +160,11 @@ def test_a_german_refusal_keeps_every_value(english: str) -> None:
             "This is not an activation key. It has 3 characters, a key has 25. Compare it with the paper.",
             "Er hat 3 Zei",
         ),
-        ("00078 is no manufacturer of our handsets: their IPEIs begin with 00077 or 05003.", "mit 00077 oder 05003."),
+        (
+            "00078 is not a manufacturer of our handsets: their IPEIs begin with 00077 or 05003.",
+            "mit 00077 oder 05003.",
+        ),
+        ("Another project of the company is called 'Nord': choose another name.", "heißt „Nord“: "),
         (
             "The project Nord\nSüd is archived, so nothing can be drawn from it: leave it out.",
             "Nord\nSüd ist archiviert",

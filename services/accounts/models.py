@@ -149,7 +149,7 @@ class Link(Base):
 
 
 class EmailUndo(Base):
-    """The token of a link that gives an account its former address back, whoever holds the account meanwhile."""
+    """The token of a link that gives an account its former address back, whoever holds the account by then."""
 
     __tablename__ = "email_undos"
     __table_args__ = (Unique("token_hash"),)

@@ -88,12 +88,12 @@ def _options(uri: str, parts: SplitResult, options: list[tuple[str, str]]) -> tu
     if len(given) < len(options):
         raise _wrong(uri, "an option is given twice")
     if "tls" in given and given["tls"] != "none":
-        raise _wrong(uri, f"tls={given['tls']} is nothing it can be; leave it out for TLS, or write tls=none")
+        raise _wrong(uri, f"tls={given['tls']} is not a valid value; leave it out for TLS, or write tls=none")
     if "tls" in given and parts.scheme == "smtps":
         raise _wrong(uri, "smtps:// is TLS and tls=none is none; write smtp:// with tls=none, or leave it out")
     if "ca" in given and not Path(given["ca"]).is_absolute():
         # Processes of one installation run in different folders.
-        raise _wrong(uri, f"ca={given['ca']} is no absolute path; write it from / on")
+        raise _wrong(uri, f"ca={given['ca']} is not an absolute path; begin it with /")
     ca = Path(given["ca"]) if "ca" in given else None
     if parts.scheme == "smtps":
         return ca, "smtps"

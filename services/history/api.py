@@ -19,12 +19,13 @@ CONTEXTS = ("company", "user", "device")
 PERIODS = ("day", "week", "month", "year", "all")
 
 ERRORS: dict[str, str] = {
-    "history.id_needed": "The context asks about one object and no `id` was given; name the device in `id`.",
-    "history.device_not_found": "None of your lines is about this device; check the id, it is the one of `/devices`.",
+    "history.id_needed": "`context` asks about one object, but no `id` was given; name the device in `id`.",
+    "history.device_not_found": "None of your lines is about this device; check the id, it must be the one from "
+    "`/devices`.",
     "history.user_not_found": "None of your company's lines is about this user; check the id in the user list.",
     "history.company_not_found": "This is not a company you may read; leave `id` out to read your own.",
     "history.project_not_found": "This is not a project you may read; check the id in the project list.",
-    "history.admin_needed": "Only an admin of the company reads what other users did; ask one of them.",
+    "history.admin_needed": "Only an administrator of the company may read what other users did; ask one of them.",
 }
 
 

@@ -81,7 +81,7 @@ def refuse_rma(device: Device) -> None:
     if device.rma:
         raise conflict(
             "licensing.device_rma",
-            f"{device.hardware_id} is marked RMA and takes no licenses; only the vendor's staff take the mark off.",
+            f"{device.hardware_id} is marked RMA and takes no licenses; only the vendor's staff can remove the mark.",
         )
 
 

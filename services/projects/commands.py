@@ -62,7 +62,7 @@ def create_project(database: Database, call: Call, request: Mapping[str, Any], a
     if actor.project_id is not None:
         raise forbidden(
             "projects.token_bound",
-            "This token is bound to one project and cannot make another: use one that is not bound.",
+            "This token is bound to one project and cannot create another: use one that is not bound.",
         )
     names = company_names(database, call, accounts, [company_id])
 
@@ -214,7 +214,10 @@ def remove_right(database: Database, call: Call, request: Mapping[str, Any]) -> 
         row, access = load_with_power(unit.connection, actor, request["project_id"], MANAGE)
         access.project.require_open()
         if not store.remove_right(unit, row.id, request["company_id"]):
-            raise not_found("projects.right_not_found", "This company has no right in the project; list the rights.")
+            raise not_found(
+                "projects.right_not_found",
+                "This company has no right in the project; list the rights to see who has one.",
+            )
         tell_right(unit, "project_right_removed", row, request["company_id"])
 
     run(database, call, request, work)
@@ -274,7 +277,8 @@ def tell_right(unit: Unit, type: str, row: StoredProject, guest_id: str) -> None
 
 def _own_company() -> ServiceError:
     return invalid(
-        "projects.own_company", "This address belongs to your own company, which has every right: give another one."
+        "projects.own_company",
+        "This address belongs to your own company, which has every right already: give another one.",
     )
 
 

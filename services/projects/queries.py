@@ -84,7 +84,7 @@ def list_projects(database: Database, call: Call, request: Mapping[str, Any], ac
 
 @query(request=EmptyRequest, answer=api.SelectedProject, needs=(needs.LOGIN,))
 def get_selected_project(database: Database, call: Call) -> dict[str, Any]:
-    """Return the project that the caller chose for all pages; null for all own ones, and for who has no company."""
+    """Return the project that the caller chose for all pages; null for all own ones, or without a company."""
     actor = Actor.of(call)
     company_id = actor.company_id
     if company_id is None:

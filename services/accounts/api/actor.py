@@ -85,7 +85,7 @@ class Actor:
 
     @property
     def admin(self) -> bool:
-        """Whether the actor administrates the company that the token is for."""
+        """Whether the actor is an administrator of the company that the token is for."""
         return self.company_id is not None and self.role == ADMIN
 
     def owns(self, company_id: str | None) -> bool:
@@ -100,13 +100,13 @@ class Actor:
         if self.company_id is None:
             raise forbidden(
                 "accounts.company_needed",
-                "This session is in no company: create one, accept an invitation, or switch to one that did not lock "
-                "you out.",
+                "This session is not in a company: create one, accept an invitation, or switch to one that has not "
+                "locked you out.",
             )
         return self.company_id
 
     def require_admin(self) -> str:
-        """Return the id of the company that the actor administrates.
+        """Return the id of the company of which the actor is an administrator.
 
         Raises: accounts.company_needed, accounts.admin_needed, accounts.token_bound.
         """
@@ -199,7 +199,7 @@ class Actor:
             raise forbidden(
                 "accounts.confirmation_needed",
                 "The login is older than ten minutes: send the password, and the code of a second factor, to "
-                "POST /v1/sessions/current/confirmations, and repeat this with the access token that it answers.",
+                "POST /v1/sessions/current/confirmations, and repeat this with the access token that it returns.",
             )
 
     def require_right(self, name: str) -> None:
@@ -215,7 +215,7 @@ class Actor:
     def require_scope(self, name: str) -> None:
         """Refuse a token without the scope (ACC-11).
 
-        Raises: accounts.scope_needed, and for who waits accounts.otp_demanded, accounts.staff_otp_needed.
+        Raises: accounts.scope_needed; without the second factor accounts.otp_demanded, accounts.staff_otp_needed.
         """
         if name != SCOPE_ENROLMENT:
             self.require_factor()
@@ -236,7 +236,7 @@ def factor_demanded(*, staff: bool) -> ServiceError:
     if staff:
         return forbidden(
             "accounts.staff_otp_needed",
-            "Staff need a second factor here, and until then this login is good for nothing else: switch it on with "
+            "Staff need a second factor here, and until then this login can do nothing else: switch it on with "
             "POST /v1/me/otp and POST /v1/me/otp/confirmations, then refresh the session.",
         )
     return forbidden(

@@ -241,7 +241,7 @@ class ApiTokenList(AnswerSchema):
 
 
 class NewApiToken(AnswerSchema):
-    """A new API token; the secret is shown this once."""
+    """A new API token; the secret is shown only once."""
 
     id = fields.String(required=True)
     token = fields.String(required=True)

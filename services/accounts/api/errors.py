@@ -5,15 +5,18 @@ from typing import Final
 ERRORS: Final[dict[str, str]] = {
     "accounts.login_needed": "The request needs a login and is closed to API tokens; log in and send the access token.",
     "accounts.confirmation_needed": "The login is older than ten minutes; send the password, and the code of a second "
-    "factor, to POST /v1/sessions/current/confirmations and repeat the request with the token that it answers.",
+    "factor, to POST /v1/sessions/current/confirmations and repeat the request with the token that it returns.",
     "accounts.login_failed": "E-mail address, password or second factor do not match; check them and try again.",
     "accounts.otp_needed": "The account has a second factor; send the code of the authenticator app as `otp`.",
-    "accounts.not_activated": "The registration of this address was not activated yet; open the link of the mail, or "
+    "accounts.not_activated": "The registration of this address has not been activated yet; open the link in the "
+    "e-mail, or "
     "ask for it again with `/registrations/resends`.",
-    "accounts.password_needed": "The address was registered more than once, so that no password of before counts; send "
-    "the one to be used as `password` with the token.",
-    "accounts.locked": "The vendor locked the account, or for a device every company of it did; ask them to unlock it.",
-    "accounts.too_many_attempts": "Too many attempts failed; wait for the seconds in Retry-After before the next one.",
+    "accounts.password_needed": "The address was registered more than once, so no earlier password counts; send the "
+    "one you want as `password` with the token.",
+    "accounts.locked": "The vendor locked the account, or, for a device, every company of the account did; ask them "
+    "to unlock it.",
+    "accounts.too_many_attempts": "Too many attempts failed; wait the number of seconds in Retry-After before the "
+    "next one.",
     "accounts.refresh_invalid": "The refresh token is unknown, expired or was withdrawn; log in again.",
     "accounts.refresh_reused": "The refresh token was used before, so its session was ended; log in again.",
     "accounts.session_not_found": "There is no such session here; list the sessions to see their ids.",
@@ -40,7 +43,7 @@ ERRORS: Final[dict[str, str]] = {
     "accounts.right_needed": "The account lacks the account right named in `right`; ask the vendor for it.",
     "accounts.scope_needed": "The token lacks the scope named in `scope`; use a token that has it, or log in "
     "where this needs a person.",
-    "accounts.token_bound": "The token is bound to one project, and this goes beyond it; use a token that is not.",
+    "accounts.token_bound": "The token is bound to one project, and this goes beyond it; use one that is not bound.",
     "accounts.staff_self": "Staff may not change their own staff mark or lock; ask another staff member.",
     "accounts.token_not_found": "There is no such API token here; list the tokens to see their ids.",
     "accounts.scope_refused": "The account may not give this scope to a token; only staff have `events`: leave it out.",
@@ -50,27 +53,30 @@ ERRORS: Final[dict[str, str]] = {
     "accounts.too_many_service_tokens": "A service account has at most 50 tokens; delete one that is not needed any "
     "more.",
     "accounts.service_account_not_found": "There is no such service account; list them to see their ids.",
-    "accounts.too_many_companies": "A person in 20 companies founds no further one; leave one, or ask the vendor.",
-    "accounts.otp_enabled": "The second factor is on already; switch it off before a new start.",
+    "accounts.too_many_companies": "Somebody who is in 20 companies cannot create another one; leave one, or ask the "
+    "vendor.",
+    "accounts.otp_enabled": "The second factor is on already; switch it off before you start again.",
     "accounts.otp_not_started": "No second factor was started; ask for a secret first.",
     "accounts.otp_wrong": "The code does not match or was used before; wait for the next one and try again.",
     "accounts.otp_not_enabled": "The account has no second factor; there is nothing to switch off.",
-    "accounts.email_unchanged": "The new e-mail address equals the present one; give another.",
+    "accounts.email_unchanged": "The new e-mail address is the same as the present one; give another.",
     "accounts.email_taken": "The address belongs to another account by now; log in to that one, or take another "
     "address.",
-    "accounts.too_many_email_changes": "The account asked for another address too often; wait for the seconds in "
-    "Retry-After, or confirm the last one by its mail.",
-    "accounts.address_mailed_enough": "The address was sent `limit` mails of this kind within a day, whoever asked; "
-    "look for them there, wait for the seconds in Retry-After, or give another address.",
+    "accounts.too_many_email_changes": "The account asked for another address too often; wait the number of seconds "
+    "in Retry-After, or confirm the last one by its e-mail.",
+    "accounts.address_mailed_enough": "The address was sent `limit` e-mails of this kind within a day, whoever asked "
+    "for them; "
+    "look for them there, wait the number of seconds in Retry-After, or give another address.",
     "accounts.import_login_failed": "Address, password or second factor of the other company's administrator do not "
     "match; check them and try again.",
     "accounts.import_otp_needed": "The other company's administrator has a second factor; send its code as `otp`.",
-    "accounts.import_admin_needed": "The login is right, but its user administrates no other company; use an "
-    "administrator's.",
-    "accounts.import_ambiguous": "The user administrates several companies; name one of `companies` as `company_id`.",
+    "accounts.import_admin_needed": "The login is right, but its user is not an administrator of another company; "
+    "use an administrator's.",
+    "accounts.import_ambiguous": "The user is an administrator of several companies; name one of `companies` as "
+    "`company_id`.",
     "accounts.import_own_company": "The login belongs to an administrator of your own company; use one of the company "
     "to import.",
     "accounts.company_absorbed": "The company was imported by another one and is gone; log in again to go on there.",
-    "accounts.job_not_found": "There is no such job of your company; use the address that started it gave you.",
-    "accounts.erasure_refused": "The account is the last administrator of a company with users; hand it over first.",
+    "accounts.job_not_found": "Your company has no such job; use the address that was given when it started.",
+    "accounts.erasure_refused": "You are the last administrator of a company that still has users; hand it over first.",
 }

@@ -79,7 +79,7 @@ class ServiceTokenList(AnswerSchema):
 
 
 class NewServiceToken(AnswerSchema):
-    """A new token of a service account; the secret is shown this once."""
+    """A new token of a service account; the secret is shown only once."""
 
     id = fields.String(required=True)
     token = fields.String(required=True)

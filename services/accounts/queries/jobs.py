@@ -22,14 +22,15 @@ from services.chassis.service.declare import query
     raises=("accounts.job_not_found", *needs.ADMINISTRATOR.raises),
 )
 def get_job(database: Database, call: Call, request: Mapping[str, Any]) -> dict[str, object]:
-    """Return an import of the caller's company, for its administrators, for who started it, and for staff."""
+    """Return an import of the caller's company, for its administrators, for whoever started it, and for staff."""
     actor = Actor.of(call)
 
     def work(connection: Connection) -> dict[str, object]:
         row = imports.by_id(connection, request["job_id"])
         if row is None or not (actor.staff or actor.owns(row.company_id)):
             raise not_found(
-                "accounts.job_not_found", "There is no such job of your company: use the address that its start gave."
+                "accounts.job_not_found",
+                "Your company has no such job: use the address that was given when it started.",
             )
         if not actor.staff and row.started_by != actor.user_id:
             actor.require_admin()

@@ -228,7 +228,7 @@ def take_refresh_token(unit: Unit, secret: str) -> tuple[StoredRefreshToken, boo
 
 
 def keep_successor(unit: Unit, token_hash: str, sealed: bytes) -> None:
-    """Keep the sealed successor of a used refresh token, for who lost the answer that named it."""
+    """Keep the sealed successor of a used refresh token, for somebody who lost the answer that named it."""
     unit.execute(sa.update(RefreshToken).where(RefreshToken.token_hash == token_hash).values(successor=sealed))
 
 

@@ -44,7 +44,7 @@ def code_of(work: Callable[[], Any]) -> str:
 
 
 def take(world: World, call: Call, email: str = "otto@other.example", **values: Any) -> dict[str, Any]:
-    """Import the company that this address administrates."""
+    """Import the company of which this address is an administrator."""
     answer: dict[str, Any] = world.do(
         company_imports.import_company,
         requests.ImportCompanyRequest,

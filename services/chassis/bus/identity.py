@@ -78,7 +78,7 @@ def check(settings: Settings, called: str, envelope: Envelope, allowed: Collecti
 
 def refused() -> ServiceError:
     """Return the refusal of a caller that is none of the services meant."""
-    return forbidden("service.caller_refused", "This is answered to certain services of the installation only.")
+    return forbidden("service.caller_refused", "Only certain services of the installation may call this.")
 
 
 def _verified(settings: Settings, called: str, envelope: Envelope, allowed: Collection[str]) -> str:

@@ -129,7 +129,7 @@ class Bus:
             )
         if call.remaining() <= _HOP_SECONDS:
             raise unavailable(
-                "service.deadline_passed", "The request came too late to be worked on and changed nothing; repeat it."
+                "service.deadline_passed", "The request came too late to be processed and changed nothing; repeat it."
             )
         correlation_id = f"{self._prefix}-{next(self._numbers)}"
         message = self._request(routing_key or wire.request_key(service, method), call, kwargs, correlation_id, passed)

@@ -199,7 +199,7 @@ class Claim:
             if getattr(error.orig, "pgcode", None) == "55P03":
                 raise conflict(
                     "idempotency.in_progress",
-                    "The first request with this Idempotency-Key still runs; ask again in a moment.",
+                    "The first request with this Idempotency-Key is still running; ask again in a moment.",
                     retry_after=1,
                 ) from error
             raise

@@ -1,6 +1,6 @@
 """Brings a source that was restored to an older state and those who follow it together again (rules R25, O4).
 
-What a follower has applied and the source knows no more stays applied and is named: somebody has to look at it. The
+What a follower has applied and the source no longer knows stays applied and is named: somebody has to look at it. The
 follower goes back to the last event that both know and reads on from there; the source begins a new epoch above all
 that was ever applied, so that no sequence stands for two events that anybody might take for each other.
 """
@@ -31,7 +31,7 @@ KEPT_DAYS: Final = 90
 
 @dataclass(frozen=True, slots=True)
 class LostEvent:
-    """An event that a follower has applied and that the source knows no more."""
+    """An event that a follower has applied and that the source no longer knows."""
 
     sequence: int
     event_id: str

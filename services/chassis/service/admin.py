@@ -1,7 +1,7 @@
 """A room's own small listener for its health and its figures; the gateway has a better one of its own.
 
 It reads one line and a few headers, answers and closes. It takes no body, knows three addresses and no login, and is
-for the machine itself or a private network (README, "How one would steal here").
+for the machine itself or a private network (README, "How somebody would steal here").
 """
 
 from __future__ import annotations

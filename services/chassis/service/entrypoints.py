@@ -207,7 +207,7 @@ class Rpc(Entrypoint):
         wire.hops.set(envelope.hops)
         if envelope.deadline < time.time():
             raise unavailable(
-                "service.deadline_passed", "The request came too late to be worked on and changed nothing; repeat it."
+                "service.deadline_passed", "The request came too late to be processed and changed nothing; repeat it."
             )
         if self.callers or self.vouched_by:
             settings = self.container.config[_SETTINGS_KEY]

@@ -27,7 +27,7 @@ _FAILED = metrics.counter(
     "tessera_figures_failed_total",
     "How often a room's figures could not be read.",
     ("room",),
-    zero="Its database does not answer; the room's figures are missing meanwhile.",
+    zero="Its database does not answer; the room's figures are missing until it does.",
 )
 _log = structlog.get_logger(__name__)
 

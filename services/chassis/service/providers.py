@@ -156,12 +156,12 @@ class EventsLeaf(InternalMethod):
         that it has followed; `last_sequence` and `last_id` are those of the last event.
 
         Raises:
-            request.invalid: `after` or `limit` is not a whole number from 0 on.
+            request.invalid: `after` or `limit` is not a whole number of 0 or more.
         """
         after, limit = request.get("after", 0), request.get("limit", 100)
         for name, value in (("after", after), ("limit", limit)):
             if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-                raise invalid("request.invalid", f"/{name}: {value!r} is not a whole number from 0 on.")
+                raise invalid("request.invalid", f"/{name}: {value!r} is not a whole number of 0 or more.")
 
         def read(connection: sa.Connection) -> dict[str, Any]:
             at = outbox.last_upto(connection, after)

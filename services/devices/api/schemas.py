@@ -314,7 +314,7 @@ class RegisterProductionRequest(RequestSchema):
 
 
 class UpdateProductionStaffRequest(HardwareRequest):
-    """Set the RMA mark of a device or take it off, or vouch for the possession of the company that is named."""
+    """Set the RMA mark of a device or remove it, or vouch for the possession of the company that is named."""
 
     rma = Flag()
     proven_company_id = Id()

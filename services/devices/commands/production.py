@@ -116,7 +116,7 @@ def apply_order_events(unit: Unit, events: Sequence[Event]) -> None:
     emits=("device_marked_rma", "device_unmarked_rma", "device_possession_proven"),
 )
 def update_production_staff(database: Database, call: Call, request: Mapping[str, Any]) -> Answer:
-    """Set the RMA mark of a device or take it off, or vouch for a company's possession (DEV-8, DEV-15).
+    """Set the RMA mark of a device or remove it, or vouch for a company's possession (DEV-8, DEV-15).
 
     A repetition changes nothing. A mark is told to every company that has the device and to the vendor, a possession
     to the company that is named.
@@ -148,7 +148,7 @@ def read_devices(devices: Sequence[Mapping[str, Any]]) -> dict[str, BuiltDevice]
         except MalformedIdError as error:
             raise malformed(pointer, str(error)) from error
         if hardware_id in built:
-            detail = f"{hardware_id} stands earlier in the list; name every device once."
+            detail = f"{hardware_id} appears earlier in the list; name each device once."
             raise malformed(pointer, detail, "devices.repeated_in_request")
         built[hardware_id] = BuiltDevice(
             hardware_id,

@@ -96,7 +96,7 @@ def delete_device(database: Database, call: Call, request: Mapping[str, Any], pr
     emits=("device_moved",),
 )
 def move_devices(database: Database, call: Call, request: Mapping[str, Any], projects: ProjectsClient) -> Answer:
-    """Take devices to another project of the same company, or rehearse it; answers a result per device (DEV-6)."""
+    """Move devices to another project of the same company, or rehearse it; answers a result per device (DEV-6)."""
     actor = Actor.of(call)
     actor.require_scope(SCOPE_READ if request["dry_run"] else SCOPE_WRITE)
     target = project_access(database, call, actor, request["project_id"], projects)

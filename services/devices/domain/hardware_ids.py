@@ -33,7 +33,7 @@ _ORDER_NUMBER: Final = re.compile(r"[A-Z0-9](?:[A-Z0-9 ./_-]{0,62}[A-Z0-9])?")
 
 
 class MalformedIdError(ValueError):
-    """The text is no hardware id; its message says what is wrong and what is expected."""
+    """The text is not a hardware id; its message says what is wrong and what is expected."""
 
 
 class MalformedOrderNumberError(ValueError):
@@ -101,7 +101,7 @@ def canonical_hardware_id(text: str) -> str:
     """Return the canonical spelling of a hardware id given in any spelling of DEV-3.
 
     Raises:
-        MalformedIdError: the text is no hardware id.
+        MalformedIdError: the text is not a hardware id.
     """
     return parse_hardware_id(text).text
 
@@ -126,7 +126,7 @@ def expand_range(first: str, last: str, limit: int = MAXIMUM_AT_ONCE) -> list[st
     """
     start, end = _range_end("first", first), _range_end("last", last)
     if end < start:
-        raise RangeError("last", "The last address of the range lies before the first: exchange the two.")
+        raise RangeError("last", "The last address of the range lies before the first: swap them.")
     count = end - start + 1
     if count > limit:
         raise TooManyError(count, limit)
@@ -156,7 +156,7 @@ def canonical_order_number(text: str) -> str:
     upper = text.strip(_BLANKS).upper() if text.isascii() else ""
     if not _ORDER_NUMBER.fullmatch(upper):
         raise MalformedOrderNumberError(
-            "An order number has 1 to 64 letters, digits, dots, dashes, slashes, underscores or inner blanks, "
+            "An order number has 1 to 64 letters, digits, dots, dashes, slashes, underscores or spaces between them, "
             "and begins and ends with a letter or digit."
         )
     return upper
@@ -166,10 +166,10 @@ def ordered_hardware_id(text: str) -> str:
     """Return the canonical spelling of a device that an order may hold.
 
     Raises:
-        MalformedIdError: no hardware id, or the one that is kept for addresses without a good one.
+        MalformedIdError: not a hardware id, or the one that is reserved for things without one.
     """
     if (found := canonical_hardware_id(text)) == NOBODYS_HARDWARE:
-        raise MalformedIdError(f"{NOBODYS_HARDWARE} is kept for what has no id; a device has another one.")
+        raise MalformedIdError(f"{NOBODYS_HARDWARE} is reserved for things without an id; a device has another one.")
     return found
 
 
@@ -180,7 +180,7 @@ def entered_order_number(text: str) -> str:
         MalformedOrderNumberError: no order number, or the one that is kept for addresses without a good one.
     """
     if (found := canonical_order_number(text)) == NOBODYS_NUMBER:
-        raise MalformedOrderNumberError("64 zeros are kept for what has no number; an order has another one.")
+        raise MalformedOrderNumberError("64 zeros are reserved for things without a number; an order has another one.")
     return found
 
 
@@ -208,8 +208,8 @@ def _range_end(end: Literal["first", "last"], text: str) -> int:
 def _read_twelve_digits(digits: str) -> HardwareId:
     if digits[:5] not in IPEI_MANUFACTURERS:
         raise MalformedIdError(
-            "These twelve digits are neither a MAC address with a prefix of the maker "
-            f"({_prefixes()}) nor an IPEI of a known manufacturer ({', '.join(IPEI_MANUFACTURERS)})."
+            f"These twelve digits are neither a MAC address with one of the maker's prefixes ({_prefixes()}) nor an "
+            f"IPEI of a known manufacturer ({', '.join(IPEI_MANUFACTURERS)})."
         )
     return _read_ipei(digits[:5], digits[5:], None)
 
@@ -226,7 +226,7 @@ def _read_mac(digits: str) -> HardwareId:
 def _read_ipei(manufacturer: str, serial: str, check: str | None) -> HardwareId:
     if manufacturer not in IPEI_MANUFACTURERS:
         raise MalformedIdError(
-            f"{manufacturer} is no manufacturer of our handsets: their IPEIs begin with "
+            f"{manufacturer} is not a manufacturer of our handsets: their IPEIs begin with "
             f"{' or '.join(IPEI_MANUFACTURERS)}."
         )
     if int(serial) > LARGEST_IPEI_SERIAL:
@@ -249,6 +249,6 @@ def _prefixes() -> str:
 
 def _expected() -> str:
     return (
-        "This is no hardware id: write a MAC address such as 00-90-33-08-20-20 (also with colons, dots or nothing "
-        "between, or only its last six digits) or an IPEI such as 00077-0391552-8."
+        "This is not a hardware id: write a MAC address such as 00-90-33-08-20-20 (also with colons, with dots or "
+        "without separators, or only its last six digits) or an IPEI such as 00077-0391552-8."
     )

@@ -24,17 +24,18 @@ MAX_ORDER_DEVICES: Final = 500
 """Most devices in one order."""
 
 ERRORS: Final[dict[str, str]] = {
-    "licensing.key_mistyped": "This is no activation key: a character is wrong or missing; compare it with the paper.",
+    "licensing.key_mistyped": "This is not an activation key: a character is wrong or missing; compare it with the "
+    "paper.",
     "licensing.key_unknown": "The key is well-formed but was never given out; ask whoever gave it to you.",
     "licensing.key_used": "The key has been added already; see the list of added keys.",
-    "licensing.key_cancelled": "The key was cancelled by its owner; ask for a new one.",
+    "licensing.key_cancelled": "The key was canceled by its owner; ask for a new one.",
     "licensing.key_expired": "The key has expired; ask its owner for a new one.",
     "licensing.too_many_keys_tried": "Too many wrong keys were entered; wait as long as `Retry-After` says.",
     "licensing.order_exists": "An order with this number and other contents exists; use another number.",
     "licensing.order_empty": "The order names neither a device nor a license; add at least one.",
     "licensing.order_not_found": "There is no order with this number; list the orders.",
-    "licensing.insufficient_balance": "There are too few licenses; `shortages` says what is missing and where some "
-    "is: take fewer, or choose `sources`.",
+    "licensing.insufficient_balance": "There are too few licenses; `shortages` says what is missing and where there "
+    "are some: take fewer, or choose `sources`.",
 }
 
 

@@ -37,17 +37,18 @@ WHY_NOT_RETURNED: Final[dict[str, str]] = {
     "not_returnable_version": "Files up to version 7 are not signed, so licenses of these versions cannot be returned.",
     "possession_needed": "A company that has the device no longer paid for it: prove possession of the device "
     "(POST /v1/devices/{id}/possession).",
-    "other_company": "Another company that has the device too paid for it; only that company returns it.",
+    "other_company": "Another company that also has the device paid for it; only that company can return it.",
     "warranty": "Warranty and support belong to the device and stay with it.",
 }
 """Why a license cannot be returned (`reason`) -> what is told of it (LIC-5, LIC-8)."""
 
 ERRORS: Final[dict[str, str]] = {
-    "licensing.rule_violated": "The licenses do not go together on the device; `rule` names why, `allowed` what would.",
+    "licensing.rule_violated": "The licenses do not go together on the device; `rule` names the rule, `allowed` what "
+    "would fit.",
     "licensing.source_not_usable": "A project in `sources` is not an open project of your company; leave it out.",
     "licensing.line_not_found": "The device has no such license line; list its licenses.",
     "licensing.file_issued": "A license file was issued for this assignment, so it can no longer be taken back.",
-    "licensing.line_not_yours": "The assignment was paid by another company; only that company can take it back: "
+    "licensing.line_not_yours": "The assignment was paid for by another company; only that company can take it back: "
     "ask it to do so.",
 }
 

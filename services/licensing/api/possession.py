@@ -11,14 +11,15 @@ from services.chassis.fields import AnswerSchema, Opaque, RequestSchema
 from services.chassis.texts import Text
 
 ERRORS: dict[str, str] = {
-    "licensing.possession_proof_invalid": "The proof is not signed by the device's present key for this record of"
-    " yours; let the device make it anew for the record's id.",
+    "licensing.possession_proof_invalid": "The proof is not signed by the device's present key for this record of "
+    "yours; let the device make a new one for the record's id.",
     "licensing.possession_proof_expired": "The proof was made more than 24 hours ago, or in the future; set the"
     " device's clock, let it make a new one, and send that at once.",
-    "licensing.possession_key_claimed": "The device's present key was certified on a claim, so it proves nothing: prove"
-    " possession by the order's number, or ask the vendor.",
-    "licensing.paid_by_holder": "Licenses of another company that has the device too are on it, and an unencrypted file"
-    " would end its right to return them: take an encrypted file, or let that company take the device out of its list.",
+    "licensing.possession_key_claimed": "The device's present key was certified on a claim, so it proves nothing: "
+    "prove possession by the order number, or ask the vendor.",
+    "licensing.paid_by_holder": "The device holds licenses of another company that has it too, and an unencrypted "
+    "file would end that company's right to return them: take an encrypted file, or let that company take the device "
+    "out of its list.",
 }
 
 

@@ -29,7 +29,9 @@ def read_request(pem: str) -> ec.EllipticCurvePublicKey:
         FormatError: `malformed`, `bad_signature` (possession not proven) or `wrong_key` (not on P-256).
     """
     if len(pem) > MAX_BYTES or not pem.isascii() or not _PEM.fullmatch(pem):
-        raise FormatError("malformed", "The upload is not one certificate request in PEM of at most 16,384 characters.")
+        raise FormatError(
+            "malformed", "The upload is not a single certificate request in PEM of at most 16,384 characters."
+        )
     try:
         request = x509.load_pem_x509_csr(pem.encode("ascii"))
         key = request.public_key()
@@ -42,7 +44,7 @@ def read_request(pem: str) -> ec.EllipticCurvePublicKey:
     try:
         proven = isinstance(request.signature_hash_algorithm, _HASHES) and request.is_signature_valid
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise FormatError("bad_signature", "The request's signature is of a kind that is not taken.") from error
+        raise FormatError("bad_signature", "The request's signature is of a kind that is not accepted.") from error
     if not proven:
         raise FormatError("bad_signature", "The request is not signed with SHA-2 by the key in it.")
     return key

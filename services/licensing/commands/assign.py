@@ -228,9 +228,7 @@ class _Assignment:
         _, missing = plan_draws(needed, stock, chosen)
         if not missing:
             # Somebody put licenses back between the booking and this look; the same request may work now.
-            return unavailable(
-                detail="The stock changed while it was looked at; nothing was booked. Repeat the request."
-            )
+            return unavailable(detail="The balance changed in the meantime; nothing was booked. Repeat the request.")
         others = projects.stock(unit.connection, company_ids=self.actor.company_ids, license_types=list(missing))
         shortages: list[Shortage] = [
             {

@@ -154,7 +154,7 @@ def _check_proof(device: Device, current: StoredCertificate | None, digest: str,
     try:
         proof = read_proof(text)
     except FormatError as error:
-        raise invalid("licensing.proof_invalid", f"{error.detail} Let the device make the proof anew.") from error
+        raise invalid("licensing.proof_invalid", f"{error.detail} Let the device make a new proof.") from error
     refusal = conflict("licensing.proof_invalid", ERRORS["licensing.proof_invalid"])
     if current is None or current.signed_at is None:
         raise refusal

@@ -57,7 +57,8 @@ def take_back(database: Database, call: Call, request: Mapping[str, Any], *, dev
         if not actor.owns(line.company_id):
             raise conflict(
                 "licensing.line_not_yours",
-                "The assignment was paid by another company that has this device too; only that company takes it back.",
+                "The assignment was paid for by another company that also has this device; only that company can "
+                "take it back.",
             )
         refuse_filed(line, catalogue)
         credited = give_back(unit, device, line, kind="take_back", state=lines.TAKEN_BACK)
@@ -75,7 +76,7 @@ def refuse_filed(line: InstalledLine, catalogue: Catalogue) -> None:
         raise conflict(
             "licensing.file_issued",
             f"A license file with {line.quantity} {name_of(catalogue, line.license_type)} was issued, so they can no "
-            "longer be taken back; what is returnable goes back by a return that the device signs.",
+            f"longer be taken back; what is returnable goes back with a return signed by the device.",
             file_issued=line.file_issued,
         )
 

@@ -44,7 +44,7 @@ _REFUSALS: Final = {
     keys.CANCELLED: "licensing.key_cancelled",
     keys.EXPIRED: "licensing.key_expired",
 }
-_USED: Final = "The key has been added already; a key can be added once."
+_USED: Final = "The key has been added already, and a key can be added only once: ask whoever gave it to you."
 
 
 @command(
@@ -205,7 +205,10 @@ class _Redemption:
         if project is None:
             return conflict("licensing.key_used", _USED, **facts)
         return conflict(
-            "licensing.key_used", f"{_USED} It was added to the project {project.name} on {when:%Y-%m-%d}.", **facts
+            "licensing.key_used",
+            f"The key has been added already, and a key can be added only once: look for its licenses in the project "
+            f"{project.name}, to which it was added on {when:%Y-%m-%d}.",
+            **facts,
         )
 
     def _tell(self, unit: Unit, key: FoundKey, contents: list[Amount]) -> None:

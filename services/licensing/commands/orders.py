@@ -142,7 +142,7 @@ class VendorOrder:
                 raise _wrong(
                     "devices.repeated_in_request",
                     f"/devices/{place}/hardware_id",
-                    f"{device['hardware_id']} stands in the order twice; name each device once.",
+                    f"{device['hardware_id']} appears in the order twice; name each device once.",
                 )
             seen.add(device["hardware_id"])
         licenses = merged_lines(catalogue, request["licenses"])
@@ -246,7 +246,8 @@ class VendorOrder:
         if row is None or row.fingerprint != self.fingerprint:
             raise conflict(
                 "licensing.order_exists",
-                f"The order {self.number} exists with other contents; use another number, or send it unchanged.",
+                f"The order {self.number} already exists with other contents; use another number, or send it "
+                f"unchanged.",
                 number=self.number,
             )
         return row

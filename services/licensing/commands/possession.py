@@ -46,7 +46,7 @@ from services.licensing.store.payers import payers
 from services.licensing.store.stakes import ever_paid
 from services.projects.api import ADD
 
-ENDED: Final = "The possession of the device was proven; this certificate was given to a claim."
+ENDED: Final = "Possession of the device was proven; this certificate had been given to a claim."
 # What a claimed record may not do, by the names of the device's actions.
 UNENCRYPTED, MOVE, FIRST_CERTIFICATE = "download_unencrypted_licenses", "move_licenses", "request_certificate"
 
@@ -227,7 +227,7 @@ def _read(text: str) -> PossessionProof:
         return read_possession(text)
     except FormatError as error:
         raise invalid(
-            "licensing.possession_proof_invalid", f"{error.detail} Let the device make the proof anew."
+            "licensing.possession_proof_invalid", f"{error.detail} Let the device make a new proof."
         ) from error
 
 

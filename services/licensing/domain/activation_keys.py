@@ -23,7 +23,7 @@ _SUM: Final = 1  # Not 0, so that a key of 25 zeros is refused.
 
 
 class MistypedKeyError(ValueError):
-    """The text is no activation key; the message says what is wrong with it, never the key itself."""
+    """The text is not an activation key; the message says what is wrong with it, never the key itself."""
 
 
 def _powers(count: int) -> tuple[int, ...]:
@@ -81,7 +81,7 @@ def parse_key(text: str) -> str:
     if -1 in values:
         raise MistypedKeyError(f"Character {values.index(-1) + 1} is one that no key has.")
     if _weighted(values) != _SUM:
-        raise MistypedKeyError("A character is wrong or two are exchanged.")
+        raise MistypedKeyError("A character is wrong, or two are swapped.")
     return "".join(symbols)
 
 

@@ -117,7 +117,7 @@ def _check_form(license_type: LicenseType, quantity: int) -> None:
     if license_type.is_size and quantity != 1:
         raise RuleViolationError(
             "one_unit",
-            f"{license_type.name} is one unit, not {quantity}: take 1 of the size that you need.",
+            f"{license_type.name} is a single unit, not {quantity}: take 1 of the size that you need.",
             license_type.id,
             1,
             requested=quantity,
@@ -133,7 +133,7 @@ def _check_floating(installed: Licenses, new: Licenses) -> None:
             raise RuleViolationError(
                 "floating_excludes_pbx",
                 f"The device has the floating license {floating.name}, which excludes {license_type.name}: "
-                "take the floating license off first.",
+                "remove the floating license first.",
                 license_type.id,
                 0,
             )
@@ -148,7 +148,7 @@ def _chain(licenses: Licenses, kind: str, version: int) -> int:
         raise RuleViolationError(
             "one_base",
             f"The device can hold one base license of its kind, and {largest.name} would come to {smallest.name}: "
-            "take an upgrade license to get a bigger size.",
+            "take an upgrade license to get a larger size.",
             largest.id,
             0,
         )

@@ -123,7 +123,7 @@ def decode(data: bytes) -> Payload:
         raise _bad("kind or form", f"{values['kind']} {values['form']}")
     lines = tuple(_read_line(row) for row in rows[len(_HEADERS) :])
     if len(lines) > MAX_LINES or list(lines) != sorted(set(lines)):
-        raise FormatError("malformed", "The license lines are not sorted, or one is there twice.")
+        raise FormatError("malformed", "The license lines are not sorted, or one appears twice.")
     expires = None if values["expires"] == "never" else read_time(values["expires"])
     return Payload(
         key=values["key"],

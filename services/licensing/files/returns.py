@@ -87,7 +87,7 @@ def read_return(data: bytes) -> DeviceReturn:
         raise FormatError("malformed", "The license return has a format that is not known here.")
     certificate, content = (read_base64("".join(text.split())) for _, text in envelope.children)
     if len(certificate) > _MAX_CERTIFICATE:
-        raise FormatError("malformed", f"The certificate has {len(certificate)} bytes; at most 8,192 are taken.")
+        raise FormatError("malformed", f"The certificate has {len(certificate)} bytes; at most 8,192 are accepted.")
     signature, signed = content[:SIGNATURE_BYTES], content[SIGNATURE_BYTES:]
     values = read_signed(signed, RETURN_PURPOSE, _RETURN_HEADERS)
     for name, pattern in (

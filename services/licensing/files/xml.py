@@ -94,7 +94,7 @@ def read_envelope(data: bytes) -> Envelope:
         FormatError: `malformed` when it is anything but a flat document within the limits.
     """
     if len(data) > MAX_BYTES:
-        raise FormatError("malformed", f"The document has {len(data)} bytes; at most {MAX_BYTES} are taken.")
+        raise FormatError("malformed", f"The document has {len(data)} bytes; at most {MAX_BYTES} are accepted.")
     if not _DECLARATION.match(data):
         raise FormatError("malformed", 'The document does not start with <?xml version="1.0" encoding="UTF-8"?>.')
     try:
@@ -107,7 +107,7 @@ def read_envelope(data: bytes) -> Envelope:
     except UnicodeDecodeError as error:
         raise FormatError("malformed", f"The document is not UTF-8: byte {error.start} is wrong.") from error
     except DefusedXmlException as error:
-        raise FormatError("malformed", "The document declares a DTD or entities, which are never taken.") from error
+        raise FormatError("malformed", "The document declares a DTD or entities, which are never accepted.") from error
     except _Refusal as error:
         raise FormatError("malformed", f"The document is refused because {error}.") from error
     except (ParseError, ValueError) as error:

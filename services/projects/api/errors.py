@@ -4,7 +4,7 @@ from typing import Final
 
 ERRORS: Final[dict[str, str]] = {
     "projects.not_found": "There is no such project among yours; list the projects to see their ids.",
-    "projects.token_bound": "The token is bound to one project and cannot make another; use one that is not.",
+    "projects.token_bound": "The token is bound to one project and cannot create another; use one that is not bound.",
     "projects.name_taken": "Another project of the company has this name; choose another.",
     "projects.archived": "The project is archived and read-only; take it out of the archive first.",
     "projects.closed": "The project is being deleted; use another one.",

@@ -70,7 +70,7 @@ def test_a_guesser_among_fifty_at_one_address_locks_nobody_else_out(behind_a_pro
         told = Counter(guess(installation, victim, OFFICE) for _ in range(20))
         assert told["accounts.login_failed"] <= 10, told
         assert told["accounts.too_many_attempts"] >= 10, told
-        # And many accounts, until the address itself is slowed down for who is not known there.
+        # And many accounts, until the address itself is slowed down for those not known there.
         strangers = [f"{uuid.uuid4().hex}@nobody.example" for _ in range(130)]
         told = Counter(pool.map(lambda email: guess(installation, email, OFFICE), strangers))
         assert told["accounts.too_many_attempts"] >= 20, told

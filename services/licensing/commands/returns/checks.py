@@ -116,7 +116,7 @@ def check_signer(connection: Connection, serial: str, recipient: str) -> None:
         raise conflict(
             "licensing.return_other_certificate",
             f"The file was issued to the device's certificate {issued_to.serial}, and the return is signed with"
-            f" the earlier one {signer.serial}: let the device make the return anew with its present key.",
+            f" the earlier one {signer.serial}: let the device make the return again with its present key.",
             certificate=signer.serial,
             issued_to=issued_to.serial,
         )
@@ -136,8 +136,8 @@ def check_counter(counter: int, highest: int) -> None:
         raise invalid(
             "licensing.return_counter_too_high",
             f"The return gives up files up to the counter {counter}; the highest that was issued for"
-            f" the device is {highest}, and at most {limit} is believed. The device was given a file that is not of"
-            " this portal: let the vendor look at it.",
+            f" the device is {highest}, and at most {limit} is accepted. The device was given a file that is not "
+            f"from this portal: ask the vendor to look into it.",
             counter=counter,
             highest=highest,
             limit=limit,
@@ -167,8 +167,9 @@ def _superseded(connection: Connection, signer: StoredCertificate) -> ServiceErr
     present = f"the key {current.key_digest}" if current is not None else "none"
     return conflict(
         "licensing.return_certificate_superseded",
-        f"The return is signed with an earlier key of the device ({signer.key_digest}); the one that speaks for it now"
-        f" is {present}. Make the return anew on the device; if it does not have that key, request a new certificate.",
+        f"The return is signed with an earlier key of the device ({signer.key_digest}); the one that is valid for it "
+        f"now is {present}. Make the return again on the device; if it does not have that key, request a new "
+        f"certificate.",
         certificate=signer.serial,
         fingerprint=signer.key_digest,
         current_fingerprint=current.key_digest if current is not None else None,
