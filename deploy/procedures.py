@@ -16,14 +16,11 @@ from typing import Any, Final
 
 from deploy.rooms import ROOMS, service_class
 from services.chassis.errors import STATUS_BY_CODE, STATUS_BY_KIND
-from services.chassis.service.serving import procedures_of
+from services.chassis.service.serving import declarations_of
 
 ROOT: Final = Path(__file__).parents[1]
 TARGET: Final = ROOT / "gateway" / "procedures.json"
 _CODE: Final = re.compile(r"[a-z]+\.[a-z_]+")
-_AS: Final = re.compile(r"\bas `(\w+)`")
-_EVENT: Final = re.compile(r"[a-z]+(?:_[a-z]+)+")
-_SAID: Final = r"{}:(.*?)(?:\n\s*\n|\n\s*(?:Raises|Emits|Args|Returns):|\Z)"
 
 
 def written() -> str:
@@ -34,21 +31,10 @@ def written() -> str:
 def procedures() -> dict[str, list[str]]:
     """Return room and procedure -> the codes that it is declared to raise."""
     return {
-        f"{room}.{name}": sorted(
-            raised_or_emitted(service_class(room), name, "Raises") if declaration is None else declaration.raises
-        )
+        f"{room}.{name}": sorted(declaration.raises)
         for room in ROOMS
-        for name, (_, declaration) in procedures_of(service_class(room)).items()
+        for name, declaration in declarations_of(service_class(room)).items()
     }
-
-
-def raised_or_emitted(service: type, name: str, heading: str) -> set[str]:
-    """Return what a procedure says at `Raises:` or `Emits:`, with that of another that it names by "as `other`"."""
-    said = re.search(_SAID.format(heading), getattr(service, name).__doc__ or "", re.DOTALL)
-    if said is None:
-        return set()
-    words = set((_CODE if heading == "Raises" else _EVENT).findall(said[1]))
-    return words.union(*(raised_or_emitted(service, other, heading) for other in _AS.findall(said[1])))
 
 
 def statuses() -> dict[str, list[int]]:

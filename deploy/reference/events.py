@@ -9,13 +9,11 @@ import re
 from collections import defaultdict
 from typing import Any, Final
 
-from deploy.procedures import raised_or_emitted
 from deploy.rooms import ROOMS, service_class
 from gateway.event_schemas import EVENTS, event_schemas
 from services.chassis.data.outbox import schema_address
 from services.chassis.service.declare import declared
 from services.chassis.service.inbox import Subscribe
-from services.chassis.service.serving import procedures_of
 
 _HEAD: Final = """\
 # Events
@@ -116,11 +114,6 @@ def _heard(service: type) -> set[str]:
 def told_by(room: str) -> dict[str, list[str]]:
     """Return event type -> the procedures and handlers that are declared to tell it."""
     told: dict[str, set[str]] = defaultdict(set)
-    service = service_class(room)
-    for name, (_, declaration) in procedures_of(service).items():
-        said = raised_or_emitted(service, name, "Emits") if declaration is None else declaration.emits
-        for event in said:
-            told[event].add(name)
     for function in _functions(room):
         if (declaration := declared(function)) is not None:
             for event in declaration.emits:

@@ -197,7 +197,7 @@ class Kit:
         return Access(self._signed(claims), max(1, int((expires - now).total_seconds())))
 
     def rehearsal_token(
-        self, claims: Mapping[str, Any], company_ids: Sequence[str], absorbing: Mapping[str, Any], now: datetime
+        self, claims: Mapping[str, object], company_ids: Sequence[str], absorbing: Mapping[str, object], now: datetime
     ) -> str:
         """Sign the token with which the gateway asks the rooms what an import would move; nobody else gets it.
 
@@ -226,7 +226,7 @@ class Kit:
             }
         )
 
-    def _signed(self, claims: Mapping[str, Any]) -> str:
+    def _signed(self, claims: Mapping[str, object]) -> str:
         key = self.keys.active(TOKENS, "Ed25519")
         return jwt.encode(
             dict(claims),

@@ -7,7 +7,6 @@ secrets sealed by the key store.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, Index, Integer, LargeBinary, String, Text, text
 from sqlalchemy import UniqueConstraint as Unique
@@ -55,7 +54,7 @@ class User(Base):
     vendor_customer_number: Mapped[str | None] = mapped_column(String(32))
     locked: Mapped[bool]
     staff: Mapped[bool]
-    account_rights: Mapped[list[Any]] = mapped_column(JSON)
+    account_rights: Mapped[list[str]] = mapped_column(JSON)
     last_company_id: Mapped[str | None] = mapped_column(String(36))
     otp_secret: Mapped[bytes | None] = mapped_column(LargeBinary)
     otp_confirmed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -228,7 +227,7 @@ class ApiToken(Base):
     company_id: Mapped[str | None] = mapped_column(String(36))
     name: Mapped[str] = mapped_column(String(64))
     token_hash: Mapped[str] = mapped_column(String(64))
-    scopes: Mapped[list[Any]] = mapped_column(JSON)
+    scopes: Mapped[list[str]] = mapped_column(JSON)
     project_id: Mapped[str | None] = mapped_column(String(36))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -242,7 +241,7 @@ class ServiceAccount(Base):
     __tablename__ = "service_accounts"
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
     name: Mapped[str] = mapped_column(String(64))
-    scopes: Mapped[list[Any]] = mapped_column(JSON)
+    scopes: Mapped[list[str]] = mapped_column(JSON)
     created_by: Mapped[str] = mapped_column(String(36))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -307,9 +306,9 @@ class CompanyImport(Base):
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
     company_id: Mapped[str] = mapped_column(String(36), ForeignKey("companies.id"), index=True)
     gone_id: Mapped[str] = mapped_column(String(36), ForeignKey("companies.id"))
-    gone_ids: Mapped[list[Any]] = mapped_column(JSON)
+    gone_ids: Mapped[list[str]] = mapped_column(JSON)
     gone_name: Mapped[str] = mapped_column(String(128))
-    moved: Mapped[dict[str, Any]] = mapped_column(JSON)
+    moved: Mapped[dict[str, int]] = mapped_column(JSON)
     started_by: Mapped[str] = mapped_column(String(36))
     started_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
     told_at: Mapped[datetime] = mapped_column(UtcDateTime)
@@ -322,7 +321,7 @@ class CompanyImportRoom(Base):
     __tablename__ = "company_import_rooms"
     import_id: Mapped[str] = mapped_column(String(36), ForeignKey("company_imports.id"), primary_key=True)
     room: Mapped[str] = mapped_column(String(32), primary_key=True)
-    counts: Mapped[dict[str, Any]] = mapped_column(JSON)
+    counts: Mapped[dict[str, int]] = mapped_column(JSON)
     applied_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 

@@ -12,7 +12,7 @@ from services.accounts import api
 from services.accounts.access import held_account
 from services.accounts.api import Actor, needs
 from services.accounts.commands.api_tokens import end_api_tokens
-from services.accounts.commands.proving import fits_password_again, require_password
+from services.accounts.commands.proving import fits_password_again, link_invalid, require_password
 from services.accounts.commands.telling import emit_for_user, end_other_sessions
 from services.accounts.domain import (
     ACTIVATION_LIFE,
@@ -29,7 +29,7 @@ from services.accounts.store.people import Person
 from services.chassis.answers import Answer
 from services.chassis.context import Call
 from services.chassis.data.db import Database, Unit
-from services.chassis.errors import ServiceError, conflict, limited, not_found
+from services.chassis.errors import ServiceError, conflict, limited
 from services.chassis.fields import EmptyAnswer
 from services.chassis.service.declare import command
 from services.chassis.service.running import answered, run
@@ -205,8 +205,3 @@ def _offer_undo(unit: Unit, kit: Kit, user: Person, template: str) -> None:
     secret = new_secret()
     undos.add(unit, user.id, secret, user.email)
     mails.queue(unit, kit.keys, template, user.language, user.email, {"token": secret})
-
-
-def link_invalid() -> ServiceError:
-    """Return the refusal of a mailed link that works no more, or never did."""
-    return not_found("accounts.link_invalid", "This link is unknown, used or expired: ask for a new one.")

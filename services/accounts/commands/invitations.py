@@ -12,6 +12,7 @@ from services.accounts import api
 from services.accounts.access import hold_company
 from services.accounts.api import MEMBER, Actor, needs
 from services.accounts.commands.attempts import count_mail, too_many
+from services.accounts.commands.proving import link_invalid
 from services.accounts.commands.telling import tell_membership
 from services.accounts.domain import INVITATION, INVITATION_LIFE, MAIL_LIMIT, Limit, new_secret, normalized_email
 from services.accounts.kit import Kit
@@ -94,7 +95,7 @@ def accept_invitation(database: Database, call: Call, request: Mapping[str, Any]
         found = invitations.by_id(unit.connection, link.subject_id, unit.now) if link is not None else None
         user = people.by_id(unit.connection, actor.user_id)
         if found is None or user is None:
-            raise _link_invalid()
+            raise link_invalid()
         if user.email_normalized != found.email_normalized:
             raise forbidden(
                 "accounts.invitation_of_another",
@@ -103,7 +104,7 @@ def accept_invitation(database: Database, call: Call, request: Mapping[str, Any]
         # The company's row before the link's, in the order of whoever sends the invitation again.
         _hold(unit, found)
         if mails.take_link(unit, INVITATION, request["token"]) is None:
-            raise _link_invalid()
+            raise link_invalid()
         _join(unit, actor, found)
 
     fingerprint = {"token": kit.fingerprint(request["token"])}
@@ -150,10 +151,6 @@ def decline_invitation(database: Database, call: Call, request: Mapping[str, Any
         )
 
     return run(database, call, request, work, scope=actor.user_id)
-
-
-def _link_invalid() -> ServiceError:
-    return not_found("accounts.link_invalid", "This link is unknown, used or expired: ask for a new one.")
 
 
 def staff_in_company() -> ServiceError:

@@ -1,4 +1,4 @@
-"""Proofs of who somebody is: the password once more, a code of the second factor; and what may be a password."""
+"""Proofs of who somebody is: the password once more, a code, a mailed link; and what may be a password."""
 
 from services.accounts import otp
 from services.accounts.api import Actor
@@ -9,7 +9,7 @@ from services.accounts.store import people, throttles
 from services.accounts.store.people import Person
 from services.chassis.context import Call
 from services.chassis.data.db import Database, Unit
-from services.chassis.errors import ServiceError, invalid
+from services.chassis.errors import ServiceError, invalid, not_found
 
 
 def check_password_choice(password: str, *words: str) -> None:
@@ -72,3 +72,8 @@ def require_password(fits: bool) -> None:
 def password_wrong() -> ServiceError:
     """Return the refusal of an act whose password was wrong."""
     return invalid("accounts.password_wrong", "This is not your present password: enter the right one.")
+
+
+def link_invalid() -> ServiceError:
+    """Return the refusal of a mailed link that works no more, or never did."""
+    return not_found("accounts.link_invalid", "This link is unknown, used or expired: ask for a new one.")

@@ -12,8 +12,8 @@ from sqlalchemy import Connection
 from services.accounts import api
 from services.accounts.commands.api_tokens import end_api_tokens
 from services.accounts.commands.attempts import address_key, count_mail, place_of, too_many
-from services.accounts.commands.email_changes import end_links, link_invalid
-from services.accounts.commands.proving import check_password_choice
+from services.accounts.commands.email_changes import end_links
+from services.accounts.commands.proving import check_password_choice, link_invalid
 from services.accounts.commands.telling import emit_for_user, end_other_sessions
 from services.accounts.domain import (
     ACTIVATION,

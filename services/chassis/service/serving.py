@@ -50,6 +50,18 @@ def procedures_of(service: type) -> dict[str, tuple[Rpc, Declaration | None]]:
     }
 
 
+def declarations_of(service: type) -> dict[str, Declaration]:
+    """Return name -> declaration of everything that a service class answers.
+
+    Raises:
+        TypeError: something is not declared.
+    """
+    found = {name: declaration for name, (_, declaration) in procedures_of(service).items()}
+    if missing := sorted(name for name, declaration in found.items() if declaration is None):
+        raise TypeError(f"{service.__name__} answers {', '.join(missing)}, which is not declared.")
+    return {name: declaration for name, declaration in found.items() if declaration is not None}
+
+
 def _method(service: type, function: Callable[..., Any], declaration: Declaration) -> Callable[..., Any]:
     takes = inspect.signature(function).parameters
     needed = [name for name in takes if name not in ("call", "request")]
