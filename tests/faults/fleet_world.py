@@ -63,6 +63,9 @@ class World:
         while time.monotonic() < end:
             time.sleep(chance.uniform(2, 5))
             candidates = sorted(name for name in self.pids() if name.startswith(names))
+            if not candidates:
+                # The only one of its kind is dead, and not started again yet.
+                continue
             name = chance.choice(candidates)
             try:
                 os.kill(self.pids()[name], signal.SIGKILL)
@@ -105,12 +108,15 @@ class World:
 
     def differences(self, books: Books) -> list[str]:
         """Return every way in which the books and the installation differ."""
-        found = []
+        return list(self.find_differences(books))
+
+    def find_differences(self, books: Books) -> Iterator[str]:
+        """Yield every way in which the books and the installation differ, those first that need no waiting."""
         executed = self.installed() - self.before
         if not books.acknowledged <= executed <= books.acknowledged + books.unknown:
-            found.append(f"acknowledged {books.acknowledged}, unknown {books.unknown}, executed {executed}")
+            yield f"acknowledged {books.acknowledged}, unknown {books.unknown}, executed {executed}"
         if self.balance() + self.installed() != STOCK:
-            found.append(f"balance {self.balance()} + installed {self.installed()} is not {STOCK}")
+            yield f"balance {self.balance()} + installed {self.installed()} is not {STOCK}"
         wait = 60.0
         deadline = time.monotonic() + wait
         lines = self.history_lines() - self.before
@@ -118,11 +124,10 @@ class World:
             time.sleep(1)
             lines = self.history_lines() - self.before
         if lines != executed:
-            found.append(f"history has {lines} lines for {executed} assignments after {wait:.0f} s")
+            yield f"history has {lines} lines for {executed} assignments after {wait:.0f} s"
         audit = self.fleet.run("deploy.audit", check=False)
         if audit.returncode != 0:
-            found.append(f"auditor: {audit.stdout[-1500:]} {audit.stderr[-500:]}")
-        return found
+            yield f"auditor: {audit.stdout[-1500:]} {audit.stderr[-500:]}"
 
 
 def make_world(folder: Path, kind: str = "fleet") -> World:
