@@ -32,7 +32,6 @@ from services.licensing.tests.world import World
 TYPES = ("port8", "fax8", "channels7", "warranty-year")
 MAXIMA = {"port8": 2000, "fax8": 2000, "channels7": 60, "warranty-year": 4}
 contents = st.dictionaries(st.sampled_from(TYPES), st.integers(1, 40), min_size=1, max_size=3)
-AUDITED_STEPS = 5
 SIGNED = ("port8", "fax8")
 RETURNABLE = SIGNED
 REFUSED_RETURNS = {
@@ -51,6 +50,7 @@ crashes = st.sampled_from(["", "", "", "db.before_commit=raise", "db.after_commi
 class LedgerMachine(RuleBasedStateMachine):
     """Real commands over a real database on one side, counters on the other."""
 
+    audited_steps = 5
     keys: Bundle[str] = Bundle("keys")
     lines: Bundle[tuple[int, str]] = Bundle("lines")
     files: Bundle[tuple[int, dict[str, Any]]] = Bundle("files")
@@ -274,7 +274,7 @@ class LedgerMachine(RuleBasedStateMachine):
             assert self.world.installed(device) == {t: n for t, n in licenses.items() if n}
         # What the auditor finds stays wrong, and the end looks in any case: looking at each step took half of the time.
         self.steps += 1
-        if self.steps % AUDITED_STEPS == 0:
+        if self.steps % self.audited_steps == 0:
             self.world.check()
 
 
@@ -282,10 +282,16 @@ QUICK = settings(max_examples=12, stateful_step_count=40, deadline=None)
 FULL = settings(max_examples=300, stateful_step_count=50, deadline=None)
 
 
-def machine_on(server: Server) -> type[LedgerMachine]:
+class AuditedEachStep(LedgerMachine):
+    """For the long runs, which have the time."""
+
+    audited_steps = 1
+
+
+def machine_on(server: Server, machine: type[LedgerMachine] = LedgerMachine) -> type[LedgerMachine]:
     """Return the machine over PostgreSQL, a database for each run."""
 
-    class OnPostgreSQL(LedgerMachine):
+    class OnPostgreSQL(machine):  # type: ignore[misc, valid-type]
         name = ""
 
         def address(self) -> str:
@@ -312,8 +318,8 @@ class TestLedger:
 
     @pytest.mark.long
     def test_long_on_sqlite(self) -> None:
-        run_state_machine_as_test(LedgerMachine, settings=FULL)
+        run_state_machine_as_test(AuditedEachStep, settings=FULL)
 
     @pytest.mark.long
     def test_long_on_postgresql(self, postgresql: Server) -> None:
-        run_state_machine_as_test(machine_on(postgresql), settings=FULL)
+        run_state_machine_as_test(machine_on(postgresql, AuditedEachStep), settings=FULL)
