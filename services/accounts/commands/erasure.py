@@ -94,9 +94,12 @@ def _addresses(connection: Connection, user_id: str) -> set[str]:
     user = people.by_id(connection, user_id)
     if user is None:
         return set()
+    written = [user.email, *undos.addresses(connection, user_id)]
     pending = mails.pending_email(connection, EMAIL_CHANGE, user_id, datetime.now(UTC))
-    former = undos.addresses(connection, user_id)
-    return {user.email, user.email_normalized, *(normalized_email(one) for one in (*former, pending) if one)}
+    # Whoever asks for the address of somebody's account must not delete what waits to be sent to its owner.
+    if pending is not None and people.by_email(connection, normalized_email(pending)) is None:
+        written.append(pending)
+    return {*written, *map(normalized_email, written)}
 
 
 def _forget(unit: Unit, kit: Kit, user: Person, command_id: str, traces: _Traces) -> None:

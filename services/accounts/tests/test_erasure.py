@@ -84,6 +84,33 @@ def test_an_erased_account_leaves_no_personal_data(world: World) -> None:
     assert world.login("bob@secret.example")["companies"] == []
 
 
+def test_a_former_address_is_forgotten_as_it_was_written(world: World) -> None:
+    """Answers that are stored for others hold it with its capitals."""
+    admin = world.admin("ada@example.org")
+    world.activate("Bob@Secret.Example")
+    world.join(admin, "Bob@Secret.Example")
+    bob = world.call_of(world.login("Bob@Secret.Example"))
+    user_id = Actor.of(bob).user_id
+    world.do(company_users.update_company_user, requests.UpdateCompanyUserRequest, admin, user_id=user_id, role="admin")
+    change = {"email": "bob@example.org", "password": PASSWORD}
+    world.do(email_changes.change_email, requests.ChangeEmailRequest, bob, **change)
+    token = world.last_token("email_change")
+    world.do(email_changes.confirm_email, requests.ConfirmEmailRequest, bob, token=token)
+    assert "Bob@Secret.Example" in everything(world)
+    erase(world, bob)
+    assert [line for line in everything(world).splitlines() if "secret.example" in line.lower()] == []
+
+
+def test_whoever_asked_for_the_address_of_another_account_deletes_no_mails_of_its_owner(world: World) -> None:
+    world.activate("eve@example.org")
+    bob = world.member("bob@example.org")
+    change = {"email": "Eve@example.org", "password": PASSWORD}
+    world.do(email_changes.change_email, requests.ChangeEmailRequest, bob, **change)
+    world.do(registration.request_password_reset, requests.EmailRequest, email="eve@example.org")
+    erase(world, bob)
+    assert "eve@example.org" in [mail["to"] for mail in world.mails("password_reset")]
+
+
 def test_every_login_of_an_erased_account_is_dead(world: World) -> None:
     admin = world.admin("ada@example.org")
     world.activate("bob@example.org")
