@@ -38,7 +38,7 @@ _LEAD_SECONDS: Final = 60
 _BELIEVED: Final = {
     ("licensing", "license-files"): "the rooms refuse it within two seconds, a device believes it until it next asks "
     "for its file or the keys",
-    ("licensing", "license-text"): "text files are made anew; devices believe the files that it made before",
+    ("licensing", "license-text"): "text files are made again; devices accept the files that it made before",
     ("history", "history-heads"): "earlier heads stay valid, and it signs none after them",
 }
 _ADDRESS = re.compile(r"[^@\s]{1,64}@[^@\s]+\.[^@\s]+")

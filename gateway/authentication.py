@@ -183,7 +183,9 @@ class Authentication:
             login, colon, password = "", "", ""
         # NUL is legal in UTF-8, and no database takes it.
         if not colon or not login or not password or "\0" in login + password:
-            raise unauthenticated("token.missing", "Send the login and password of the portal account (HTTP Basic).")
+            raise unauthenticated(
+                "token.missing", "Send the e-mail address and password of the portal account (HTTP Basic)."
+            )
         arguments = {"login": login, "password": password}
         return self._exchange("create_device_session", credentials, arguments, request, call)
 

@@ -59,4 +59,4 @@ def names(tags: list[str], etag: str) -> bool:
 
 def refused() -> ServiceError:
     """Return the refusal of a change to what is no longer as the client read it."""
-    return stale("request.stale", "The object was changed since it was read; read it again and repeat the change.")
+    return stale("request.stale", "The object has changed since it was read; read it again and repeat the change.")

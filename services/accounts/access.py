@@ -40,7 +40,7 @@ def still_admin(unit: Unit, actor: Actor, company_id: str) -> None:
     """
     member = companies.membership(unit.connection, company_id, actor.user_id)
     if member is None or member.locked or member.role != ADMIN:
-        raise forbidden("accounts.admin_needed", "Only an administrator of the company may do this: ask one of them.")
+        raise forbidden("accounts.admin_needed", "Only administrators of the company may do this: ask one of them.")
 
 
 def own_account(connection: Connection, actor: Actor) -> Person:

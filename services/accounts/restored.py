@@ -51,13 +51,15 @@ def take_back_company(database: Database, company_id: str, email: str, named: Ma
         found = people.by_email(unit.connection, normalized_email(email))
         user = people.locked_by_id(unit, found.id) if found is not None else None
         if user is None:
-            raise not_found("accounts.user_not_found", f"Nobody has registered with {email}: let them register first.")
+            raise not_found(
+                "accounts.user_not_found", f"Nobody has registered with {email}: ask that person to register first."
+            )
         if user.staff:
-            raise conflict("accounts.staff_in_company", "Staff are in no customer's company; name another account.")
+            raise conflict("accounts.staff_in_company", "Staff belong to no customer's company; name another account.")
         if companies.hold(unit, company_id):
             return _appointed(unit, company_id, user.id)
         if company_id not in named or company_id in companies.known_ids(unit.connection):
-            raise not_found("accounts.company_not_found", f"No room knows a company {company_id}; look at the id.")
+            raise not_found("accounts.company_not_found", f"No room knows a company {company_id}; check the id.")
         companies.add(unit, company_id, named[company_id], None)
         companies.add_membership(unit, company_id, user.id, ADMIN)
         people.touch(unit, user.id, last_company_id=company_id)

@@ -44,7 +44,7 @@ ERRORS: Final[dict[str, str]] = {
     "`accepted` names.",
     "request.method_not_allowed": "This address does not know this method; `Allow` names those it knows.",
     "request.not_found": "There is nothing at this address.",
-    "request.stale": "The object was changed since it was read; read it again and repeat the change.",
+    "request.stale": "The object has changed since it was read; read it again and repeat the change.",
     "access.power_needed": "Your rights in this project do not include this; ask a user of the company it belongs to. "
     "`power` names what is missing.",
     "idempotency.key_reused": "The Idempotency-Key was used for another request; use a new key.",
@@ -54,7 +54,7 @@ ERRORS: Final[dict[str, str]] = {
     "service.internal": "Something failed on our side; the request id helps us find it.",
     "service.caller_refused": "Only certain services of the installation may call this.",
     "token.missing": "A login is needed; send an access token.",
-    "token.invalid": "The token is unknown, expired or was withdrawn; log in again, or make a new API token.",
+    "token.invalid": "The token is unknown, expired or was withdrawn; log in again, or create a new API token.",
     "token.expired": "The access token has expired; refresh the session.",
 }
 

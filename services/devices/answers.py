@@ -16,7 +16,7 @@ from services.devices.store import StoredProduction, StoredRecord
 _MEANINGS: Final[dict[str, str]] = {
     **MEANINGS,
     RIGHT_NEEDED: "Your account needs the right {right}: ask the vendor for it.",
-    ADMIN_NEEDED: "Only an administrator of your company may do this: ask one of them.",
+    ADMIN_NEEDED: "Only administrators of your company may do this: ask one of them.",
     PROJECT_ARCHIVED: "The project is archived, so nothing in it can be changed: take it out of the archive first.",
 }
 

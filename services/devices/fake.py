@@ -130,7 +130,7 @@ class FakeDevices:
             raise conflict("devices.order_changed", ERRORS["devices.order_changed"], order_number=number)
         taken = sorted(asked.keys() & self.built.keys()) if not stored else []
         if taken:
-            detail = f"Registered under another order already: {', '.join(taken[:3])}; correct the list."
+            detail = f"Already registered under another order: {', '.join(taken[:3])}; correct the list."
             raise conflict("devices.in_other_order", detail, hardware_ids=taken)
         if not dry_run:
             self.built.update(asked)

@@ -25,7 +25,7 @@ ERRORS: dict[str, str] = {
     "history.user_not_found": "None of your company's lines is about this user; check the id in the user list.",
     "history.company_not_found": "This is not a company you may read; leave `id` out to read your own.",
     "history.project_not_found": "This is not a project you may read; check the id in the project list.",
-    "history.admin_needed": "Only an administrator of the company may read what other users did; ask one of them.",
+    "history.admin_needed": "Only administrators of the company may read what other users did; ask one of them.",
 }
 
 

@@ -100,7 +100,7 @@ def update_project(database: Database, call: Call, request: Mapping[str, Any], a
         store.hold(unit, request["project_id"])
         row, access = load_with_power(unit.connection, actor, request["project_id"], MANAGE)
         if request.get("if_version") not in (None, row.version):
-            raise stale("request.stale", "The project was changed since it was read: read it again.")
+            raise stale("request.stale", "The project has changed since it was read: read it again.")
         changed = _changes(row, request)
         if changed and "state" not in changed:
             access.project.require_open()
@@ -278,7 +278,7 @@ def tell_right(unit: Unit, type: str, row: StoredProject, guest_id: str) -> None
 def _own_company() -> ServiceError:
     return invalid(
         "projects.own_company",
-        "This address belongs to your own company, which has every right already: give another one.",
+        "This address belongs to your own company, which already has every right: give another one.",
     )
 
 

@@ -112,9 +112,7 @@ class Actor:
         """
         company_id = self.require_company()
         if self.role != ADMIN:
-            raise forbidden(
-                "accounts.admin_needed", "Only an administrator of the company may do this: ask one of them."
-            )
+            raise forbidden("accounts.admin_needed", "Only administrators of the company may do this: ask one of them.")
         self.require_unbound()
         return company_id
 

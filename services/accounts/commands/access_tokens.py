@@ -125,6 +125,10 @@ def refusal_of_company(locked: bool, asked: str | None) -> ServiceError:
     if asked is not None and not locked:
         return forbidden(
             "accounts.company_not_found",
-            "You are no unlocked user of a company with this id: refresh the session to see your companies.",
+            "You are not a user of a company with this id, or are locked out of it: refresh the session to see your "
+            "companies.",
         )
-    return forbidden("accounts.locked", "The account is locked: ask an administrator to unlock it.")
+    return forbidden(
+        "accounts.locked",
+        "The account is locked: ask the vendor, or an administrator of your company, to unlock it.",
+    )

@@ -63,7 +63,7 @@ def create_api_token(database: Database, call: Call, request: Mapping[str, Any],
         if sessions.count_api_tokens(unit, actor.user_id) >= API_TOKENS_AT_MOST:
             raise conflict(
                 "accounts.too_many_tokens",
-                f"You have {API_TOKENS_AT_MOST} API tokens already: delete one that is not needed any more.",
+                f"You already have {API_TOKENS_AT_MOST} API tokens: delete one that is no longer needed.",
                 limit=API_TOKENS_AT_MOST,
             )
         secret = API_TOKEN_PREFIX + new_secret()
@@ -103,7 +103,7 @@ def delete_api_token(database: Database, call: Call, request: Mapping[str, Any])
         token = sessions.api_token_by_id(unit.connection, request["token_id"])
         if token is None or not sessions.revoke_api_token(unit, actor.user_id, token.id):
             raise not_found(
-                "accounts.token_not_found", "There is no such API token of yours; list your tokens to see their ids."
+                "accounts.token_not_found", "You have no such API token; list your tokens to see their ids."
             )
         sessions.revoke(unit, "session", token.id)
         _tell(unit, "api_token_revoked", token, company_id)
@@ -143,7 +143,7 @@ def token_expiry(asked: datetime | None, now: datetime) -> datetime:
     Raises: accounts.expiry_past, accounts.expiry_too_late.
     """
     if asked is not None and asked <= now:
-        raise invalid("accounts.expiry_past", "expires_at lies in the past: give a later time.")
+        raise invalid("accounts.expiry_past", "expires_at is in the past: give a later time.")
     latest = now + API_TOKEN_LONGEST_LIFE
     if asked is not None and asked > latest:
         raise invalid(

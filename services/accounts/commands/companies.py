@@ -49,7 +49,7 @@ def create_company(database: Database, call: Call, request: Mapping[str, Any]) -
         if len(companies.memberships(unit.connection, actor.user_id)) >= COMPANIES_AT_MOST:
             raise conflict(
                 "accounts.too_many_companies",
-                f"You are in {COMPANIES_AT_MOST} companies already: leave one, or ask the vendor.",
+                f"You are already in {COMPANIES_AT_MOST} companies: leave one, or ask the vendor.",
                 limit=COMPANIES_AT_MOST,
             )
         company_id = new_id()
@@ -112,7 +112,7 @@ def _update(database: Database, call: Call, request: Mapping[str, Any], company_
         companies.hold(unit, company_id)
         row = present_company(unit.connection, company_id)
         if request.get("if_version") not in (None, row.version):
-            raise stale("request.stale", "The company was changed since it was read: read it again.")
+            raise stale("request.stale", "The company has changed since it was read: read it again.")
         changed = {name: value for name, value in wanted.items() if getattr(row, name) != value}
         noticed = notices.wanted(unit.connection, company_id)
         wants = request.get("device_notices", noticed)

@@ -208,7 +208,7 @@ class _Import:
         user = people.locked_by_id(unit, user_id)
         if user is None or user.password_hash != known.password_hash:
             raise _login_failed()
-        # What the user administrates is told only to somebody with the second factor as well.
+        # Which companies the user is an administrator of is told only to somebody with the second factor as well.
         self._check_otp(unit, user)
         self.passed = True
         if isinstance(choice, ServiceError):
@@ -220,13 +220,11 @@ class _Import:
             raise forbidden(
                 "accounts.otp_demanded",
                 "The company to import demands a second factor of its users, and this administrator has none: log in "
-                "there and switch it on first.",
+                "there and switch one on first.",
             )
         mine = companies.membership(unit.connection, self.own_id, self.actor.user_id)
         if mine is None or mine.locked or mine.role != ADMIN:
-            raise forbidden(
-                "accounts.admin_needed", "Only an administrator of the company may do this: ask one of them."
-            )
+            raise forbidden("accounts.admin_needed", "Only administrators of the company may do this: ask one of them.")
         return present
 
     def _choice(self, memberships: Sequence[Membership]) -> Membership | ServiceError:
@@ -241,7 +239,7 @@ class _Import:
         if len(others) > 1:
             return conflict(
                 "accounts.import_ambiguous",
-                "The user administrates several companies: name one of them as `company_id`.",
+                "The user is an administrator of several companies: name one of them as `company_id`.",
                 companies=[{"id": one.company_id, "name": one.company_name} for one in others],
             )
         return others[0]
@@ -320,29 +318,29 @@ def _tell_again(unit: Unit, row: StoredImport, told_before: datetime) -> None:
 def _login_failed() -> ServiceError:
     return invalid(
         "accounts.import_login_failed",
-        "Address, password or second factor of the other company's administrator do not match: check them and try "
-        "again.",
+        "The e-mail address, the password or the second factor of the other company's administrator is wrong: check "
+        "them and try again.",
     )
 
 
 def _admin_needed() -> ServiceError:
     return conflict(
         "accounts.import_admin_needed",
-        "The login is right, but its user administrates no other company: use an administrator's.",
+        "The login is right, but its user is not an administrator of another company: use an administrator's.",
     )
 
 
 def _own_company() -> ServiceError:
     return invalid(
         "accounts.import_own_company",
-        "This login belongs to an administrator of your own company: use one of the company to import.",
+        "This login belongs to an administrator of your own company: use one from the company to import.",
     )
 
 
 def _absorbed() -> ServiceError:
     return conflict(
         "accounts.company_absorbed",
-        "Your company was imported by another one: log in again to go on there.",
+        "Your company was imported by another one: log in again to continue there.",
     )
 
 

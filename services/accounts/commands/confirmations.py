@@ -50,12 +50,12 @@ def confirm_session(database: Database, call: Call, request: Mapping[str, Any], 
             return password_wrong()
         if user.otp_confirmed_at is not None:
             if not request["otp"]:
-                return invalid("accounts.otp_needed", "Your account has a second factor: send `otp` as well.")
+                return invalid("accounts.otp_needed", "Your account has a second factor: send its code as `otp`.")
             refusal = logins.check_code(unit, kit, user, login, request["otp"])
             if refusal is not None:
                 if refusal.kind == "limited":
                     return refusal
-                return invalid("accounts.otp_wrong", "The code does not match or was used: wait for the next one.")
+                return invalid("accounts.otp_wrong", "The code is wrong or was used before: wait for the next one.")
         logins.forgive(unit, login)
         session = sessions.by_id(unit.connection, actor.session_id)
         if session is None or not session.lives(unit.now):

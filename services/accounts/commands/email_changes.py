@@ -79,7 +79,7 @@ def change_email(database: Database, call: Call, request: Mapping[str, Any], kit
         require_password(fits)
         user = held_account(unit, actor)
         if normalized == user.email_normalized and request["email"] == user.email:
-            raise conflict("accounts.email_unchanged", "This is your present address already: give another one.")
+            raise conflict("accounts.email_unchanged", "This is already your address: give another one.")
         other = people.by_email(unit.connection, normalized)
         secret = new_secret()
         mails.void_links(unit, EMAIL_CHANGE, user.id)
@@ -171,7 +171,7 @@ def email_taken() -> ServiceError:
     """Return the refusal of an address that got another account meanwhile, to somebody who reads its mails."""
     return conflict(
         "accounts.email_taken",
-        "This address belongs to another account by now: log in to that one, or ask for a change to another address.",
+        "This address now belongs to another account: log in to that one, or ask for a change to another address.",
     )
 
 
@@ -181,16 +181,16 @@ def _count(unit: Unit, actor: Actor, normalized: str) -> ServiceError | None:
     if wait:
         return limited(
             "accounts.too_many_email_changes",
-            f"You asked for another address too often: try again in {wait} seconds, or confirm the last one by its "
-            "mail.",
+            f"You asked for another address too often: try again in {wait} seconds, or confirm the last one with the "
+            "e-mail sent to it.",
             retry_after=wait,
         )
     wait = throttles.count(unit, _address_key(normalized), ADDRESS_LIMIT)
     if wait:
         return limited(
             "accounts.address_mailed_enough",
-            f"This address was sent {ADDRESS_LIMIT.failures} mails of this kind, more are not sent within a day: look "
-            f"for them there, try again in {wait} seconds, or give another address.",
+            f"This address was sent {ADDRESS_LIMIT.failures} e-mails of this kind, and no more are sent within a day: "
+            f"look for them there, try again in {wait} seconds, or give another address.",
             retry_after=wait,
             limit=ADDRESS_LIMIT.failures,
         )

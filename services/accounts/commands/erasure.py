@@ -58,7 +58,7 @@ def erase_me(database: Database, call: Call, request: Mapping[str, Any], kit: Ki
         members = sorted(companies.memberships(unit.connection, actor.user_id), key=lambda member: member.company_id)
         for member in members:
             if not companies.hold(unit, member.company_id):
-                raise unavailable(detail="A company of yours was imported by another one just now: repeat the request.")
+                raise unavailable(detail="One of your companies has just been imported by another: repeat the request.")
         user = held_account(unit, actor)
         for member in members:
             _leave(unit, user.id, member.company_id, member.role)
@@ -105,7 +105,7 @@ def _addresses(connection: Connection, user_id: str) -> set[str]:
 def _forget(unit: Unit, kit: Kit, user: Person, command_id: str, traces: _Traces) -> None:
     addresses = _addresses(unit.connection, user.id)
     if not addresses <= traces.addresses:
-        raise unavailable(detail="Your addresses have changed just now: repeat the request.")
+        raise unavailable(detail="Your addresses have just changed: repeat the request.")
     undos.forget(unit, user.id)
     mails.forget(unit, kit.keys, addresses, found=traces.mails, after=first_id(traces.since))
     mails.forget_links(unit, user.id)
@@ -131,7 +131,7 @@ def _leave(unit: Unit, user_id: str, company_id: str, role: str) -> None:
     if companies.working_admins(unit.connection, company_id) == 0 and companies.has_users(unit.connection, company_id):
         raise conflict(
             "accounts.erasure_refused",
-            "You are the last administrator of a company with users: give another user the role first.",
+            "You are the last administrator of a company that still has users: give another user the role first.",
             company_id=company_id,
         )
     data = {"user_id": user_id, "role": role, "locked": False}

@@ -77,7 +77,7 @@ def exchange_token(database: Database, call: Call, request: Mapping[str, Any], k
     answer = database.write(work, call=call)
     if answer is None:
         raise unauthenticated(
-            "token.invalid", "The token is unknown or not readable, expired or withdrawn; log in, or make a new one."
+            "token.invalid", "The token is unknown, unreadable, expired or withdrawn; log in, or create a new one."
         )
     return answer
 

@@ -60,14 +60,14 @@ def add_company_user(database: Database, call: Call, request: Mapping[str, Any],
         inviter = companies.membership(unit.connection, company_id, actor.user_id)
         if inviter is None or inviter.locked:
             raise not_found(
-                "accounts.user_not_found", "You are no user of this company any more: switch to another one."
+                "accounts.user_not_found", "You are no longer a user of this company: switch to another one."
             )
         user = people.by_email(unit.connection, normalized)
         if user is not None and user.staff:
             raise staff_in_company()
         if user is not None and companies.membership(unit.connection, company_id, user.id) is not None:
             raise conflict(
-                "accounts.already_member", "This user belongs to the company already: change the role instead."
+                "accounts.already_member", "This user already belongs to the company: change the role instead."
             )
         language = user.language if user is not None else actor.language
         return _invite(unit, kit, actor, company_id, request["email"], language)
@@ -99,7 +99,7 @@ def accept_invitation(database: Database, call: Call, request: Mapping[str, Any]
         if user.email_normalized != found.email_normalized:
             raise forbidden(
                 "accounts.invitation_of_another",
-                "The invitation went to another address: accept it with that account.",
+                "The invitation went to another address: accept it with the account of that address.",
             )
         # The company's row before the link's, in the order of whoever sends the invitation again.
         _hold(unit, found)
@@ -207,10 +207,11 @@ def _hold(unit: Unit, found: StoredInvitation) -> None:
     present = invitations.by_id(unit.connection, found.id, unit.now)
     if present is None:
         raise not_found(
-            "accounts.invitation_not_found", "The invitation was withdrawn or answered just now; list your invitations."
+            "accounts.invitation_not_found",
+            "The invitation has just been withdrawn or answered; list your invitations.",
         )
     if not held or present.company_id != found.company_id:
-        raise unavailable(detail="The company was imported by another one just now: repeat the request.")
+        raise unavailable(detail="The company has just been imported by another one: repeat the request.")
 
 
 def _join(unit: Unit, actor: Actor, found: StoredInvitation) -> None:

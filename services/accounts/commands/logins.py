@@ -20,7 +20,8 @@ from services.chassis.errors import ServiceError, unauthenticated
 def login_failed() -> ServiceError:
     """Return the one refusal of a wrong login: it never tells what was wrong (S2)."""
     return unauthenticated(
-        "accounts.login_failed", "E-mail address, password or second factor do not match: check them and try again."
+        "accounts.login_failed",
+        "The e-mail address, the password or the second factor is wrong: check them and try again.",
     )
 
 

@@ -42,7 +42,7 @@ def update_me(database: Database, call: Call, request: Mapping[str, Any]) -> Ans
     def work(unit: Unit) -> Shown:
         user = held_account(unit, actor)
         if request.get("if_version") not in (None, user.version):
-            raise stale("request.stale", "Your account was changed since it was read: read it again.")
+            raise stale("request.stale", "Your account has changed since it was read: read it again.")
         changed = {name: value for name, value in wanted.items() if getattr(user, name) != value}
         if changed:
             people.change(unit, user.id, **changed)

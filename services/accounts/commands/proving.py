@@ -24,7 +24,7 @@ def check_password_choice(password: str, *words: str) -> None:
     if password_problem(password, words, common_passwords()):
         raise invalid(
             "accounts.password_too_common",
-            "This password is among those that are tried first: choose a longer or rarer one.",
+            "This password is one of those that attackers try first: choose a longer or rarer one.",
         )
 
 
@@ -76,4 +76,4 @@ def password_wrong() -> ServiceError:
 
 def link_invalid() -> ServiceError:
     """Return the refusal of a mailed link that works no more, or never did."""
-    return not_found("accounts.link_invalid", "This link is unknown, used or expired: ask for a new one.")
+    return not_found("accounts.link_invalid", "This link is unknown, already used or expired: ask for a new one.")

@@ -75,11 +75,11 @@ def confirm_otp(database: Database, call: Call, request: Mapping[str, Any], kit:
     def work(unit: Unit) -> dict[str, list[str]]:
         user = _without_factor(unit, actor)
         if user.otp_secret is None:
-            raise conflict("accounts.otp_not_started", "No second factor was started: ask for a secret first.")
+            raise conflict("accounts.otp_not_started", "No second factor is being set up: ask for a secret first.")
         secret = kit.keys.unseal(user.otp_secret, f"users:{user.id}:otp")
         step = otp.matching_step(secret, request["otp"].replace(" ", ""), unit.now)
         if step is None or not people.take_otp_step(unit, user.id, step):
-            raise invalid("accounts.otp_wrong", "The code does not match or was used: wait for the next one.")
+            raise invalid("accounts.otp_wrong", "The code is wrong or was used before: wait for the next one.")
         codes = otp.new_recovery_codes()
         hashes = [digest(otp.normalized_recovery_code(code)) for code in codes]
         people.replace_recovery_codes(unit, user.id, hashes)
@@ -128,5 +128,5 @@ def _moment(session: StoredSession | None) -> float | None:
 def _without_factor(unit: Unit, actor: Actor) -> Person:
     user = held_account(unit, actor)
     if user.otp_confirmed_at is not None:
-        raise conflict("accounts.otp_enabled", "The second factor is on already: switch it off first.")
+        raise conflict("accounts.otp_enabled", "The second factor is already on: switch it off first.")
     return user

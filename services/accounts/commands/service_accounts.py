@@ -98,7 +98,7 @@ def create_service_token(database: Database, call: Call, request: Mapping[str, A
         if len(service_accounts.living_tokens(unit.connection, account.id, unit.now)) >= API_TOKENS_AT_MOST:
             raise conflict(
                 "accounts.too_many_service_tokens",
-                f"The account has {API_TOKENS_AT_MOST} tokens already: delete one that is not needed any more.",
+                f"The account already has {API_TOKENS_AT_MOST} tokens: delete one that is no longer needed.",
                 limit=API_TOKENS_AT_MOST,
             )
         secret = SERVICE_TOKEN_PREFIX + new_secret()
@@ -161,7 +161,9 @@ def _locked(unit: Unit, account_id: str) -> StoredServiceAccount:
 
 def no_account() -> ServiceError:
     """Return the refusal of what is no service account."""
-    return not_found("accounts.service_account_not_found", "There is no such service account; list them.")
+    return not_found(
+        "accounts.service_account_not_found", "There is no such service account; list them to see their ids."
+    )
 
 
 def _revoke(unit: Unit, account: StoredServiceAccount, token_id: str) -> bool:

@@ -68,7 +68,9 @@ def create_session(database: Database, call: Call, request: Mapping[str, Any], k
             return logins.refuse(unit, login, "password")
         if user.otp_confirmed_at is not None:
             if not request["otp"]:
-                return unauthenticated("accounts.otp_needed", "This account has a second factor: send `otp` as well.")
+                return unauthenticated(
+                    "accounts.otp_needed", "This account has a second factor: send its code as `otp`."
+                )
             refusal = logins.check_code(unit, kit, user, login, request["otp"])
             if refusal is not None:
                 return refusal
@@ -103,7 +105,7 @@ def refresh_session(database: Database, call: Call, request: Mapping[str, Any], 
 
     def work(unit: Unit) -> Shown | ServiceError:
         taken = sessions.take_refresh_token(unit, request["refresh_token"])
-        invalid = unauthenticated("accounts.refresh_invalid", "The refresh token is not good any more: log in again.")
+        invalid = unauthenticated("accounts.refresh_invalid", "The refresh token is no longer valid: log in again.")
         if taken is None:
             return invalid
         token, first = taken
@@ -156,7 +158,7 @@ def delete_session(database: Database, call: Call, request: Mapping[str, Any]) -
     def work(unit: Unit) -> None:
         session = sessions.by_id(unit.connection, session_id)
         if session is None or session.user_id != actor.user_id or session.ended_at is not None:
-            raise not_found("accounts.session_not_found", "There is no such session of yours; list your sessions.")
+            raise not_found("accounts.session_not_found", "You have no such session; list your sessions.")
         _end(unit, session, "logout" if current else "revoked")
 
     database.write(work, call=call)
@@ -176,8 +178,8 @@ def _successor(unit: Unit, kit: Kit, token: StoredRefreshToken) -> str:
 def _not_activated() -> ServiceError:
     return forbidden(
         "accounts.not_activated",
-        "The registration of this address was not activated yet: open the link of the mail that was sent to it, or ask "
-        "for it again with /registrations/resends.",
+        "The registration of this address has not been activated yet: open the link in the e-mail that was sent to it, "
+        "or ask for it again with /registrations/resends.",
     )
 
 

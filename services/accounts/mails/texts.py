@@ -264,8 +264,8 @@ TEXTS: Final[dict[str, dict[str, Text]]] = {
             "Eine neue E-Mail-Adresse wurde beantragt",
             "jemand hat mit Ihrem Passwort für Ihr Konto eine andere E-Mail-Adresse beantragt. Sie gilt, sobald die "
             "neue Adresse bestätigt ist. Wenn Sie es nicht waren, öffnen Sie den Link: Er stoppt die Änderung oder "
-            "macht sie 7 Tage lang rückgängig, beendet alle Anmeldungen und API-Tokens und schickt Ihnen einen Link "
-            "für ein neues Passwort.",
+            "macht sie innerhalb von 7 Tagen rückgängig, beendet alle Anmeldungen und API-Tokens und schickt Ihnen "
+            "einen Link für ein neues Passwort.",
             "Waren Sie es? Dann ignorieren Sie diese E-Mail.",
             "/email-undo",
             "Ich war es nicht",
@@ -295,8 +295,8 @@ TEXTS: Final[dict[str, dict[str, Text]]] = {
         "en": Text(
             "Your account has this e-mail address again",
             "The change of the e-mail address of your account was stopped or undone. All logins and API tokens were "
-            "ended, and the old password is no longer valid: open the link within an hour to set a new one. After "
-            "that, ask for a new password on the login page.",
+            "ended, and the old password is no longer valid: open the link within an hour to set a new one. Once "
+            "the hour is over, ask for a new password on the login page.",
             "After the next login, check your API tokens and the second factor.",
             "/reset",
             "Set a new password",
@@ -305,8 +305,8 @@ TEXTS: Final[dict[str, dict[str, Text]]] = {
             "Ihr Konto hat wieder diese E-Mail-Adresse",
             "die Änderung der E-Mail-Adresse Ihres Kontos wurde gestoppt oder rückgängig gemacht. Alle Anmeldungen "
             "und API-Tokens wurden beendet, und das bisherige Passwort gilt nicht mehr: Öffnen Sie innerhalb einer "
-            "Stunde den Link, um ein neues festzulegen. Danach können Sie auf der Anmeldeseite ein neues Passwort "
-            "anfordern.",
+            "Stunde den Link, um ein neues festzulegen. Ist die Stunde vorbei, fordern Sie auf der Anmeldeseite ein "
+            "neues an.",
             "Prüfen Sie nach der nächsten Anmeldung Ihre API-Tokens und den zweiten Faktor.",
             "/reset",
             "Neues Passwort festlegen",
@@ -360,8 +360,8 @@ TEXTS: Final[dict[str, dict[str, Text]]] = {
     },
     "company_imported": {
         "en": Text(
-            "Your company was taken into another one",
-            "Your company on the license portal was taken into another company, with the login of one of its "
+            "Your company was imported into another one",
+            "Your company on the license portal was imported into another company, with the login of one of its "
             "administrators and with all its users, projects, licenses and devices. From your next login on, you "
             "work there as a member.",
             "If you know nothing about this, change your password and ask the vendor's support at once.",

@@ -21,7 +21,7 @@ def list_api_tokens(database: Database, call: Call, request: Mapping[str, Any]) 
     actor = Actor.of(call)
     # Whoever waits for a second factor is told this too, and not that it is demanded.
     if SCOPE_ACCOUNT not in actor.scopes:
-        raise forbidden("accounts.scope_needed", "API tokens are managed after a login, not by an API token: log in.")
+        raise forbidden("accounts.scope_needed", "API tokens are managed with a login, not with an API token: log in.")
     listing = Listing(call, "list_api_tokens", request, own=True)
     after = listing.after(read_text)
     rows = database.read(lambda connection: sessions.api_tokens(connection, actor.user_id, after, listing.limit))

@@ -173,7 +173,7 @@ def _register(unit: Unit, number: str, built: Mapping[str, BuiltDevice]) -> None
     if known:
         taken = sorted(known)
         named = ", ".join(taken[:3]) + (", …" if len(taken) > 3 else "")
-        detail = f"Registered under another order already: {named}; correct the list."
+        detail = f"Already registered under another order: {named}; correct the list."
         raise conflict("devices.in_other_order", detail, hardware_ids=taken)
     common = {"order_number": number, "registered_at": unit.now, "rma": False}
     store.insert_production(unit.connection, [{**asdict(row), **common} for row in built.values()])

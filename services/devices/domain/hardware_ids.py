@@ -126,7 +126,7 @@ def expand_range(first: str, last: str, limit: int = MAXIMUM_AT_ONCE) -> list[st
     """
     start, end = _range_end("first", first), _range_end("last", last)
     if end < start:
-        raise RangeError("last", "The last address of the range lies before the first: swap them.")
+        raise RangeError("last", "The last address of the range comes before the first: swap them.")
     count = end - start + 1
     if count > limit:
         raise TooManyError(count, limit)

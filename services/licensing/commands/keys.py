@@ -174,7 +174,8 @@ class _Redemption:
         key = keys.find_key(unit.connection, digest)
         if key is None:
             raise not_found(
-                "licensing.key_unknown", "This key was never given out: compare it with the paper, or ask who sent it."
+                "licensing.key_unknown",
+                "This key was never given out: compare it with the paper, or ask whoever gave it to you.",
             )
         if key.state == keys.OPEN and key.expires_at is not None and key.expires_at <= unit.now:
             raise _refusal(keys.EXPIRED)

@@ -46,7 +46,7 @@ from services.licensing.store.payers import payers
 from services.licensing.store.stakes import ever_paid
 from services.projects.api import ADD
 
-ENDED: Final = "Possession of the device was proven; this certificate had been given to a claim."
+ENDED: Final = "Possession of the device was proven; this certificate had been issued on a claim."
 # What a claimed record may not do, by the names of the device's actions.
 UNENCRYPTED, MOVE, FIRST_CERTIFICATE = "download_unencrypted_licenses", "move_licenses", "request_certificate"
 

@@ -109,7 +109,7 @@ def _check_form(license_type: LicenseType, quantity: int) -> None:
     if license_type.kind == FLOATING:
         raise RuleViolationError(
             "floating_by_its_own_request",
-            f"{license_type.name} is a floating license: set it with the floating license of the device.",
+            f"{license_type.name} is a floating license: set it as the floating license of the device.",
             license_type.id,
             0,
             requested=quantity,

@@ -11,7 +11,7 @@ ERRORS: Final[dict[str, str]] = {
     "projects.not_empty": "The project is not empty; `blockers` says what is in the way and how many: move or end "
     "it first.",
     "projects.user_without_company": "No user with a company has this e-mail address; ask for the right address.",
-    "projects.own_company": "The e-mail address belongs to your own company, which has every right already; give "
+    "projects.own_company": "The e-mail address belongs to your own company, which already has every right; give "
     "another one.",
     "projects.company_ambiguous": "The user belongs to several companies; name one of `companies` as `company_id`.",
     "projects.right_not_found": "This company has no right in the project; list the rights to see who has.",
