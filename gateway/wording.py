@@ -45,7 +45,7 @@ _FIELDS: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
         (r"Not a valid email address\.", "Das muss eine E-Mail-Adresse sein."),
         (
             r"Not a valid email address: up to (\d+) ASCII characters, @ and a name; write other .+ in its xn-- form\.",
-            r"Das muss eine E-Mail-Adresse sein: bis zu \1 ASCII-Zeichen, @ und ein Name, andere Buchstaben als xn--.",
+            r"Das muss eine E-Mail-Adresse sein: bis zu \1 ASCII-Zeichen, @ und ein Name, andere Zeichen in xn---Form.",
         ),
         (
             r"Not a valid time; write it as 2026-11-24T08:45:34Z or with an offset\.",
@@ -79,7 +79,7 @@ _FIELDS: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
             r"Send the SHA-256 fingerprint that the device shows: 64 hexadecimal digits\.",
             "Senden Sie den SHA-256-Fingerabdruck, den das Gerät zeigt: 64 hexadezimale Ziffern.",
         ),
-        (r"(GET|DELETE) takes no body here; leave it out\.", r"\1 nimmt hier keinen Inhalt; lassen Sie ihn weg."),
+        (r"(GET|DELETE) takes no body here; leave it out\.", r"\1 nimmt hier keinen Inhalt an; lassen Sie ihn weg."),
         (r"The query has more than (\d+) parameters\.", r"Die Anfrage hat mehr als \1 Parameter."),
         (r"The body is not text in UTF-8\.", "Der Inhalt ist kein Text in UTF-8."),
         (r"The body must be a JSON object\.", "Der Inhalt muss ein JSON-Objekt sein."),

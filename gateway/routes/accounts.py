@@ -115,7 +115,7 @@ ROWS = (
     ),
     Row(
         "POST", "/v1/me/tokens", "accounts", "create_api_token", Right.LOGIN,
-        "Make an API token; its secret is shown only once.",
+        "Create an API token; its secret is shown only once.",
         recent=True, request=api.CreateApiTokenRequest, answer=api.NewApiToken, status=201, scope=api.SCOPE_ACCOUNT,
         compose=compose.create_api_token,
     ),

@@ -75,7 +75,7 @@ ROWS = (
     ),
     Row(
         "POST", "/v1/staff/service-accounts", "accounts", "create_service_account", Right.STAFF,
-        "Make a service account; it outlives whoever makes it.",
+        "Create a service account; it outlives whoever created it.",
         recent=True, request=accounts.CreateServiceAccountRequest, answer=accounts.ServiceAccountItem, status=201,
         scope=accounts.SCOPE_ACCOUNT,
     ),
@@ -92,7 +92,7 @@ ROWS = (
     ),
     Row(
         "POST", "/v1/staff/service-accounts/{account_id}/tokens", "accounts", "create_service_token", Right.STAFF,
-        "Make a token of a service account; its secret is shown only once.",
+        "Create a token of a service account; its secret is shown only once.",
         recent=True, request=accounts.CreateServiceTokenRequest, answer=accounts.NewServiceToken, status=201,
         scope=accounts.SCOPE_ACCOUNT,
     ),
