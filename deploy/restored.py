@@ -12,7 +12,8 @@ from functools import partial
 
 import sqlalchemy as sa
 
-from services.accounts.restored import unknown_companies
+from services.accounts.restored import settle_companies
+from services.chassis.data.aliases import aliases
 from services.chassis.data.db import Database
 from services.chassis.data.reconcile import Follower
 from services.chassis.data.unit import Unit
@@ -80,7 +81,9 @@ def _written(database: Database, work: Work, *, dry_run: bool) -> list[str]:
 
 
 def _accounts(others: Mapping[str, Database], lost: set[tuple[str, str]]) -> Work:
-    return partial(unknown_companies, named=company_names(others["projects"]))
+    absorbed = sa.select(aliases.c.old_id, aliases.c.new_id)
+    known = others["projects"].read(lambda connection: {row.old_id: row.new_id for row in connection.execute(absorbed)})
+    return partial(settle_companies, named=company_names(others["projects"]), absorbed=known)
 
 
 def _projects(others: Mapping[str, Database], lost: set[tuple[str, str]]) -> Work:
@@ -98,7 +101,9 @@ def _devices(others: Mapping[str, Database], lost: set[tuple[str, str]]) -> Work
     marked = {subject for kind, subject in lost if kind in _MARKS}
     marks = database.read(lambda connection: {name: ledger.is_rma(connection, name) for name in marked})
     orders = database.read(partial(licensing_restored.orders, catalogue=catalogue))
-    return partial(take_back_devices, orders=orders, lost=sorted(lost), marks=marks)
+    holding = database.read(lambda connection: dict(licensing.holders(connection)), snapshot=True)
+    holders = {device_id: json.loads(fact) for device_id, fact in holding.items()}
+    return partial(take_back_devices, orders=orders, lost=sorted(lost), marks=marks, holders=holders)
 
 
 def _licensing(others: Mapping[str, Database], lost: set[tuple[str, str]]) -> Work:

@@ -14,20 +14,39 @@ from services.chassis.data.unit import Unit
 from services.chassis.errors import conflict, not_found
 
 
-def unknown_companies(unit: Unit, named: Mapping[str, str]) -> list[str]:
-    """Return what to do for each company that another room knows by name and accounts does not, a sentence each.
+def settle_companies(unit: Unit, named: Mapping[str, str], absorbed: Mapping[str, str]) -> list[str]:
+    """Tell names of companies anew that others know otherwise, and what people have to do about companies.
 
     Args:
         unit: of accounts' database.
         named: id -> name, as projects knows them.
+        absorbed: id of each company that projects knows as imported -> the one that it became.
+
+    Returns:
+        A sentence for each name told anew, each company that was lost, and each import that was lost.
+    Emits: company_changed.
     """
-    known = companies.known_ids(unit.connection)
-    return [
-        f"company {company_id} {name!r} was made after the backup, and nobody can log in to it: let one of its people "
-        f"register again, and run: tessera-admin take-back-company {company_id} E-MAIL"
-        for company_id, name in sorted(named.items())
-        if company_id not in known
+    known = companies.known_names(unit.connection)
+    done = []
+    for company_id, name in sorted(named.items()):
+        if company_id not in known:
+            done.append(
+                f"company {company_id} {name!r} was made after the backup, and nobody can log in to it: let one of its "
+                f"people register again, and run: tessera-admin take-back-company {company_id} E-MAIL"
+            )
+        elif known[company_id] != name:
+            data = {"name": known[company_id], "what": ["name"]}
+            unit.emit("company_changed", subject=company_id, company_id=company_id, data=data)
+            done.append(
+                f"company {company_id} was called {name!r} after the backup: told as {known[company_id]!r} again"
+            )
+    done += [
+        f"company {gone_id} {named.get(gone_id, '')!r} was imported by {company_id} after the backup: "
+        "an administrator of that company imports it again"
+        for gone_id, company_id in sorted(absorbed.items())
+        if companies.current_id(unit.connection, gone_id) == gone_id
     ]
+    return done
 
 
 def take_back_company(database: Database, company_id: str, email: str, named: Mapping[str, str]) -> str:
@@ -58,7 +77,7 @@ def take_back_company(database: Database, company_id: str, email: str, named: Ma
             raise conflict("accounts.staff_in_company", "Staff belong to no customer's company; name another account.")
         if companies.hold(unit, company_id):
             return _appointed(unit, company_id, user.id)
-        if company_id not in named or company_id in companies.known_ids(unit.connection):
+        if company_id not in named or company_id in companies.known_names(unit.connection):
             raise not_found("accounts.company_not_found", f"No room knows a company {company_id}; check the id.")
         companies.add(unit, company_id, named[company_id], None)
         companies.add_membership(unit, company_id, user.id, ADMIN)

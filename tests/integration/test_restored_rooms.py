@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from tests.integration.http_client import Person, eventually
+from tests.integration.import_world import finished
 from tests.integration.installation import Installation
 from tests.integration.tenancy.devices import add, order
 from tests.integration.tenancy.people import PASSWORD, found, register
@@ -178,6 +179,8 @@ def test_devices_restored_loses_no_order_no_mark_and_no_license(world: Restored)
     moved(world, before, marked, sold, after)
     for sentence in ("are registered again", "marked for repair after", "deleted again", "adds the device again"):
         assert told.count(sentence) == 1, told
+    company_id = after.admin.company["id"] if after.admin.company else ""
+    assert f"of {after.mac} was made after the backup: company {company_id} adds the device again" in told
     world.settled()
     sold.admin.get(f"/v1/devices/{sold.device}").refused(404, "devices.device_not_found")
     refused = marked.admin.post(
@@ -210,3 +213,24 @@ def test_accounts_restored_leaves_no_company_out_of_reach(world: Restored) -> No
     unknown = world.installation.run("deploy.admin", "take-back-company", company["id"][::-1], email, check=False)
     assert (unknown.returncode, "No room knows a company" in unknown.stderr) == (1, True)
     world.settled()
+
+
+def test_accounts_restored_names_lost_imports_and_tells_names_anew(world: Restored) -> None:
+    ours, other, renamed = (world.customer(name) for name in ("Ours", "Other", "Old Name"))
+    world.back_up("accounts")
+    moved(world, ours, other, renamed)
+    old_name = renamed.admin.company["name"] if renamed.admin.company else ""
+    renamed.admin.send("PATCH", "/v1/company", {"name": f"New {old_name}"}).expect(200)
+    login = {"email": other.admin.tokens["user"]["email"], "password": PASSWORD}
+    finished(ours.admin, ours.admin.post("/v1/company/imports", login).expect(202))
+    told = world.restore("accounts")
+    moved(world, ours, other, renamed)
+    ids = [str(one.admin.company["id"]) for one in (ours, other) if one.admin.company]
+    assert f"was imported by {ids[0]} after the backup: an administrator" in told
+    assert f"was called 'New {old_name}' after the backup: told as {old_name!r} again" in told
+    assert told.count("after the backup") == 2, told
+    finished(ours.admin, ours.admin.post("/v1/company/imports", login).expect(202))
+    world.settled()
+    back = Customer(ours.admin, other.project, other.device, other.mac)
+    assert (back.stock(), back.installed()) == ({"port8": 12}, 8)
+    world.assign(ours.admin, other.device, 1)

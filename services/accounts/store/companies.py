@@ -97,9 +97,9 @@ def by_id(connection: Connection, company_id: str) -> StoredCompany | None:
     return None if row is None else StoredCompany(*row)
 
 
-def known_ids(connection: Connection) -> set[str]:
-    """Return the ids of all companies, absorbed ones too."""
-    return set(connection.execute(sa.select(Company.id)).scalars())
+def known_names(connection: Connection) -> dict[str, str]:
+    """Return the names of all companies by id, absorbed ones too."""
+    return {row.id: row.name for row in connection.execute(sa.select(Company.id, Company.name))}
 
 
 def absorbed_ids(connection: Connection, company_id: str) -> list[str]:

@@ -21,6 +21,7 @@ def take_back(
     orders: Iterable[tuple[str, Sequence[Mapping[str, Any]]]],
     lost: Iterable[tuple[str, str]],
     marks: Mapping[str, bool],
+    holders: Mapping[str, Sequence[str]],
 ) -> list[str]:
     """Register again what was ordered, delete and mark again what was deleted and marked; a sentence for each.
 
@@ -32,6 +33,7 @@ def take_back(
         orders: numbers and devices, as the request of an order has them, of all finished orders.
         lost: type and subject of each event that was lost.
         marks: hardware id -> whether it is marked for repair, as licensing knows it, of all devices with such an event.
+        holders: id of each record that licensing knows -> hardware id and company.
 
     Emits: production_registered, device_deleted, device_marked_rma, device_unmarked_rma.
     """
@@ -40,7 +42,9 @@ def take_back(
         if kind == "device_deleted":
             done += _deleted_again(unit, subject)
         elif kind == "device_added" and not _is_known(unit, subject):
-            done.append(f"record {subject} of a device was made after the backup: its company adds the device again")
+            hardware_id, company = holders.get(subject, ("a device", ""))
+            who = f"company {company}" if company else "its company"
+            done.append(f"record {subject} of {hardware_id} was made after the backup: {who} adds the device again")
     return [*done, *(sentence for mark in sorted(marks.items()) if (sentence := _marked(unit, *mark)))]
 
 
