@@ -19,7 +19,6 @@ from services.chassis.fields import write_moment
 
 _MISSING: Final = object()
 _NOTHING: Final[Mapping[str, object]] = {}
-_JSON: Final = frozenset({str, int, float, bool, type(None)})
 _strict = False
 
 Convert = Callable[[Any], Any]
@@ -94,7 +93,7 @@ def dump(schema: type[Schema], value: object) -> Answer:
         if found is _MISSING:
             if field.required:
                 raise Undeclared(f"{type(value).__name__} has no {name}, which {schema.__name__} names.")
-        elif type(found) in _JSON or field.convert is None:
+        elif found is None or field.convert is None or (type(found) is str and field.convert is _text):
             answer[field.key] = found
         else:
             answer[field.key] = field.convert(found)
@@ -118,13 +117,15 @@ def _converter(field: fields.Field[Any]) -> Convert | None:
         return (lambda values: [dump(nested, value) for value in values]) if field.many else lambda v: dump(nested, v)
     if isinstance(field, fields.List):
         inner = _converter(field.inner)
-        return list if inner is None else lambda values: [v if type(v) in _JSON else inner(v) for v in values]
+        return list if inner is None else lambda values: [None if v is None else inner(v) for v in values]
     return _text if isinstance(field, fields.String | fields.DateTime | fields.Date) else None
 
 
 def _text(value: str | date) -> str:
     if isinstance(value, str):  # an enumeration's member
         return value
+    if not isinstance(value, date):
+        raise Undeclared(f"An answer has a {type(value).__name__}, which is no text, where a text is declared.")
     # A `datetime` is a `date` too.
     return write_moment(value) if isinstance(value, datetime) else value.isoformat()
 

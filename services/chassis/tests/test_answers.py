@@ -114,3 +114,16 @@ def test_what_was_said_and_is_not_named_fails_in_tests_and_stays_inside_in_produ
         dump(Part, value)
     monkeypatch.setattr(answers, "_strict", False)
     assert dump(Part, value) == Answer(name="a")
+
+
+@pytest.mark.parametrize("value", [{"name": 7}, {"name": True}, {"name": 1.5}])
+def test_a_number_where_a_text_is_declared_never_leaves(value: Any) -> None:
+    with pytest.raises(Undeclared, match="no text"):
+        dump(Part, value)
+
+
+def test_a_text_where_a_thing_is_declared_never_leaves() -> None:
+    whole = {"id": "a", "made_at": "b", "ends_on": None}
+    for wrong in ({"first": "a text"}, {"parts": ["a text"]}, {"many": ["a text"]}):
+        with pytest.raises(Undeclared, match="str has no name"):
+            dump(Thing, {**whole, **wrong})
